@@ -1,0 +1,93 @@
+// Copying: <button data-copy-from="#selector"> or <button data-copy-text="...">, its words in [data-copy-label].
+//
+// {local:2026-11-24T18:40:00Z} in the text becomes that instant in the viewer's zone. Where the browser withholds the
+// clipboard interface (plain http by host name) the older command does it; failing that, the text is left selected.
+(() => {
+  "use strict";
+
+  const resets = new WeakMap();
+
+  function fill(text) {
+    const zone = window.times.zone;
+    return text.replace(/\{local:([^}]+)\}/g, (_, iso) => window.times.local(iso, "long") + (zone ? ` (${zone})` : ""));
+  }
+
+  function copySelected(text, beside) {
+    const area = document.createElement("textarea");
+    area.className = "copy-source";
+    area.setAttribute("aria-hidden", "true");
+    area.readOnly = true;
+    area.value = text;
+    const focus = document.activeElement;
+    // Beside the button, because an open dialog makes the rest of the page unreachable.
+    beside.after(area);
+    area.select();
+    let done = false;
+    try {
+      done = document.execCommand("copy");
+    } catch {
+      done = false;
+    }
+    area.remove();
+    focus?.focus({ preventScroll: true });
+    return done;
+  }
+
+  async function copy(text, button) {
+    if (window.isSecureContext && navigator.clipboard) {
+      try {
+        await navigator.clipboard.writeText(text);
+        return true;
+      } catch {
+        // Refused by permission or policy: the older way may still be open.
+      }
+    }
+    return copySelected(text, button);
+  }
+
+  function selectFor(source) {
+    if (!source) return;
+    if (source.select) {
+      source.focus();
+      source.select();
+    } else {
+      getSelection().selectAllChildren(source);
+    }
+  }
+
+  function say(button, words, copied) {
+    const label = button.querySelector("[data-copy-label]") ?? button;
+    const before = resets.get(button);
+    if (before) clearTimeout(before.timer);
+    const usual = before?.usual ?? label.textContent;
+    button.style.minWidth = `${button.offsetWidth}px`;
+    button.classList.toggle("is-copied", copied);
+    label.textContent = words;
+    window.announce(words);
+    const timer = setTimeout(() => {
+      label.textContent = usual;
+      button.classList.remove("is-copied");
+      button.style.minWidth = "";
+      resets.delete(button);
+    }, copied ? 2000 : 6000);
+    resets.set(button, { usual, timer });
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy-from], [data-copy-text]");
+    if (!button) return;
+    const source = button.dataset.copyFrom ? document.querySelector(button.dataset.copyFrom) : null;
+    const text = fill(button.dataset.copyText ?? source?.value ?? source?.textContent.trim() ?? "");
+    if (await copy(text, button)) {
+      say(button, "Copied", true);
+    } else {
+      say(button, "Press Ctrl+C to copy", false);
+      selectFor(source);
+    }
+  });
+
+  // A read-only key is for copying: the first click takes the whole of it.
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("[data-select-all]")) event.target.select();
+  });
+})();

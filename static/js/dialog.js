@@ -1,0 +1,30 @@
+// Dialogs that ask first (macros/dialogs.html): #dialog shows whatever htmx puts in it; [data-dialog-open="ID"] opens
+// one that is in the page; [data-dialog-close] closes. The browser keeps the focus inside and gives it back.
+(() => {
+  "use strict";
+
+  document.addEventListener("htmx:after:swap", () => {
+    const dialog = document.getElementById("dialog");
+    if (!dialog) return;
+    const filled = dialog.childElementCount > 0;
+    if (filled && !dialog.open) dialog.showModal();
+    if (!filled && dialog.open) dialog.close();
+  });
+
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-dialog-open]");
+    const dialog = opener && document.getElementById(opener.dataset.dialogOpen);
+    if (dialog) {
+      event.preventDefault();
+      dialog.showModal();
+      return;
+    }
+    const onBackdrop = event.target.matches("dialog[open]");
+    if (onBackdrop || event.target.closest("[data-dialog-close]")) event.target.closest("dialog")?.close();
+  });
+
+  // Closed by whatever means, what was fetched into it is out of date.
+  document.addEventListener("close", (event) => {
+    if (event.target.id === "dialog") event.target.replaceChildren();
+  }, true);
+})();

@@ -1,0 +1,76 @@
+// What is under way, and what failed.
+//
+// A thin bar on top while a request runs (its delay is in the style sheet); after two seconds of a change being sent,
+// a sentence; when the portal does not answer, an alert. A form that is being sent is not sent twice. Requests made
+// by a timer stand under an element with data-quiet and show no bar.
+(() => {
+  "use strict";
+
+  const PATIENCE = 2000;
+  const root = document.documentElement;
+  const running = new Map();
+  let sentForm = null;
+  let sentTimer;
+
+  function notice(id, shown) {
+    const element = document.getElementById(id);
+    if (!element || (element.textContent !== "") === shown) return;
+    element.textContent = shown ? element.dataset.text : "";
+    // In the top layer, or an open dialog would cover it.
+    if (shown) element.showPopover?.();
+    else if (element.matches(":popover-open")) element.hidePopover();
+  }
+
+  function slow() {
+    notice("slow-notice", true);
+    window.announce(document.getElementById("slow-notice").dataset.text);
+  }
+
+  function refresh() {
+    const seen = [...running.values()].some((request) => !request.quiet);
+    const changing = sentForm !== null || [...running.values()].some((request) => request.timer);
+    root.classList.toggle("is-loading", seen || sentForm !== null);
+    if (!changing) notice("slow-notice", false);
+  }
+
+  document.addEventListener("htmx:before:request", (event) => {
+    const { ctx } = event.detail;
+    const quiet = Boolean(ctx.sourceElement?.closest?.("[data-quiet]"));
+    const changes = (ctx.request.method ?? "GET").toUpperCase() !== "GET";
+    running.set(ctx, { quiet, timer: changes ? setTimeout(slow, PATIENCE) : 0 });
+    refresh();
+  });
+
+  document.addEventListener("htmx:finally:request", (event) => {
+    clearTimeout(running.get(event.detail.ctx)?.timer);
+    running.delete(event.detail.ctx);
+    refresh();
+  });
+
+  document.addEventListener("htmx:after:request", () => notice("failure-notice", false));
+
+  document.addEventListener("htmx:error", (event) => {
+    const { ctx } = event.detail;
+    if (ctx && !ctx.response) notice("failure-notice", true);
+  });
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const method = event.submitter?.getAttribute("formmethod") ?? form.method;
+    if (event.defaultPrevented || method.toLowerCase() !== "post") return;
+    if (form === sentForm) {
+      event.preventDefault();
+      return;
+    }
+    sentForm = form;
+    sentTimer = setTimeout(slow, PATIENCE);
+    refresh();
+  });
+
+  // Back to this page, or kept by the browser: nothing is being sent any more.
+  window.addEventListener("pageshow", () => {
+    sentForm = null;
+    clearTimeout(sentTimer);
+    refresh();
+  });
+})();
