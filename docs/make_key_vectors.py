@@ -1,0 +1,265 @@
+"""Writes docs/key-vectors.json: license keys, good and bad, with what a checker must say to each.
+
+Run it as `.venv/bin/python docs/make_key_vectors.py`. It gives the same file each time. It uses
+nothing of the portal, so that the portal can be held against it. The private keys are made of
+fixed bytes that stand below for all to read: no portal may ever trust them.
+"""
+
+import base64
+import hashlib
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+Json = dict[str, object]
+
+SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+OLDER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+FOREIGN_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+
+SALT = b"rolling-window/temporary-license/v1"
+OTHER_SALT = b"rolling-window/permanent-license/v1"
+ORDER = 2**252 + 27742317777372353535851937790883648493
+"""The order L of the group: S and S + L would both fit the equation (RFC 8032, 5.1.7)."""
+
+ISSUED_AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+TTL = 3 * 3600
+EXPIRES_AT = ISSUED_AT + timedelta(seconds=TTL)
+MIDWAY = ISSUED_AT + timedelta(hours=1)
+
+
+def encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def compact(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def jwk(private_key: Ed25519PrivateKey) -> Json:
+    x = encode(private_key.public_key().public_bytes_raw())
+    thumbprint = hashlib.sha256(compact({"crv": "Ed25519", "kty": "OKP", "x": x})).digest()
+    kid = encode(thumbprint)[:8]
+    return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA"}
+
+
+def kid(private_key: Ed25519PrivateKey) -> str:
+    return str(jwk(private_key)["kid"])
+
+
+def payload(**changes: object) -> Json:
+    members = {"kid": kid(SIGNING_KEY), "jti": "K7QF-3MXP", "org": "ORG-000123", "ttl": TTL}
+    return members | changes
+
+
+def sign(
+    body: str,
+    *,
+    private_key: Ed25519PrivateKey = SIGNING_KEY,
+    salt: bytes = SALT,
+    timestamp: bytes | None = None,
+) -> str:
+    """A key around PAYLOAD `body`, whatever is in it, signed as of `timestamp`."""
+    if timestamp is None:
+        timestamp = int(ISSUED_AT.timestamp()).to_bytes(4, "big")
+    signed = f"{body}.{encode(timestamp)}"
+    signature = private_key.sign(salt + b"\0" + signed.encode("ascii"))
+    return f"rw1.{signed}.{encode(signature)}"
+
+
+def key_of(members: Json, private_key: Ed25519PrivateKey = SIGNING_KEY) -> str:
+    return sign(encode(compact(members)), private_key=private_key)
+
+
+def rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def vector(name: str, key: str, now: datetime, state: str, note: str, **changes: object) -> Json:
+    fields = {
+        "kid": kid(SIGNING_KEY),
+        "key_id": "K7QF-3MXP",
+        "organisation_id": "ORG-000123",
+        "ttl": TTL,
+        "issued_at": rfc3339(ISSUED_AT),
+        "expires_at": rfc3339(EXPIRES_AT),
+    }
+    expected = {"state": state, "fields": fields | changes}
+    return {"name": name, "key": key, "now": rfc3339(now), "expected": expected, "note": note}
+
+
+def refused(name: str, key: str, note: str) -> Json:
+    expected = {"state": "invalid", "fields": None}
+    return {"name": name, "key": key, "now": rfc3339(MIDWAY), "expected": expected, "note": note}
+
+
+VALID = key_of(payload())
+
+
+def readable() -> list[Json]:
+    second = timedelta(seconds=1)
+    older = key_of(payload(kid=kid(OLDER_KEY)), OLDER_KEY)
+    lines = "\r\n".join(VALID[start : start + 60] for start in range(0, len(VALID), 60))
+    return [
+        vector("valid", VALID, MIDWAY, "active", "One hour into three."),
+        vector("at-issue", VALID, ISSUED_AT, "active", "The issue instant belongs to the key."),
+        vector(
+            "one-second-early", VALID, ISSUED_AT - second, "invalid",
+            "Well signed, but issued in the future.",
+        ),
+        vector(
+            "one-second-before-expiry", VALID, EXPIRES_AT - second, "active",
+            "The last second of the key.",
+        ),
+        vector(
+            "at-expiry", VALID, EXPIRES_AT, "expired", "The expiry instant belongs to it no more."
+        ),
+        vector(
+            "one-second-after-expiry", VALID, EXPIRES_AT + second, "expired", "Past its expiry."
+        ),
+        vector(
+            "older-signing-key", older, MIDWAY, "active",
+            "Signed with the other key of the set, which its kid names.", kid=kid(OLDER_KEY),
+        ),
+        vector(
+            "later-member", key_of(payload(note="later")), MIDWAY, "active",
+            "A member that is not known yet is passed over.",
+        ),
+        vector(
+            "organisation-beyond-ascii", key_of(payload(org="ÖRG-000123")), MIDWAY, "active",
+            "JSON in UTF-8, without escapes.", organisation_id="ÖRG-000123",
+        ),
+        vector(
+            "wrapped-and-quoted", f" \u201c{lines}\u201d\n", MIDWAY, "active",
+            "Wrapped over lines by a mail program and put in quotation marks: cleaned, it is the "
+            "valid key.",
+        ),
+        vector(
+            "invisible-characters", f"\ufeff\u00a0{VALID[:50]}\u200b{VALID[50:]}\u00ad", MIDWAY,
+            "active", "Byte order mark, no-break space, zero-width space, soft hyphen.",
+        ),
+    ]  # fmt: skip
+
+
+def damaged() -> list[Json]:
+    prefix, body, timestamp, signature = VALID.split(".")
+    longer = encode(compact(payload(ttl=7 * 86_400)))
+    later = encode((int(ISSUED_AT.timestamp()) + 3600).to_bytes(4, "big"))
+    flipped = bytes([decode(signature)[0] ^ 1]) + decode(signature)[1:]
+    return [
+        refused(
+            "tampered-payload", ".".join([prefix, longer, timestamp, signature]),
+            "ttl changed to seven days.",
+        ),
+        refused(
+            "tampered-timestamp", ".".join([prefix, body, later, signature]),
+            "Issue instant put one hour later.",
+        ),
+        refused(
+            "tampered-signature", ".".join([prefix, body, timestamp, encode(flipped)]),
+            "One bit of the signature changed.",
+        ),
+        refused("wrong-prefix", "rw2" + VALID[3:], "Another version of the format."),
+        refused("no-prefix", VALID[4:], "The prefix is part of the key."),
+        refused("cut", VALID[:-10], "The last ten characters are missing."),
+        refused("doubled", VALID + VALID, "Pasted twice."),
+        refused("empty", " \n", "White space only: counts as no key at all."),
+    ]  # fmt: skip
+
+
+def misspelt_signatures() -> list[Json]:
+    head, signature = VALID.rsplit(".", 1)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet[alphabet.index(signature[-1]) + 1]
+    raw = decode(signature)
+    grown = (int.from_bytes(raw[32:], "little") + ORDER).to_bytes(32, "little")
+    return [
+        refused(
+            "signature-last-character", f"{head}.{signature[:-1]}{last}",
+            "Another last character that decodes to the same bytes.",
+        ),
+        refused("signature-padded", f"{VALID}==", "Padding decodes to the same bytes."),
+        refused(
+            "signature-plus-order", f"{head}.{encode(raw[:32] + grown)}",
+            "S + L in the place of S (RFC 8032, 5.1.7).",
+        ),
+    ]  # fmt: skip
+
+
+def wrongly_signed() -> list[Json]:
+    body = encode(compact(payload()))
+    seconds = int(ISSUED_AT.timestamp())
+    squeezed = encode(zlib.compress(compact(payload())))
+    return [
+        refused("other-salt", sign(body, salt=OTHER_SALT), "Signed for another purpose."),
+        refused("no-salt", sign(body, salt=b""), "Nothing but the zero byte before the value."),
+        refused(
+            "unknown-signing-key", key_of(payload(kid=kid(FOREIGN_KEY)), FOREIGN_KEY),
+            "A good signature with a key that is not in the set.",
+        ),
+        refused(
+            "kid-of-another-key", key_of(payload(kid=kid(OLDER_KEY))),
+            "kid names one key of the set, the signature is of the other.",
+        ),
+        refused(
+            "compressed", sign("." + squeezed),
+            "Well signed, but with itsdangerous' mark of a compressed payload.",
+        ),
+        refused(
+            "timestamp-leading-zero", sign(body, timestamp=seconds.to_bytes(5, "big")),
+            "Well signed, but big-endian with a zero byte too many.",
+        ),
+        refused(
+            "timestamp-beyond-dates", sign(body, timestamp=b"\xff" * 8),
+            "Well signed, 2^64 - 1 seconds after 1970.",
+        ),
+    ]  # fmt: skip
+
+
+def wrongly_filled() -> list[Json]:
+    """Keys that are well signed and still wrong: the portal never makes one."""
+    text = compact(payload()).decode()
+    without_org = {name: value for name, value in payload().items() if name != "org"}
+    return [
+        refused("ttl-as-text", key_of(payload(ttl=str(TTL))), "ttl is a number."),
+        refused("ttl-true", key_of(payload(ttl=True)), "ttl is a whole number, not true."),
+        refused("ttl-fraction", key_of(payload(ttl=1.5)), "ttl is a whole number."),
+        refused("ttl-zero", key_of(payload(ttl=0)), "ttl is at least one second."),
+        refused("ttl-beyond-dates", key_of(payload(ttl=10**12)), "It would expire after 9999."),
+        refused("organisation-missing", key_of(without_org), "org is needed."),
+        refused("key-id-as-number", key_of(payload(jti=7)), "jti is text."),
+        refused("not-an-object", sign(encode(compact([payload()]))), "PAYLOAD is one object."),
+        refused(
+            "repeated-member", sign(encode((text[:-1] + f',"ttl":{TTL}}}').encode())),
+            "ttl stands there twice.",
+        ),
+        refused(
+            "spaced-json", sign(encode(json.dumps(payload()).encode())), "The JSON is not compact."
+        ),
+    ]  # fmt: skip
+
+
+def document() -> Json:
+    """All of docs/key-vectors.json."""
+    return {
+        "description": "Test vectors of docs/key-format.md. The signing keys are for tests only.",
+        "salt": SALT.decode("ascii"),
+        "jwks": {"keys": [jwk(SIGNING_KEY), jwk(OLDER_KEY)]},
+        "vectors": readable()
+        + damaged()
+        + misspelt_signatures()
+        + wrongly_signed()
+        + wrongly_filled(),
+    }
+
+
+if __name__ == "__main__":
+    text = json.dumps(document(), indent=2, ensure_ascii=True) + "\n"
+    Path(__file__).with_name("key-vectors.json").write_text(text, encoding="ascii")

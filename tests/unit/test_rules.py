@@ -1,0 +1,219 @@
+"""States at the boundaries, the order of lists, and Key IDs."""
+
+import random
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.licenses.rules import (
+    LICENSE_ID_ALPHABET,
+    LicenseState,
+    ended_at,
+    in_order,
+    license_state,
+    new_license_id,
+    normalise_license_id,
+)
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+EXPIRY = NOON + 3 * HOUR
+TICK = timedelta(microseconds=1)
+
+
+@dataclass
+class Record:
+    id: int
+    issued_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+
+def state(now: datetime, revoked_at: datetime | None = None) -> LicenseState:
+    return license_state(issued_at=NOON, expires_at=EXPIRY, revoked_at=revoked_at, now=now)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (NOON - SECOND, "invalid"),
+        (NOON - TICK, "invalid"),
+        (NOON, "active"),
+        (NOON + SECOND, "active"),
+        (EXPIRY - SECOND, "active"),
+        (EXPIRY - TICK, "active"),
+        (EXPIRY, "expired"),
+        (EXPIRY + SECOND, "expired"),
+    ],
+)
+def test_a_key_is_active_from_its_issue_until_just_before_its_expiry(
+    now: datetime, expected: str
+) -> None:
+    assert state(now) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (NOON - SECOND, "invalid"),
+        (NOON + HOUR - SECOND, "revoked"),
+        (NOON + HOUR, "revoked"),
+        (EXPIRY - SECOND, "revoked"),
+        (EXPIRY, "revoked"),
+        (EXPIRY + 99 * HOUR, "revoked"),
+    ],
+)
+def test_a_revoked_key_stays_revoked_for_good(now: datetime, expected: str) -> None:
+    assert state(now, revoked_at=NOON + HOUR) == expected
+
+
+def test_a_revocation_that_came_after_the_expiry_changes_nothing() -> None:
+    assert state(EXPIRY + HOUR, revoked_at=EXPIRY) == LicenseState.EXPIRED
+    assert state(EXPIRY + HOUR, revoked_at=EXPIRY - SECOND) == LicenseState.REVOKED
+
+
+def test_a_key_ends_at_its_revocation_or_else_at_its_expiry() -> None:
+    assert ended_at(EXPIRY, None) == EXPIRY
+    assert ended_at(EXPIRY, NOON + HOUR) == NOON + HOUR
+    assert ended_at(EXPIRY, EXPIRY + HOUR) == EXPIRY
+
+
+def test_active_keys_come_first_then_the_latest_ended() -> None:
+    now = NOON + 10 * HOUR
+    listed = [
+        Record(6, NOON + 9 * HOUR, NOON + 11 * HOUR),
+        Record(4, NOON + 8 * HOUR, NOON + 99 * HOUR),
+        Record(2, NOON, now, revoked_at=now - SECOND),
+        Record(5, NOON + 9 * HOUR, NOON + 99 * HOUR, revoked_at=now - 2 * SECOND),
+        Record(3, NOON, now - 3 * SECOND),
+        Record(1, NOON, NOON + HOUR),
+    ]
+    shuffled = list(listed)
+    random.Random(7).shuffle(shuffled)
+    assert in_order(shuffled, now) == listed
+
+
+def test_within_one_second_the_one_issued_later_comes_first() -> None:
+    now = NOON + 10 * HOUR
+    active = [Record(number, NOON, NOON + 11 * HOUR) for number in (9, 8, 7)]
+    ended = [
+        Record(6, NOON, NOON + HOUR),
+        Record(5, NOON, NOON + 9 * HOUR, revoked_at=NOON + HOUR + timedelta(milliseconds=900)),
+        Record(4, NOON, NOON + HOUR),
+        Record(10, NOON - HOUR, NOON + HOUR),
+    ]
+    assert in_order(reversed(active + ended), now) == active + ended
+
+
+def test_a_key_moves_among_the_ended_ones_at_its_expiry_to_the_second() -> None:
+    short = Record(2, NOON, EXPIRY)
+    long = Record(1, NOON - HOUR, EXPIRY + HOUR)
+    assert in_order([short, long], EXPIRY - SECOND) == [short, long]
+    assert in_order([short, long], EXPIRY) == [long, short]
+
+
+def test_a_key_from_the_future_is_not_among_the_active_ones() -> None:
+    future = Record(2, NOON + SECOND, EXPIRY)
+    active = Record(1, NOON - HOUR, EXPIRY)
+    assert in_order([future, active], NOON) == [active, future]
+
+
+offsets = st.integers(-5, 5).map(lambda hours: NOON + hours * HOUR)
+records = st.lists(
+    st.builds(
+        Record,
+        id=st.integers(1, 50),
+        issued_at=offsets,
+        expires_at=offsets,
+        revoked_at=st.none() | offsets,
+    ),
+    unique_by=lambda record: record.id,
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(records, st.randoms(use_true_random=False))
+def test_the_order_does_not_depend_on_how_the_records_came(
+    listed: list[Record], source: random.Random
+) -> None:
+    shuffled = list(listed)
+    source.shuffle(shuffled)
+    assert in_order(shuffled, NOON) == in_order(listed, NOON)
+
+
+def test_a_key_id_can_be_read_out_over_a_phone() -> None:
+    assert not set(LICENSE_ID_ALPHABET) & set("0O1ILU")
+    assert len(set(LICENSE_ID_ALPHABET)) == 30
+    group = f"[{LICENSE_ID_ALPHABET}]{{4}}"
+    for _ in range(1000):
+        assert re.fullmatch(f"{group}-{group}", new_license_id())
+
+
+def test_key_ids_use_the_whole_alphabet_and_do_not_repeat() -> None:
+    made = {new_license_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert set("".join(made)) == {*LICENSE_ID_ALPHABET, "-"}
+
+
+def test_the_source_of_a_key_id_can_be_given() -> None:
+    assert new_license_id(random.Random(1).choice) == new_license_id(random.Random(1).choice)
+    assert new_license_id(lambda letters: letters[0]) == "2222-2222"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "K7QF-3MXP",
+        "k7qf-3mxp",
+        "K7QF3MXP",
+        "k7 qf 3m xp",
+        "  K7QF - 3MXP\n",
+        "K7QF–3MXP",
+        "K7QF\u20113MXP",
+        "K7QF\u00a03MXP",
+        "\ufeffK7QF-3MXP\u200b",
+    ],
+)
+def test_a_key_id_is_found_however_it_is_typed(text: str) -> None:
+    assert normalise_license_id(text) == "K7QF-3MXP"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        "K7QF-3MX",
+        "K7QF-3MXPA",
+        "K7QF-3MX0",
+        "K7QF-3MXO",
+        "K7QF-3MX1",
+        "K7QF-3MXI",
+        "K7QF-3MXL",
+        "K7QF-3MXU",
+        "K7QF-3MXſ",
+        "K7QF-3MXß",
+        "K7QF_3MXP",
+        "K7QF-3MXP\x00",
+        "\ud800K7QF3MXP",
+        "ORG-000123",
+        "rw1.eyJr",
+        "K" * 100_000,
+    ],
+    ids=lambda text: f"{text[:10]!a}-{len(text)}",
+)
+def test_what_cannot_be_a_key_id_is_told_apart(text: str) -> None:
+    assert normalise_license_id(text) is None
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_a_normalised_key_id_stays_as_it_is(text: str) -> None:
+    found = normalise_license_id(text)
+    assert found is None or normalise_license_id(found) == found
