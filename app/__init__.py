@@ -1,0 +1,108 @@
+"""Rolling Window: the portal that lets partners in for a few hours. This file only wires."""
+
+import os
+from pathlib import Path
+
+from dotenv import dotenv_values
+from flask import Flask, request
+from flask.typing import ResponseReturnValue
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import cli
+from app.accounts import login
+from app.accounts.views import blueprint as accounts
+from app.agents.console import blueprint as console
+from app.agents.views import blueprint as agents
+from app.audit.views import blueprint as audit
+from app.clock import utcnow
+from app.config import ROOT, Config, load_config
+from app.extensions import csrf, db, htmx, login_manager, migrate
+from app.home.views import blueprint as home
+from app.licenses.views import blueprint as licenses
+from app.models.engine import set_up_sqlite
+from app.private_files import secret_key
+from app.projects.views import blueprint as projects
+from app.web import errors
+from app.web.access import check_access
+from app.web.assets import asset_address
+from app.web.assets import blueprint as assets
+from app.web.headers import add_headers
+from app.web.transaction import one_transaction
+
+FORM_BYTES = 2 * 1024 * 1024
+
+
+class Portal(Flask):
+    """Flask, with one database transaction around each view."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        with one_transaction():
+            return super().dispatch_request()
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """The portal, configured by `config` or else by the environment and `.env`.
+
+    Raises ConfigError for a wrong setting. Touches no database.
+    """
+    config = config or load_config({**_dotenv(), **os.environ})
+    app = Portal(__name__, static_folder=None, template_folder=str(ROOT / "templates"))
+    app.extensions["config"] = config
+    app.config.update(
+        SECRET_KEY=config.secret_key or secret_key(config.instance),
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        MAX_CONTENT_LENGTH=FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=FORM_BYTES,
+        SESSION_COOKIE_NAME="rolling_window",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=config.https,
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    _bind_extensions(app, config)
+    _set_up_requests(app, config)
+    _set_up_templates(app)
+    for blueprint in (assets, accounts, home, projects, licenses, agents, console, audit):
+        app.register_blueprint(blueprint)
+    cli.init_app(app)
+    return app
+
+
+def _bind_extensions(app: Flask, config: Config) -> None:
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(ROOT / "migrations"))
+    login_manager.init_app(app)
+    login_manager.session_protection = None
+    csrf.init_app(app)
+    htmx.init_app(app)
+    if config.sqlite:
+        with app.app_context():
+            set_up_sqlite(db.engine, config.database_wait_seconds)
+
+
+def _set_up_requests(app: Flask, config: Config) -> None:
+    hops = config.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
+        )
+    app.before_request(check_access)
+    app.after_request(add_headers)
+    app.after_request(login.note_activity)
+    errors.init_app(app)
+
+
+def _set_up_templates(app: Flask) -> None:
+    app.jinja_env.globals["asset"] = asset_address
+    app.context_processor(
+        lambda: {
+            "theme": request.cookies.get("theme") if request else None,
+            "server_now": utcnow(),
+        }
+    )
+
+
+def _dotenv() -> dict[str, str]:
+    values = dotenv_values(Path.cwd() / ".env")
+    return {name: value for name, value in values.items() if value is not None}

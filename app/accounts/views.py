@@ -1,0 +1,93 @@
+"""Signing in to the portal, and out of it."""
+
+from flask import Blueprint, current_app, flash, make_response, render_template, request, session
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_user
+
+from app.accounts.forms import SignInForm
+from app.accounts.login import load_user
+from app.accounts.services import (
+    SignIn,
+    Verdict,
+    check_password,
+    sign_in_to_portal,
+    sign_out_of_portal,
+)
+from app.clock import utcnow
+from app.extensions import db
+from app.web.access import client_address, current_actor, public, safe_next
+from app.web.htmx import redirect_see_other
+from app.web.transaction import reads_first, start_writing
+
+blueprint = Blueprint("accounts", __name__)
+
+
+@blueprint.get("/login")
+@public
+def sign_in_page() -> ResponseReturnValue:
+    next_address = safe_next(request.args.get("next"))
+    if current_user.is_authenticated:
+        return redirect_see_other(next_address or "/")
+    return _sign_in_form(SignInForm(next=next_address), 200)
+
+
+@blueprint.post("/login")
+@public
+@reads_first
+def sign_in() -> ResponseReturnValue:
+    form = SignInForm()
+    if not form.validate():
+        return _sign_in_form(form, 422)
+    limit = current_app.extensions["config"].signin_failures
+    check = check_password(
+        db.session(),
+        login_id=form.email.data,
+        password=form.password.data,
+        address=client_address(),
+        now=utcnow(),
+        limit=limit,
+    )
+    start_writing()
+    outcome, token = sign_in_to_portal(db.session(), check=check, now=utcnow(), limit=limit)
+    if token is None:
+        return _refused(form, outcome)
+    session.clear()
+    db.session.flush()
+    login_user(load_user(token))
+    return redirect_see_other(safe_next(form.next.data) or "/")
+
+
+@blueprint.post("/logout")
+@public
+def sign_out() -> ResponseReturnValue:
+    if current_user.is_authenticated:
+        sign_out_of_portal(
+            db.session(), session_id=current_user.session_id, actor=current_actor(), now=utcnow()
+        )
+    session.clear()
+    flash("You are signed out.", "success")
+    return redirect_see_other("/login")
+
+
+def _refused(form: SignInForm, outcome: SignIn) -> ResponseReturnValue:
+    if outcome.verdict is Verdict.THROTTLED:
+        form.password.errors = [
+            "Too many wrong passwords for this account from your address. "
+            f"Try again in {outcome.wait_seconds} seconds."
+        ]
+        response = make_response(_sign_in_form(form, 429))
+        response.headers["Retry-After"] = str(outcome.wait_seconds)
+        return response
+    if outcome.verdict is Verdict.RIGHT:
+        form.email.errors = [
+            "Your account works on the OP Agent, not on this portal. Sign in on the OP Agent."
+        ]
+        return _sign_in_form(form, 401)
+    form.password.errors = [
+        "E-mail or password is wrong. Check both, or ask a super admin to reset your password."
+    ]
+    return _sign_in_form(form, 401)
+
+
+def _sign_in_form(form: SignInForm, status: int) -> ResponseReturnValue:
+    return render_template("accounts/sign_in.html", form=form), status

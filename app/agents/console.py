@@ -1,0 +1,5 @@
+"""The OP Agent in the browser."""
+
+from flask import Blueprint
+
+blueprint = Blueprint("console", __name__)

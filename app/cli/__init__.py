@@ -1,0 +1,11 @@
+"""The `flask ...` commands: one file a group; they call services only."""
+
+from flask import Flask
+
+from app.cli import keys, licenses, projects, server, users
+
+
+def init_app(app: Flask) -> None:
+    """Register the commands."""
+    for group in (users.group, projects.group, licenses.group, keys.group, server.serve):
+        app.cli.add_command(group)

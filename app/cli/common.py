@@ -1,0 +1,120 @@
+"""What commands share: transactions, people, records printed, refusals."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from flask import current_app
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.accounts.actor import Actor
+from app.accounts.services import find_user
+from app.config import Config
+from app.errors import MalformedTTL, PortalError
+from app.extensions import db
+from app.models.engine import reading_only, writing
+from app.permissions import Role
+from app.web.errors import explain_database_error
+
+REFUSED = 1
+USED_WRONGLY = 2
+NOTICE_AFTER_MS = 500
+
+as_option = click.option(
+    "--as", "admin_email", metavar="ADMIN_EMAIL", required=True, help="The super admin who does it."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+organisation_option = click.option(
+    "--organisation", "organisation_id", metavar="ID", required=True, help="The Organisation ID."
+)
+
+
+def config() -> Config:
+    """The configuration of the running app."""
+    found: Config = current_app.extensions["config"]
+    return found
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that only reads; refusals become a sentence and exit status 1."""
+    with _refusals(), reading_only():
+        yield db.session()
+        db.session.rollback()
+
+
+@contextmanager
+def changing() -> Iterator[Session]:
+    """A session in one transaction, committed at the end unless something is refused.
+
+    If another process is writing, it says so and waits for its turn.
+    """
+    with _refusals():
+        try:
+            _take_turn()
+            yield db.session()
+            db.session.commit()
+        except BaseException:
+            db.session.rollback()
+            raise
+
+
+def super_admin(session: Session, email: str) -> Actor:
+    """The super admin who gives a command. Exit status 1 for anybody else."""
+    user = find_user(session, email)
+    if user is None or user.role is not Role.SUPER_ADMIN or user.disabled_at is not None:
+        raise PortalError(f"{email} is no super admin here; name one with --as.")
+    return Actor(user.id, user.email, user.role, "command line")
+
+
+def print_json(records: Any) -> None:
+    click.echo(json.dumps(records, ensure_ascii=False, indent=2))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as they need to be; no heading for nothing."""
+    if not rows:
+        return
+    table = [[*map(str, row)] for row in (headings, *rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def refuse(sentence: str, status: int = REFUSED) -> None:
+    """Say why on standard error and end with the exit status."""
+    click.echo(sentence, err=True)
+    sys.exit(status)
+
+
+def _take_turn() -> None:
+    """Begin the writing transaction, telling the person if it has to wait for its turn."""
+    try:
+        with writing(wait_ms=NOTICE_AFTER_MS):
+            db.session.connection()
+    except DBAPIError as error:
+        if "locked" not in str(error.orig):
+            raise
+        db.session.rollback()
+        click.echo("Another change is being written (an import, perhaps); waiting...", err=True)
+        db.session.connection()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except MalformedTTL as error:
+        refuse(error.detail, USED_WRONGLY)
+    except PortalError as error:
+        refuse(error.detail)
+    except DBAPIError as error:
+        sentence = explain_database_error(error)
+        if sentence is None:
+            raise
+        refuse(sentence)

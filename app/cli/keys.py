@@ -1,0 +1,8 @@
+"""`flask keys ...`."""
+
+import click
+
+
+@click.group("keys")
+def group() -> None:
+    """TODO."""

@@ -1,0 +1,8 @@
+"""`flask licenses ...`."""
+
+import click
+
+
+@click.group("licenses")
+def group() -> None:
+    """TODO."""

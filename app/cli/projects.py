@@ -1,0 +1,8 @@
+"""`flask projects ...`."""
+
+import click
+
+
+@click.group("projects")
+def group() -> None:
+    """TODO."""

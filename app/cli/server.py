@@ -1,0 +1,84 @@
+"""`flask serve`: set everything up once, then serve with the production server."""
+
+import os
+import socket
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from app.accounts.actor import SYSTEM
+from app.accounts.passwords import hash_password
+from app.accounts.services import create_user, has_super_admin
+from app.cli.common import changing, config, reading, refuse
+from app.clock import utcnow
+from app.config import Config
+from app.errors import ConfigError
+from app.licenses.keys import ensure_signing_key
+from app.permissions import Role
+from app.setup import upgrade_database
+
+THREADS = 4
+
+
+@click.command()
+@with_appcontext
+def serve() -> None:
+    """Create or upgrade the database, make keys and first users, then serve."""
+    settings = config()
+    _refuse_taken_port(settings)
+    _set_up(settings)
+    click.echo(f"Rolling Window serves on http://{settings.host}:{settings.port}/")
+    click.echo(f"The OP Agent in the browser: http://{settings.host}:{settings.port}/agent")
+    sys.stdout.flush()
+    arguments = [
+        "gunicorn",
+        "wsgi:app",
+        *("--bind", f"{settings.host}:{settings.port}", "--reuse-port"),
+        *("--workers", str(settings.workers), "--threads", str(THREADS)),
+        *("--worker-class", "gthread", "--log-level", "warning"),
+    ]
+    os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 (no shell is wanted)
+
+
+def _set_up(settings: Config) -> None:
+    try:
+        upgrade_database(settings, utcnow())
+    except ConfigError as error:
+        refuse(error.detail)
+    with changing() as session:
+        ensure_signing_key(session, signing_keys=settings.signing_keys, now=utcnow())
+    _make_first_admin(settings)
+
+
+def _make_first_admin(settings: Config) -> None:
+    with reading() as session:
+        needed = bool(settings.admin_email) and not has_super_admin(session)
+    if not needed:
+        return
+    password_hash = hash_password(settings.admin_password)
+    with changing() as session:
+        create_user(
+            session,
+            email=settings.admin_email,
+            role=Role.SUPER_ADMIN,
+            password_hash=password_hash,
+            actor=SYSTEM,
+            now=utcnow(),
+        )
+    click.echo(f"Made the first super admin: {settings.admin_email}")
+
+
+def _refuse_taken_port(settings: Config) -> None:
+    """gunicorn would try for seconds, and with --reuse-port two portals would share the port."""
+    host = settings.host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, settings.port))
+        except OSError as error:
+            refuse(
+                f"PORTAL_BIND: {settings.host}:{settings.port} cannot be used "
+                f"({error.strerror}); stop what uses it or choose another address."
+            )

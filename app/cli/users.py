@@ -1,0 +1,8 @@
+"""`flask users ...`."""
+
+import click
+
+
+@click.group("users")
+def group() -> None:
+    """TODO."""

@@ -1,0 +1,99 @@
+"""Where the signing keys are: public halves in the database, private ones in files."""
+
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts.actor import SYSTEM
+from app.audit.services import record
+from app.audit.tags import AuditTag
+from app.errors import SigningKeyMissing
+from app.licenses.signing import (
+    key_id_of,
+    new_private_key,
+    private_key_from_pem,
+    private_key_to_pem,
+    public_key_bytes,
+    public_key_from_bytes,
+)
+from app.models import SigningKey
+from app.private_files import private_file
+
+PEM_START = "-----BEGIN"
+
+
+def current_kid(session: Session) -> str:
+    """The `kid` of the key that signs, the newest. Raises SigningKeyMissing if there is none."""
+    kid = session.scalar(
+        select(SigningKey.kid).order_by(SigningKey.created_at.desc(), SigningKey.kid).limit(1)
+    )
+    if kid is None:
+        raise SigningKeyMissing(
+            "There is no signing key yet. The person who runs this portal must start it "
+            "with `make run`."
+        )
+    return kid
+
+
+def public_keys(session: Session) -> dict[str, Ed25519PublicKey]:
+    """Every public key that this portal has signed with, by `kid`."""
+    return {
+        key.kid: public_key_from_bytes(key.public_key)
+        for key in session.scalars(select(SigningKey))
+    }
+
+
+def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
+    """The private key `kid`, from the folder `signing_keys`, or from its own text if it is a PEM.
+
+    Raises SigningKeyMissing if it is not there or is another key.
+    """
+    try:
+        pem = (
+            signing_keys.encode()
+            if signing_keys.startswith(PEM_START)
+            else (Path(signing_keys) / f"{kid}.pem").read_bytes()
+        )
+        key = private_key_from_pem(pem)
+    except (OSError, ValueError):
+        key = None
+    if key is None or key_id_of(key.public_key()) != kid:
+        raise SigningKeyMissing(
+            f"The private signing key {kid} is missing or damaged, so keys under it can be "
+            "neither generated nor shown. The person who runs this portal must put it back."
+        )
+    return key
+
+
+def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) -> str:
+    """The `kid` of the key that signs, made if there is none yet (a file with mode 0600).
+
+    A key given as text is made known, and signs, at the first start with it.
+    """
+    if signing_keys.startswith(PEM_START):
+        key = private_key_from_pem(signing_keys.encode())
+        kid = key_id_of(key.public_key())
+        if session.get(SigningKey, kid) is None:
+            _make_known(session, key, now)
+        return kid
+    existing = session.scalar(select(SigningKey.kid).limit(1))
+    return current_kid(session) if existing else make_signing_key(session, signing_keys, now)
+
+
+def make_signing_key(session: Session, signing_keys: str, now: datetime) -> str:
+    """Make a signing key: its private half a file with mode 0600, its public one a record."""
+    key = new_private_key()
+    kid = key_id_of(key.public_key())
+    private_file(Path(signing_keys) / f"{kid}.pem", private_key_to_pem(key).decode())
+    _make_known(session, key, now)
+    return kid
+
+
+def _make_known(session: Session, key: Ed25519PrivateKey, now: datetime) -> None:
+    kid = key_id_of(key.public_key())
+    session.add(SigningKey(kid=kid, public_key=public_key_bytes(key.public_key()), created_at=now))
+    session.flush()
+    record(session, AuditTag.SIGNING_KEY_CREATED, actor=SYSTEM, now=now, subject=kid)

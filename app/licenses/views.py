@@ -1,0 +1,5 @@
+"""A project's License tab."""
+
+from flask import Blueprint
+
+blueprint = Blueprint("licenses", __name__)

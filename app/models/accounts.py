@@ -1,0 +1,59 @@
+"""Users, their sign-ins on the portal, and the wrong passwords of late."""
+
+from datetime import datetime
+
+from sqlalchemy import Enum, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.base import Base
+from app.permissions import Role
+
+
+def _values(roles: type[Role]) -> list[str]:
+    return [role.value for role in roles]
+
+
+class User(Base):
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    """Lower case; the login ID of portal and agents alike."""
+    password_hash: Mapped[str] = mapped_column(String(255))
+    role: Mapped[Role] = mapped_column(
+        Enum(Role, native_enum=False, length=20, values_callable=_values)
+    )
+    organisation_id: Mapped[str | None] = mapped_column(ForeignKey("organisations.id"))
+    """The organisation of a client user; none for every other role."""
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+
+
+class WebSession(Base):
+    """One sign-in of a browser on the portal. The cookie's token is stored hashed."""
+
+    __tablename__ = "web_sessions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    started_at: Mapped[datetime]
+    last_active_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(lazy="joined")
+
+
+class SignInFailure(Base):
+    """One wrong password, kept for as long as the throttle counts it."""
+
+    __tablename__ = "sign_in_failures"
+    __table_args__ = (
+        Index(None, "account", "address", "failed_at"),
+        Index(None, "address", "failed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(String(254))
+    address: Mapped[str] = mapped_column(String(45))
+    failed_at: Mapped[datetime]

@@ -1,0 +1,28 @@
+"""The internal record of what was done and what was refused."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base
+
+
+class AuditEvent(Base):
+    """One thing that happened. Names are copied, so that the record outlives what it names."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index(None, "organisation_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    happened_at: Mapped[datetime] = mapped_column(index=True)
+    tag: Mapped[str] = mapped_column(String(64))
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    actor: Mapped[str] = mapped_column(String(254))
+    """The e-mail of who did it, as it was then, or what was typed at a sign-in."""
+    address: Mapped[str] = mapped_column(String(45), default="")
+    organisation_id: Mapped[str | None] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(300), default="")
+    """What it was done to: a Key ID, a project's name, a user's e-mail."""
+    data: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)

@@ -1,0 +1,58 @@
+"""Signing keys and temporary licenses."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.accounts import User
+from app.models.base import Base
+from app.models.projects import Organisation
+
+
+class SigningKey(Base):
+    """The public half of a signing key; the newest one signs. The private half is never here."""
+
+    __tablename__ = "signing_keys"
+
+    kid: Mapped[str] = mapped_column(String(8), primary_key=True)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    created_at: Mapped[datetime]
+
+
+class TemporaryLicense(Base):
+    """The record of a temporary license key: all that its text is derived from, never the text."""
+
+    __tablename__ = "temporary_licenses"
+    __table_args__ = (
+        Index(None, "organisation_id", "expires_at"),
+        Index(None, "expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(16), unique=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
+    kid: Mapped[str] = mapped_column(ForeignKey("signing_keys.kid"))
+    payload_version: Mapped[int] = mapped_column(default=1)
+    ttl_seconds: Mapped[int]
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    issued_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    revoked_at: Mapped[datetime | None]
+    revoked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    last_used_at: Mapped[datetime | None]
+    form_token: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """What the form carried, so that the same form sent twice issues one key."""
+
+    organisation: Mapped[Organisation] = relationship(lazy="joined")
+    issued_by: Mapped[User] = relationship(foreign_keys=issued_by_id, lazy="joined")
+    revoked_by: Mapped[User | None] = relationship(foreign_keys=revoked_by_id)
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the license stops working: at its expiry, or earlier when revoked."""
+        return self.revoked_at or self.expires_at
+
+    @property
+    def ttl(self) -> timedelta:
+        return timedelta(seconds=self.ttl_seconds)

@@ -1,0 +1,43 @@
+"""Organisations and their projects."""
+
+from datetime import date, datetime
+
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.base import Base
+
+
+class Organisation(Base):
+    """A client. `id` is the Organisation ID, the vendor's own, and never changes."""
+
+    __tablename__ = "organisations"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    search_text: Mapped[str] = mapped_column(Text)
+    """Name and ID, folded by `projects.rules.fold`, for searching."""
+    created_at: Mapped[datetime]
+
+    projects: Mapped[list["Project"]] = relationship(back_populates="organisation")
+
+
+class Project(Base):
+    __tablename__ = "projects"
+    __table_args__ = (UniqueConstraint("organisation_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    contact_email: Mapped[str] = mapped_column(String(254), default="")
+    plan: Mapped[str] = mapped_column(String(50), default="")
+    plan_expires_on: Mapped[date | None]
+    """The last day (UTC) of the plan; none: it never ends."""
+    status: Mapped[str] = mapped_column(String(50), default="Active")
+    archived_at: Mapped[datetime | None]
+    search_text: Mapped[str] = mapped_column(Text)
+    """Name and contact e-mail, folded by `projects.rules.fold`, for searching."""
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    organisation: Mapped[Organisation] = relationship(back_populates="projects", lazy="joined")

@@ -1,0 +1,104 @@
+"""Deny by default: every route says who may use it, and what says nothing is refused."""
+
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+from flask import current_app
+from flask_login import current_user
+from htmx_flask import request
+from werkzeug.exceptions import Unauthorized
+
+from app.accounts.actor import Actor
+from app.errors import NotAllowed
+from app.extensions import csrf
+from app.permissions import Permission, allows
+from app.web.transaction import SAFE_METHODS, choose_kind
+
+View = TypeVar("View", bound=Callable[..., object])
+
+
+def requires(permission: Permission) -> Callable[[View], View]:
+    """Stamp a view as open to signed-in portal users whose role carries `permission`."""
+
+    def stamp(view: View) -> View:
+        view.permission = permission  # type: ignore[attr-defined]
+        return view
+
+    return stamp
+
+
+def public(view: View) -> View:
+    """Stamp a view as open to everybody."""
+    view.permission = None  # type: ignore[attr-defined]
+    return view
+
+
+class SignInNeeded(Unauthorized):
+    """Nobody is signed in. `next_address` is where to come back to afterwards."""
+
+    def __init__(self, next_address: str) -> None:
+        super().__init__("You are not signed in, or your sign-in has ended. Sign in to go on.")
+        self.next_address = next_address
+
+
+def check_access() -> None:
+    """Before every request: who asks, may they, and does the form come from this site?
+
+    Raises SignInNeeded (303 or 401), NotAllowed (403) or CSRFError (400).
+    """
+    choose_kind()
+    if request.endpoint is None:
+        return
+    view = current_app.view_functions[request.endpoint]
+    if not hasattr(view, "permission"):
+        raise NotAllowed("This address says nothing about who may use it, so nobody may.")
+    permission: Permission | None = view.permission
+    if permission is not None and not current_user.is_authenticated:
+        raise SignInNeeded(_address_to_return_to())
+    csrf.protect(apply_exemptions=True)
+    if permission is not None and not allows(current_user.role, permission):
+        raise NotAllowed(
+            "Your role does not allow this. Ask a super admin if you think that it should."
+        )
+
+
+def current_actor() -> Actor:
+    """The signed-in portal user of this request, as services know people."""
+    return Actor(
+        user_id=current_user.id,
+        email=current_user.email,
+        role=current_user.role,
+        address=client_address(),
+    )
+
+
+def client_address() -> str:
+    """The address a request came from, as the proxies that are trusted say."""
+    return (request.remote_addr or "")[:45]
+
+
+def safe_next(address: str | None) -> str | None:
+    """`address` if it is a page of this site, else None (an open redirect helps phishing)."""
+    if not address or len(address) > 2000 or not address.startswith("/"):
+        return None
+    if "\\" in address or any(ord(character) < 33 for character in address):
+        return None
+    parts = urlsplit(address)
+    if address.startswith("//") or parts.scheme or parts.netloc:
+        return None
+    return address
+
+
+def sign_in_address(next_address: str | None) -> str:
+    """The sign-in page that leads back to `next_address`."""
+    return f"/login?next={quote(next_address, safe='')}" if next_address else "/login"
+
+
+def _address_to_return_to() -> str:
+    """This page, or for a form and for a fragment the page that it stands on."""
+    if request.method in SAFE_METHODS and not request.htmx:
+        return request.full_path.removesuffix("?")
+    page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
+    here = page.path + (f"?{page.query}" if page.query else "")
+    return (safe_next(here) if page.netloc == request.host else None) or "/"

@@ -1,0 +1,65 @@
+"""Static files: compressed once, cached for a year, at addresses that change with the content."""
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from flask import Blueprint, Response, request, url_for
+
+from app.config import ROOT
+from app.errors import NotFound
+from app.web.access import public
+
+blueprint = Blueprint("assets", __name__)
+STATIC = ROOT / "static"
+COMPRESSED_TYPES = ("text/", "application/javascript", "image/svg+xml")
+ONE_YEAR = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True)
+class Asset:
+    content: bytes
+    compressed: bytes | None
+    media_type: str
+    fingerprint: str
+
+
+@cache
+def load(name: str) -> Asset:
+    """The static file `name`. Raises FileNotFoundError if there is none."""
+    path = STATIC / name
+    content = path.read_bytes()
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    compressed = gzip.compress(content) if media_type.startswith(COMPRESSED_TYPES) else None
+    return Asset(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:12])
+
+
+def asset_address(name: str) -> str:
+    """The address of a static file, with its fingerprint in it."""
+    return url_for("assets.asset", fingerprint=load(name).fingerprint, name=name)
+
+
+@blueprint.get("/static/<fingerprint>/<path:name>")
+@public
+def asset(fingerprint: str, name: str) -> Response:
+    if not _exists(name) or load(name).fingerprint != fingerprint:
+        raise NotFound("There is no such file.")
+    file = load(name)
+    zipped = file.compressed is not None and request.accept_encodings["gzip"] > 0
+    response = Response(
+        file.compressed if zipped and file.compressed else file.content, mimetype=file.media_type
+    )
+    if zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Cache-Control"] = ONE_YEAR
+    response.vary.add("Accept-Encoding")
+    return response
+
+
+def _exists(name: str) -> bool:
+    """Whether the file is one of ours: keeps made-up names out of the cache of `load`."""
+    path = Path(STATIC / name)
+    return ".." not in name.split("/") and path.is_file()

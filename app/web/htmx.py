@@ -1,0 +1,22 @@
+"""What pages and fragments share."""
+
+from flask import Response, make_response, render_template
+from htmx_flask import request
+
+
+def is_partial() -> bool:
+    """Whether htmx asks for a fragment (and not for a whole page, as its history restore does)."""
+    return bool(request.htmx) and request.headers.get("HX-Request-Type", "partial") == "partial"
+
+
+def render(page: str, partial: str, status: int = 200, **context: object) -> Response:
+    """The whole `page`, or for htmx's partial requests the `partial` that the page includes."""
+    template = partial if is_partial() else page
+    return make_response(render_template(template, **context), status)
+
+
+def redirect_see_other(address: str) -> Response:
+    """Send the browser on to `address` (303), by htmx too, as a whole new page."""
+    response = make_response("", 200 if request.htmx else 303)
+    response.headers["HX-Redirect" if request.htmx else "Location"] = address
+    return response

@@ -1,0 +1,50 @@
+"""One transaction a request, committed once at its end, or not at all."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from flask import current_app, request
+
+from app.extensions import db
+from app.models.engine import is_reading, set_reading
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+View = TypeVar("View", bound=Callable[..., object])
+
+
+def reads_first(view: View) -> View:
+    """Stamp a view that does slow work (hashing, parsing) before it calls `start_writing`."""
+    view.reads_first = True  # type: ignore[attr-defined]
+    return view
+
+
+def choose_kind() -> None:
+    """Before a request's first query: will its transaction read, or write?
+
+    The body is read here, while no lock is held: a slow sender keeps nobody waiting.
+    """
+    view = current_app.view_functions.get(request.endpoint or "")
+    set_reading(request.method in SAFE_METHODS or getattr(view, "reads_first", False))
+    if request.method not in SAFE_METHODS:
+        request.get_data(cache=True, parse_form_data=True)
+
+
+def start_writing() -> None:
+    """End the reading transaction and let the next query begin a writing one."""
+    db.session.rollback()
+    set_reading(False)
+
+
+@contextmanager
+def one_transaction() -> Iterator[None]:
+    """Around a view: commit what it did, unless it only read or raised."""
+    try:
+        yield
+        if is_reading():
+            db.session.rollback()
+        else:
+            db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise

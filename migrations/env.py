@@ -1,0 +1,18 @@
+"""How Alembic reaches the database of the running app."""
+
+from alembic import context
+from flask import current_app
+
+from app.models import Base
+
+engine = current_app.extensions["migrate"].db.engine
+
+with engine.connect() as connection:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()

@@ -1,0 +1,287 @@
+"""One cast and one stage for every test: two databases, a clock to turn, people to act."""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from app import create_app
+from app.accounts import passwords
+from app.accounts.actor import Actor
+from app.config import load_config
+from app.extensions import db
+from app.licenses.keys import ensure_signing_key
+from app.models import Base, Organisation, Project, User
+from app.permissions import Role
+from app.setup import upgrade_database
+from tests.postgres import start_postgres
+
+NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
+PASSWORD = "correct horse battery"
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def missing(what: str, how: str) -> None:
+    """Skip loudly; where nothing may be missing (CI), fail."""
+    sentence = f"{what} is not on this machine; get it with: {how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fast_passwords() -> Iterator[None]:
+    """Hash with the least work: these passwords protect nothing."""
+    slow = passwords.hasher
+    passwords.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    yield
+    passwords.hasher = slow
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with start_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        if url is None:
+            missing("PostgreSQL", "apt-get install postgresql")
+        yield url
+
+
+@pytest.fixture(
+    scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+)
+def stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """The portal on an empty, migrated database, once on each kind of database."""
+    environ = {
+        "PORTAL_INSTANCE": str(tmp_path_factory.mktemp(request.param)),
+        "PORTAL_SECRET_KEY": "for tests only, " * 3,
+        "PORTAL_DATABASE_WAIT_SECONDS": "5",
+    }
+    if request.param == "postgres":
+        environ["PORTAL_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+    config = load_config(environ)
+    stage = create_app(config)
+    with stage.app_context():
+        upgrade_database(config, NOW)
+    yield stage
+    with stage.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def app(stage: Flask) -> Flask:
+    """The portal, with a signing key and nothing else in its database; emptied afterwards."""
+    with stage.app_context():
+        empty_database()
+        ensure_signing_key(db.session(), signing_keys=signing_keys(stage), now=NOW)
+        db.session.commit()
+    return stage
+
+
+def empty_database() -> None:
+    for table in reversed(Base.metadata.sorted_tables):
+        db.session.execute(table.delete())
+    db.session.commit()
+
+
+def signing_keys(app: Flask) -> str:
+    return app.extensions["config"].signing_keys
+
+
+@pytest.fixture
+def session(app: Flask) -> Iterator[Session]:
+    """A database session for tests of services; commit what another session is to see."""
+    with app.app_context():
+        yield db.session()
+        db.session.rollback()
+
+
+class Clock:
+    """The time of day, as the test says."""
+
+    def __init__(self, now: datetime) -> None:
+        self.instant = now
+
+    def now(self, zone: object = None) -> datetime:
+        return self.instant
+
+    def advance(self, **duration: float) -> datetime:
+        """Turn the clock: `clock.advance(hours=3)`, `clock.advance(seconds=-1)`."""
+        self.instant += timedelta(**duration)
+        return self.instant
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the whole portal, standing still at NOW until it is turned."""
+    clock = Clock(NOW)
+    monkeypatch.setattr("app.clock.datetime", clock)
+    return clock
+
+
+class Cast:
+    """Acme and its neighbour Bolt, and the people around them; each knows PASSWORD."""
+
+    acme = "ORG-000123"
+    bolt = "ORG-000456"
+    ada = "ada@example.com"
+    """A super admin."""
+    grace = "grace@example.com"
+    """Another super admin."""
+    audrey = "audrey@example.com"
+    """An auditor."""
+    pat = "pat@example.com"
+    """A partner."""
+    dev = "dev@example.com"
+    """A developer."""
+    carl = "carl@example.com"
+    """A client user of Acme."""
+
+    def __init__(self, session: Session) -> None:
+        from app.projects.rules import fold
+
+        for organisation_id, name in ((self.acme, "Acme"), (self.bolt, "Bolt & Söhne")):
+            session.add(
+                Organisation(
+                    id=organisation_id,
+                    name=name,
+                    search_text=fold(f"{name}\n{organisation_id}"),
+                    created_at=NOW,
+                )
+            )
+        session.flush()
+        self.acme_project = self._project(session, self.acme, "Acme ERP")
+        self.bolt_project = self._project(session, self.bolt, "Bolt Shop")
+        password_hash = passwords.hash_password(PASSWORD)
+        roles = {
+            self.ada: Role.SUPER_ADMIN,
+            self.grace: Role.SUPER_ADMIN,
+            self.audrey: Role.AUDITOR,
+            self.pat: Role.PARTNER,
+            self.dev: Role.DEVELOPER,
+            self.carl: Role.CLIENT,
+        }
+        self._ids = {}
+        self._roles = roles
+        for email, role in roles.items():
+            user = User(
+                email=email,
+                role=role,
+                password_hash=password_hash,
+                organisation_id=self.acme if role is Role.CLIENT else None,
+                created_at=NOW,
+            )
+            session.add(user)
+            session.flush()
+            self._ids[email] = user.id
+        session.commit()
+
+    def _project(self, session: Session, organisation_id: str, name: str) -> int:
+        from app.projects.rules import fold
+
+        email = f"{name.split(maxsplit=1)[0].lower()}@client.example"
+        project = Project(
+            organisation_id=organisation_id,
+            name=name,
+            contact_email=email,
+            plan="Growth",
+            status="Active",
+            search_text=fold(f"{name}\n{email}"),
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        session.add(project)
+        session.flush()
+        return project.id
+
+    def actor(self, email: str) -> Actor:
+        """A person of the cast, as services know people."""
+        return Actor(self._ids[email], email, self._roles[email], "203.0.113.7")
+
+
+@pytest.fixture
+def cast(app: Flask) -> Cast:
+    with app.app_context():
+        return Cast(db.session())
+
+
+class Visitor:
+    """Somebody with a browser: keeps cookies, sends the CSRF token that the last page had."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+        self.csrf_token = ""
+
+    def get(self, path: str, *, htmx: bool = False, **options: object) -> TestResponse:
+        return self._seen(self.client.get(path, headers=_headers(htmx), **options))
+
+    def post(
+        self,
+        path: str,
+        data: dict[str, object] | None = None,
+        *,
+        htmx: bool = False,
+        **options: object,
+    ) -> TestResponse:
+        if not self.csrf_token:
+            self.get("/login")
+        fields = {"csrf_token": self.csrf_token, **(data or {})}
+        return self._seen(self.client.post(path, data=fields, headers=_headers(htmx), **options))
+
+    def sign_in(self, email: str, password: str = PASSWORD, **fields: object) -> TestResponse:
+        answer = self.post("/login", {"email": email, "password": password, **fields})
+        if answer.status_code == 303:
+            self.get("/login?next=/audit")
+            self.get("/audit")
+        return answer
+
+    def _seen(self, answer: TestResponse) -> TestResponse:
+        match = re.search(r'name="csrf_token" value="([^"]+)"', answer.text) or re.search(
+            r"X-CSRFToken&#34;: &#34;([^&]+)&|X-CSRFToken\": \"([^\"]+)\"", answer.text
+        )
+        if match:
+            self.csrf_token = next(group for group in match.groups() if group)
+        return answer
+
+
+def _headers(htmx: bool) -> dict[str, str]:
+    return {"HX-Request": "true", "HX-Request-Type": "partial"} if htmx else {}
+
+
+@pytest.fixture
+def visitor(app: Flask) -> Visitor:
+    """Nobody yet: an anonymous browser."""
+    return Visitor(app.test_client())
+
+
+@pytest.fixture
+def ada(app: Flask, cast: Cast) -> Visitor:
+    """A super admin, signed in."""
+    return _signed_in(app, cast.ada)
+
+
+@pytest.fixture
+def grace(app: Flask, cast: Cast) -> Visitor:
+    """Another super admin, signed in."""
+    return _signed_in(app, cast.grace)
+
+
+@pytest.fixture
+def audrey(app: Flask, cast: Cast) -> Visitor:
+    """An auditor, signed in."""
+    return _signed_in(app, cast.audrey)
+
+
+def _signed_in(app: Flask, email: str) -> Visitor:
+    visitor = Visitor(app.test_client())
+    assert visitor.sign_in(email).status_code == 303
+    return visitor
