@@ -11,6 +11,15 @@
     if (!filled && dialog.open) dialog.close();
   });
 
+  // What the page as a whole has to say must be seen: not behind a dialog, and not above the fold.
+  const told = new WeakMap();
+  window.page.watch("#notices > .notice", (notice) => {
+    if (told.get(notice) === notice.textContent) return;
+    told.set(notice, notice.textContent);
+    document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
+    notice.scrollIntoView({ block: "nearest" });
+  });
+
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog-open]");
     const dialog = opener && document.getElementById(opener.dataset.dialogOpen);

@@ -2,7 +2,8 @@
 //
 // A thin bar on top while a request runs (its delay is in the style sheet); after two seconds of a change being sent,
 // a sentence; when the portal does not answer, an alert. A form that is being sent is not sent twice. Requests made
-// by a timer stand under an element with data-quiet and show no bar.
+// by a timer (hx-trigger="every ...", or anything under data-quiet) show no bar; what one of them told in #notices goes
+// when the next succeeds.
 (() => {
   "use strict";
 
@@ -11,6 +12,11 @@
   const running = new Map();
   let sentForm = null;
   let sentTimer;
+  let timerFailed = false;
+
+  const isQuiet = (source) => Boolean(
+    source?.closest?.("[data-quiet]") || source?.getAttribute?.("hx-trigger")?.includes("every "),
+  );
 
   function notice(id, shown) {
     const element = document.getElementById(id);
@@ -35,7 +41,7 @@
 
   document.addEventListener("htmx:before:request", (event) => {
     const { ctx } = event.detail;
-    const quiet = Boolean(ctx.sourceElement?.closest?.("[data-quiet]"));
+    const quiet = isQuiet(ctx.sourceElement);
     const changes = (ctx.request.method ?? "GET").toUpperCase() !== "GET";
     running.set(ctx, { quiet, timer: changes ? setTimeout(slow, PATIENCE) : 0 });
     refresh();
@@ -47,7 +53,14 @@
     refresh();
   });
 
-  document.addEventListener("htmx:after:request", () => notice("failure-notice", false));
+  document.addEventListener("htmx:after:request", (event) => {
+    const { ctx } = event.detail;
+    notice("failure-notice", false);
+    if (!isQuiet(ctx.sourceElement)) return;
+    const failed = ctx.response.status >= 400;
+    if (timerFailed && !failed) document.getElementById("notices")?.replaceChildren();
+    timerFailed = failed;
+  });
 
   document.addEventListener("htmx:error", (event) => {
     const { ctx } = event.detail;
