@@ -35,6 +35,7 @@ from app.errors import KeyInvalid
 
 PREFIX = "rw1."
 TEMPORARY_SALT = b"rolling-window/temporary-license/v1"
+PERMANENT_SALT = b"rolling-window/permanent-license/v1"
 
 MAX_KEY_LENGTH = 4096
 """Characters of a cleaned key. One with a ten-character Organisation ID has under two hundred."""
@@ -77,6 +78,22 @@ class SignedLicense:
     def expires_at(self) -> datetime:
         """The first instant at which the key is expired."""
         return self.issued_at + timedelta(seconds=self.ttl)
+
+
+@dataclass(frozen=True)
+class SignedPermanentLicense:
+    """What a permanent license says, its signature having been checked. It does not hold the text.
+
+    `jti` is its Key ID, `mac_id` in the stored spelling, `machine_id` as the agent sent it, if it
+    did. It has no expiry: it is valid while the organisation's subscription is.
+    """
+
+    kid: str
+    jti: str
+    organisation_id: str
+    mac_id: str
+    machine_id: str | None
+    issued_at: datetime
 
 
 # Signing keys
@@ -200,6 +217,49 @@ def read_temporary_key(text: str, public_keys: Mapping[str, Ed25519PublicKey]) -
     except OverflowError:
         _refuse()
     return signed
+
+
+def sign_permanent_license(
+    private_key: Ed25519PrivateKey,
+    *,
+    jti: str,
+    organisation_id: str,
+    mac_id: str,
+    machine_id: str | None,
+    issued_at: datetime,
+) -> str:
+    """The text of a permanent license; the same arguments give the same text, byte for byte.
+
+    `machine_id` stands in it only if it is known. Raises ValueError if `issued_at` is naive.
+    """
+    payload: dict[str, object] = {
+        "kid": key_id_of(private_key.public_key()),
+        "jti": jti,
+        "org": organisation_id,
+        "mac": mac_id,
+    }
+    if machine_id is not None:
+        payload["machine"] = machine_id
+    return _sign(private_key, PERMANENT_SALT, payload, issued_at)
+
+
+def read_permanent_license(
+    text: str, public_keys: Mapping[str, Ed25519PublicKey]
+) -> SignedPermanentLicense:
+    """What the permanent license in `text` says, its form and signature having been checked.
+
+    Raises KeyInvalid, and nothing else, for whatever is not a permanent license signed with one
+    of `public_keys`, a temporary key among them.
+    """
+    payload, issued_at = _read(text, PERMANENT_SALT, public_keys)
+    return SignedPermanentLicense(
+        kid=_text(payload, "kid"),
+        jti=_text(payload, "jti"),
+        organisation_id=_text(payload, "org"),
+        mac_id=_text(payload, "mac"),
+        machine_id=_text(payload, "machine") if "machine" in payload else None,
+        issued_at=issued_at,
+    )
 
 
 class _Ed25519(SigningAlgorithm):
