@@ -1,17 +1,21 @@
 """Every table of the portal."""
 
 from app.models.accounts import SignInFailure, User, WebSession
-from app.models.agents import AgentSession
-from app.models.audit import AuditEvent
+from app.models.agents import Agent, AgentSession, Configuration
+from app.models.audit import AuditEvent, FeedEvent
 from app.models.base import Base
-from app.models.licenses import SigningKey, TemporaryLicense
+from app.models.licenses import PermanentLicense, SigningKey, TemporaryLicense
 from app.models.projects import Organisation, Project
 
 __all__ = [
+    "Agent",
     "AgentSession",
     "AuditEvent",
     "Base",
+    "Configuration",
+    "FeedEvent",
     "Organisation",
+    "PermanentLicense",
     "Project",
     "SignInFailure",
     "SigningKey",

@@ -1,14 +1,63 @@
 """Who is signed in on an OP Agent."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import JSON, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.accounts import User
 from app.models.base import Base
-from app.models.licenses import TemporaryLicense
+from app.models.licenses import PermanentLicense, TemporaryLicense
 from app.models.projects import Organisation
+
+
+class Agent(Base):
+    """One OP Agent installation on one machine, registered to one organisation.
+
+    Dissociated it is a thing of the past: the machine may be registered anew.
+    """
+
+    __tablename__ = "agents"
+    __table_args__ = (
+        Index(None, "organisation_id", "dissociated_at"),
+        Index(
+            "uq_agents_live_machine",
+            "mac_id",
+            "machine_id_hash",
+            unique=True,
+            sqlite_where=text("dissociated_at IS NULL"),
+            postgresql_where=text("dissociated_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
+    mac_id: Mapped[str] = mapped_column(String(17))
+    machine_id_hash: Mapped[str] = mapped_column(String(64), default="")
+    """Empty if the agent sent no machine ID when it was registered."""
+    hostname: Mapped[str] = mapped_column(String(255), default="")
+    agent_version: Mapped[str] = mapped_column(String(64), default="")
+    registered_at: Mapped[datetime]
+    registered_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    last_seen_at: Mapped[datetime]
+    detached_at: Mapped[datetime | None]
+    dissociated_at: Mapped[datetime | None]
+
+    organisation: Mapped[Organisation] = relationship(lazy="joined")
+    registered_by: Mapped[User] = relationship(lazy="joined")
+    license: Mapped[PermanentLicense] = relationship(lazy="joined")
+
+
+class Configuration(Base):
+    """The configuration data that an organisation's agents saved in the cloud."""
+
+    __tablename__ = "configurations"
+
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"), primary_key=True)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    saved_at: Mapped[datetime]
+    saved_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
 
 
 class AgentSession(Base):
@@ -19,6 +68,7 @@ class AgentSession(Base):
         Index(None, "organisation_id", "ended_at"),
         Index(None, "temporary_license_id", "ended_at"),
         Index(None, "user_id", "ended_at"),
+        Index(None, "agent_id", "ended_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -26,6 +76,8 @@ class AgentSession(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
     temporary_license_id: Mapped[int | None] = mapped_column(ForeignKey("temporary_licenses.id"))
+    agent_id: Mapped[int | None] = mapped_column(ForeignKey("agents.id"))
+    """The registered machine; none under a temporary key on a machine that is not registered."""
     mac_id: Mapped[str] = mapped_column(String(17))
     hostname: Mapped[str] = mapped_column(String(255), default="")
     agent_version: Mapped[str] = mapped_column(String(64), default="")
@@ -36,6 +88,12 @@ class AgentSession(Base):
     """When somebody or something ended it before its license or its silence did."""
     end_code: Mapped[str | None] = mapped_column(String(32))
 
+    told_at: Mapped[datetime | None]
+    """When a heartbeat was first answered with the end."""
+    confirmed_at: Mapped[datetime | None]
+    """When the agent confirmed, after its end, that it has logged out."""
+
     user: Mapped[User] = relationship(lazy="joined")
     organisation: Mapped[Organisation] = relationship(lazy="joined")
+    agent: Mapped[Agent | None] = relationship(lazy="joined")
     temporary_license: Mapped[TemporaryLicense | None] = relationship(lazy="joined")

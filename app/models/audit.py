@@ -1,4 +1,4 @@
-"""The internal record of what was done and what was refused."""
+"""The internal record of what was done and refused, and the Feed that clients see."""
 
 from datetime import datetime
 from typing import Any
@@ -26,3 +26,18 @@ class AuditEvent(Base):
     subject: Mapped[str] = mapped_column(String(300), default="")
     """What it was done to: a Key ID, a project's name, a user's e-mail."""
     data: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+class FeedEvent(Base):
+    """One line of an organisation's Feed. Nothing of temporary keys ever stands here."""
+
+    __tablename__ = "feed_events"
+    __table_args__ = (Index(None, "organisation_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
+    happened_at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(64))
+    actor: Mapped[str] = mapped_column(String(254))
+    """The e-mail of a client user, or empty: what the vendor's staff do is not signed by name."""
+    subject: Mapped[str] = mapped_column(String(300))

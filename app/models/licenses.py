@@ -56,3 +56,22 @@ class TemporaryLicense(Base):
     @property
     def ttl(self) -> timedelta:
         return timedelta(seconds=self.ttl_seconds)
+
+
+class PermanentLicense(Base):
+    """The record of a permanent license: it ties one machine to one organisation."""
+
+    __tablename__ = "permanent_licenses"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(16), unique=True)
+    organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"), index=True)
+    agent_id: Mapped[int] = mapped_column(ForeignKey("agents.id"), unique=True)
+    kid: Mapped[str] = mapped_column(ForeignKey("signing_keys.kid"))
+    payload_version: Mapped[int] = mapped_column(default=1)
+    issued_at: Mapped[datetime]
+    issued_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    revoked_at: Mapped[datetime | None] = mapped_column(index=True)
+    revoked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+    issued_by: Mapped[User] = relationship(foreign_keys=issued_by_id)
