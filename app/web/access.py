@@ -38,7 +38,7 @@ class SignInNeeded(Unauthorized):
     """Nobody is signed in. `next_address` is where to come back to afterwards."""
 
     def __init__(self, next_address: str) -> None:
-        super().__init__("You are not signed in, or your sign-in has ended. Sign in to go on.")
+        super().__init__()
         self.next_address = next_address
 
 
@@ -75,17 +75,16 @@ def current_actor() -> Actor:
 
 def client_address() -> str:
     """The address a request came from, as the proxies that are trusted say."""
-    return (request.remote_addr or "")[:45]
+    return str(request.remote_addr or "")[:45]
 
 
 def safe_next(address: str | None) -> str | None:
     """`address` if it is a page of this site, else None (an open redirect helps phishing)."""
     if not address or len(address) > 2000 or not address.startswith("/"):
         return None
-    if "\\" in address or any(ord(character) < 33 for character in address):
+    if address.startswith("//") or "\\" in address:
         return None
-    parts = urlsplit(address)
-    if address.startswith("//") or parts.scheme or parts.netloc:
+    if any(ord(character) < 33 or ord(character) == 127 for character in address):
         return None
     return address
 
@@ -98,7 +97,10 @@ def sign_in_address(next_address: str | None) -> str:
 def _address_to_return_to() -> str:
     """This page, or for a form and for a fragment the page that it stands on."""
     if request.method in SAFE_METHODS and not request.htmx:
-        return request.full_path.removesuffix("?")
-    page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
+        return str(request.full_path).removesuffix("?")
+    try:
+        page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
+    except ValueError:
+        return "/"
     here = page.path + (f"?{page.query}" if page.query else "")
     return (safe_next(here) if page.netloc == request.host else None) or "/"
