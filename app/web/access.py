@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from flask import current_app
 from flask_login import current_user
@@ -34,6 +34,19 @@ def public(view: View) -> View:
     return view
 
 
+def keeps_fields(*names: str) -> Callable[[View], View]:
+    """Stamp a form's view: whoever has to sign in first comes back with these fields as they were.
+
+    The page that the form stands on understands them in its address.
+    """
+
+    def stamp(view: View) -> View:
+        view.kept_fields = names  # type: ignore[attr-defined]
+        return view
+
+    return stamp
+
+
 class SignInNeeded(Unauthorized):
     """Nobody is signed in. `next_address` is where to come back to afterwards."""
 
@@ -55,7 +68,7 @@ def check_access() -> None:
         raise NotAllowed("This address says nothing about who may use it, so nobody may.")
     permission: Permission | None = view.permission
     if permission is not None and not current_user.is_authenticated:
-        raise SignInNeeded(_address_to_return_to())
+        raise SignInNeeded(_address_to_return_to(getattr(view, "kept_fields", ())))
     csrf.protect(apply_exemptions=True)
     if permission is not None and not allows(current_user.role, permission):
         raise NotAllowed(
@@ -94,7 +107,7 @@ def sign_in_address(next_address: str | None) -> str:
     return f"/login?next={quote(next_address, safe='')}" if next_address else "/login"
 
 
-def _address_to_return_to() -> str:
+def _address_to_return_to(kept_fields: tuple[str, ...]) -> str:
     """This page, or for a form and for a fragment the page that it stands on."""
     if request.method in SAFE_METHODS and not request.htmx:
         return str(request.full_path).removesuffix("?")
@@ -102,5 +115,7 @@ def _address_to_return_to() -> str:
         page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
     except ValueError:
         return "/"
-    here = page.path + (f"?{page.query}" if page.query else "")
+    kept = {name: request.form[name] for name in kept_fields if request.form.get(name)}
+    query = urlencode(dict(parse_qsl(page.query)) | kept) if kept else page.query
+    here = page.path + (f"?{query}" if query else "")
     return (safe_next(here) if page.netloc == request.host else None) or "/"
