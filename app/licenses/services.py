@@ -178,8 +178,8 @@ def licenses_of(
     All active ones; of the others the `ended_limit` on top, or all of them for None.
     """
     own = select(TemporaryLicense).where(TemporaryLicense.organisation_id == organisation_id)
-    active = own.where(_is_active(now)).order_by(*_in_order(now))
-    ended = own.where(not_(_is_active(now))).order_by(*_in_order(now)).limit(ended_limit)
+    active = own.where(is_active(now)).order_by(*_in_order(now))
+    ended = own.where(not_(is_active(now))).order_by(*_in_order(now)).limit(ended_limit)
     return [*session.scalars(active), *session.scalars(ended)]
 
 
@@ -217,7 +217,7 @@ def count_active(
     """
     query = (
         select(TemporaryLicense.organisation_id, func.count())
-        .where(_is_active(now))
+        .where(is_active(now))
         .group_by(TemporaryLicense.organisation_id)
     )
     if organisation_ids is not None:
@@ -227,9 +227,7 @@ def count_active(
 
 def count_all_active(session: Session, now: datetime) -> int:
     """How many keys are active in all."""
-    count = session.scalar(
-        select(func.count()).select_from(TemporaryLicense).where(_is_active(now))
-    )
+    count = session.scalar(select(func.count()).select_from(TemporaryLicense).where(is_active(now)))
     return count or 0
 
 
@@ -238,7 +236,7 @@ def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[Tem
     return list(
         session.scalars(
             select(TemporaryLicense)
-            .where(_is_active(now))
+            .where(is_active(now))
             .order_by(TemporaryLicense.expires_at, TemporaryLicense.id)
             .limit(limit)
         )
@@ -301,7 +299,8 @@ def _issued_by_form(
     return license
 
 
-def _is_active(now: datetime) -> ColumnElement[bool]:
+def is_active(now: datetime) -> ColumnElement[bool]:
+    """Whether a license is active at `now`, as a condition of a query."""
     return and_(
         TemporaryLicense.revoked_at.is_(None),
         TemporaryLicense.issued_at <= now,
@@ -311,7 +310,7 @@ def _is_active(now: datetime) -> ColumnElement[bool]:
 
 def _in_order(now: datetime) -> tuple[ColumnElement[Any], ...]:
     """The domain's order, as `rules.in_order` has it, for the database."""
-    active = _is_active(now)
+    active = is_active(now)
     ended_at = func.coalesce(TemporaryLicense.revoked_at, TemporaryLicense.expires_at)
     return (
         case((active, 1), else_=0).desc(),
