@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app.accounts.login import forget_user
+from app.clock import rfc3339
 from app.errors import Busy, KeyExpired, PortalError
 from app.extensions import db
 from app.models.engine import set_reading
@@ -149,7 +150,7 @@ def form_out_of_date(error: CSRFError) -> Response:
 
 
 def domain_error(error: PortalError) -> Response:
-    more = {"expired_at": _rfc3339(error)} if isinstance(error, KeyExpired) else {}
+    more = {"expired_at": rfc3339(error.expired_at)} if isinstance(error, KeyExpired) else {}
     return answer(error.status, error.code, error.title, error.detail, **more)
 
 
@@ -191,7 +192,3 @@ def _load_user() -> None:
         _ = current_user.is_authenticated
     except DBAPIError:
         forget_user()
-
-
-def _rfc3339(error: KeyExpired) -> str:
-    return error.expired_at.isoformat().replace("+00:00", "Z")
