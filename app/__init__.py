@@ -1,10 +1,6 @@
 """Rolling Window: the portal that lets partners in for a few hours. This file only wires."""
 
-import os
-from pathlib import Path
-
-from dotenv import dotenv_values
-from flask import Flask, request
+from flask import Flask
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -14,17 +10,15 @@ from app.accounts.views import blueprint as accounts
 from app.agents.console import blueprint as console
 from app.agents.views import blueprint as agents
 from app.audit.views import blueprint as audit
-from app.clock import utcnow
-from app.config import ROOT, Config, load_config
+from app.config import ROOT, Config, environment, load_config
 from app.extensions import csrf, db, htmx, login_manager, migrate
 from app.home.views import blueprint as home
 from app.licenses.views import blueprint as licenses
 from app.models.engine import set_up_sqlite
 from app.private_files import secret_key
 from app.projects.views import blueprint as projects
-from app.web import errors
+from app.web import context, errors
 from app.web.access import check_access
-from app.web.assets import asset_address
 from app.web.assets import blueprint as assets
 from app.web.headers import add_headers
 from app.web.transaction import one_transaction
@@ -45,12 +39,14 @@ def create_app(config: Config | None = None) -> Flask:
 
     Raises ConfigError for a wrong setting. Touches no database.
     """
-    config = config or load_config({**_dotenv(), **os.environ})
+    config = config or load_config(environment())
     app = Portal(__name__, static_folder=None, template_folder=str(ROOT / "templates"))
     app.extensions["config"] = config
     app.config.update(
         SECRET_KEY=config.secret_key or secret_key(config.instance),
         SQLALCHEMY_DATABASE_URI=config.database_url,
+        # Hashes and addresses of people do not belong into logs.
+        SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},
         MAX_CONTENT_LENGTH=FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         SESSION_COOKIE_NAME="rolling_window",
@@ -62,7 +58,7 @@ def create_app(config: Config | None = None) -> Flask:
     )
     _bind_extensions(app, config)
     _set_up_requests(app, config)
-    _set_up_templates(app)
+    context.init_app(app)
     for blueprint in (assets, accounts, home, projects, licenses, agents, console, audit):
         app.register_blueprint(blueprint)
     cli.init_app(app)
@@ -76,9 +72,9 @@ def _bind_extensions(app: Flask, config: Config) -> None:
     login_manager.session_protection = None
     csrf.init_app(app)
     htmx.init_app(app)
-    if config.sqlite:
+    if config.database_file:
         with app.app_context():
-            set_up_sqlite(db.engine, config.database_wait_seconds)
+            set_up_sqlite(db.engine, config.database_file, config.database_wait_seconds)
 
 
 def _set_up_requests(app: Flask, config: Config) -> None:
@@ -91,18 +87,3 @@ def _set_up_requests(app: Flask, config: Config) -> None:
     app.after_request(add_headers)
     app.after_request(login.note_activity)
     errors.init_app(app)
-
-
-def _set_up_templates(app: Flask) -> None:
-    app.jinja_env.globals["asset"] = asset_address
-    app.context_processor(
-        lambda: {
-            "theme": request.cookies.get("theme") if request else None,
-            "server_now": utcnow(),
-        }
-    )
-
-
-def _dotenv() -> dict[str, str]:
-    values = dotenv_values(Path.cwd() / ".env")
-    return {name: value for name, value in values.items() if value is not None}

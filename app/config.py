@@ -1,5 +1,6 @@
 """Settings: read once from the environment, refused at start if wrong, frozen afterwards."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,10 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from sqlalchemy.engine import make_url
+from dotenv import dotenv_values
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.errors import ConfigError, MalformedTTL
+from app.licenses.signing import private_key_from_pem
 from app.licenses.ttl import format_ttl, parse_ttl
 
 T = TypeVar("T")
@@ -43,7 +46,9 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8000
     instance: Path = ROOT / "instance"
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
+    database_file: Path | None = None
+    """The file, if the database is SQLite; `database_url` opens it."""
     secret_key: str = field(default="", repr=False)
     signing_keys: str = field(default="", repr=False)
     admin_email: str = ""
@@ -64,14 +69,17 @@ class Config:
     https: bool = False
     workers: int = 2
 
-    @property
-    def sqlite(self) -> bool:
-        return self.database_url.startswith("sqlite")
 
-    @property
-    def database_file(self) -> Path:
-        """The SQLite file in the instance folder (used where no other database is named)."""
-        return self.instance / "portal.db"
+def environment() -> dict[str, str]:
+    """The process's environment, and beneath it what a file `.env` in the current folder says.
+
+    Raises ConfigError, in one line, if there is such a file and it cannot be read.
+    """
+    try:
+        written = dotenv_values(Path.cwd() / ".env", interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f".env: it cannot be read ({error}); make it readable UTF-8.") from None
+    return {name: value for name, value in written.items() if value is not None} | dict(os.environ)
 
 
 def load_config(environ: Mapping[str, str]) -> Config:
@@ -83,17 +91,17 @@ def load_config(environ: Mapping[str, str]) -> Config:
     settings = _Settings(environ)
     host, port = settings.read("BIND", _bind, ("127.0.0.1", 8000))
     instance = settings.read("INSTANCE", lambda text: Path(text).absolute(), ROOT / "instance")
-    database_file = quote(str(instance / "portal.db"))
+    database_url, database_file = settings.read(
+        "DATABASE_URL", _database, _sqlite(instance / "portal.db")
+    )
     config = Config(
         host=host,
         port=port,
         instance=instance,
-        # mode=rw: a database that is missing is an error, never a new empty one.
-        database_url=settings.read(
-            "DATABASE_URL", _database_url, f"sqlite:///file:{database_file}?mode=rw&uri=true"
-        ),
+        database_url=database_url,
+        database_file=database_file,
         secret_key=settings.read("SECRET_KEY", _secret_key, ""),
-        signing_keys=settings.read("SIGNING_KEYS", str, str(instance / "signing-keys")),
+        signing_keys=settings.read("SIGNING_KEYS", _signing_keys, str(instance / "signing-keys")),
         admin_email=settings.read("ADMIN_EMAIL", _email, ""),
         admin_password=settings.read("ADMIN_PASSWORD", _password, ""),
         sample_data=settings.read("SAMPLE_DATA", _switch, False),
@@ -165,12 +173,14 @@ class _Settings:
         if file:
             try:
                 text = Path(file).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
                 raise ConfigError(
                     f"{PREFIX}{name}_FILE: {file!r} cannot be read ({reason}); "
                     "name a file that the portal may read."
                 ) from None
+            if not text:
+                raise ConfigError(f"{PREFIX}{name}_FILE: {file!r} is empty; put the secret in it.")
         return text or None
 
 
@@ -184,18 +194,41 @@ def _bind(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def _database_url(text: str) -> str:
+def _database(text: str) -> tuple[str, Path | None]:
+    """The address that SQLAlchemy opens, and the file if it is one."""
     try:
         url = make_url(text)
-    except ArgumentError:
-        url = None
-    if url is None or url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigError(
-            "this is no database address; allowed: sqlite:/// or postgresql+psycopg://."
-        )
-    if url.drivername == "postgresql":
+    except (ArgumentError, ValueError):
+        url = URL.create("unreadable")
+    if url.drivername == "sqlite" and url.database and not url.query and url.database[0] != ":":
+        return _sqlite(Path(url.database).absolute())
+    if url.drivername in ("postgresql", "postgresql+psycopg"):
         url = url.set(drivername="postgresql+psycopg")
-    return url.render_as_string(hide_password=False)
+        return url.render_as_string(hide_password=False), None
+    raise ConfigError(
+        "this is no database address; allowed: sqlite:////FOLDER/FILE or "
+        "postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+    )
+
+
+def _sqlite(file: Path) -> tuple[str, Path | None]:
+    # mode=rw: a database that is missing is an error, never a new empty one.
+    name = f"file:{quote(os.fsencode(file))}"
+    url = URL.create("sqlite", database=name, query={"mode": "rw", "uri": "true"})
+    return url.render_as_string(), file
+
+
+def _signing_keys(text: str) -> str:
+    if not text.startswith("-----BEGIN"):
+        return text
+    try:
+        private_key_from_pem(text.encode())
+    except ValueError:
+        raise ConfigError(
+            "this PEM text is no private key for signing; allowed: an Ed25519 private key, "
+            "or the name of the folder where such keys are."
+        ) from None
+    return text
 
 
 def _secret_key(text: str) -> str:

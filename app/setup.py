@@ -5,11 +5,14 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask_migrate import upgrade
+from alembic.util import CommandError
+from flask import current_app
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app.config import ROOT, Config
 from app.errors import ConfigError
@@ -22,43 +25,56 @@ MIGRATION_LOCK = 0x526F6C6C  # any number that only this portal uses on its data
 def upgrade_database(config: Config, now: datetime) -> None:
     """Create the database, or bring it up to date; a copy is kept before an upgrade.
 
-    Raises ConfigError in one line if it cannot be written.
+    Raises ConfigError, in one line, if the database cannot be used.
     """
-    if config.sqlite:
-        _create_sqlite_file(config)
-        if config.database_file.exists():
-            _keep_copy(config.database_file, now)
-        upgrade(directory=str(MIGRATIONS))
-        return
-    with db.engine.connect() as connection:
-        # Several portals may start on one database: one upgrades it, the others wait.
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        upgrade(directory=str(MIGRATIONS))
-        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": MIGRATION_LOCK})
-
-
-def database_is_current() -> bool:
-    """Whether every migration has been applied to the database."""
-    with db.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_heads() == tuple(
-            _scripts().get_heads()
-        )
-
-
-def _create_sqlite_file(config: Config) -> None:
-    """Make the file in the instance folder, in the journal mode that readers and writers share."""
-    if "mode=rw" not in config.database_url:
-        return
     try:
-        config.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with closing(sqlite3.connect(config.database_file)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-        config.database_file.chmod(0o600)
-    except (OSError, sqlite3.Error) as error:
+        if config.database_file:
+            _create_sqlite_file(config, config.database_file)
+            _keep_copy(config.database_file, now)
+            _apply_migrations()
+        else:
+            _upgrade_postgres()
+    except (OSError, sqlite3.Error, DBAPIError) as error:
+        raise ConfigError(_unusable(config, error)) from None
+    except CommandError as error:
         raise ConfigError(
-            f"PORTAL_INSTANCE: {config.database_file} cannot be made or written ({error}); "
-            "name a folder that the portal may write."
+            f"PORTAL_DATABASE_URL: the database is of another version of this program ({error}); "
+            "start the version that it belongs to, or one that is newer."
         ) from None
+
+
+def _upgrade_postgres() -> None:
+    """Several portals may start on one database: one upgrades it, the others wait."""
+    with db.engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        _apply_migrations()
+
+
+def _apply_migrations() -> None:
+    command.upgrade(_alembic(), "head")
+
+
+def _unusable(config: Config, error: Exception) -> str:
+    reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+    if config.database_file is None:
+        return (
+            f"PORTAL_DATABASE_URL: the database cannot be used ({reason}); "
+            "name one that is running and may be written."
+        )
+    in_instance = config.database_file.parent == config.instance
+    setting = "PORTAL_INSTANCE" if in_instance else "PORTAL_DATABASE_URL"
+    return (
+        f"{setting}: {config.database_file} cannot be made or written ({reason}); "
+        "name a folder that the portal may write."
+    )
+
+
+def _create_sqlite_file(config: Config, file: Path) -> None:
+    """Make the file in the journal mode in which readers and a writer share it."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.touch(mode=0o600)
+    with closing(sqlite3.connect(file, timeout=config.database_wait_seconds)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _keep_copy(file: Path, now: datetime) -> None:
@@ -67,12 +83,15 @@ def _keep_copy(file: Path, now: datetime) -> None:
     if current is None or current in _scripts().get_heads():
         return
     copy = file.with_name(f"{file.stem}-before-upgrade-{now:%Y%m%dT%H%M%SZ}.db")
+    copy.touch(mode=0o600)
     with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
-    copy.chmod(0o600)
 
 
 def _scripts() -> ScriptDirectory:
-    settings = AlembicConfig()
-    settings.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(settings)
+    return ScriptDirectory.from_config(_alembic())
+
+
+def _alembic() -> AlembicConfig:
+    settings: AlembicConfig = current_app.extensions["migrate"].migrate.get_config(str(MIGRATIONS))
+    return settings

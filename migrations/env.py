@@ -13,6 +13,8 @@ with engine.connect() as connection:
         target_metadata=Base.metadata,
         render_as_batch=True,
         compare_type=True,
+        # SQLite too: all of an upgrade or nothing (app/models/engine.py begins real transactions).
+        transactional_ddl=True,
     )
     with context.begin_transaction():
         context.run_migrations()

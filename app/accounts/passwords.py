@@ -7,6 +7,12 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 hasher = PasswordHasher()
+MIN_LENGTH, MAX_LENGTH = 8, 1000
+
+
+def is_acceptable(password: str) -> bool:
+    """Whether this may become somebody's password: by its length, which is all that helps."""
+    return MIN_LENGTH <= len(password) <= MAX_LENGTH
 
 
 def hash_password(password: str) -> str:

@@ -19,7 +19,7 @@ from app.errors import Conflict, InvalidInput, NotFound
 from app.models import AgentSession, Organisation, User, WebSession
 from app.permissions import Permission, Role, allows
 
-EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 class Verdict(Enum):
@@ -73,11 +73,12 @@ def judge(session: Session, *, check: PasswordCheck, now: datetime, limit: Rate)
     The limit is looked at again, in the transaction that counts: many guesses sent at once learn
     no more than as many sent one after the other.
     """
+    throttle.take_turn(session, address=check.address)
     who = {"account": check.account, "address": check.address, "now": now, "limit": limit}
     wait = check.wait_seconds or throttle.seconds_to_wait(session, **who)  # type: ignore[arg-type]
     if wait:
         return SignIn(Verdict.THROTTLED, wait_seconds=wait)
-    user = session.get(User, check.user_id) if check.user_id else None
+    user = session.get(User, check.user_id, with_for_update=True) if check.user_id else None
     if (
         user is None
         or not check.matches
@@ -154,7 +155,13 @@ def sign_out_of_portal(session: Session, *, session_id: int, actor: Actor, now: 
 
 def normalise_email(text: str) -> str:
     """The one spelling under which an account is stored, looked up and counted."""
-    return text.strip().replace("\x00", "").lower()
+    return "".join(character for character in text if character.isprintable()).strip().lower()
+
+
+def is_email(text: str) -> bool:
+    """Whether `text` has the form of an e-mail address that can be stored."""
+    text = text.strip()
+    return len(text) <= 254 and text.isprintable() and bool(EMAIL.fullmatch(text))
 
 
 def find_user(session: Session, email: str) -> User | None:
@@ -176,8 +183,8 @@ def create_user(
 
     Raises InvalidInput (field "email" or "organisation") and Conflict if the e-mail is taken.
     """
-    email = normalise_email(email)
-    if len(email) > 254 or not EMAIL.fullmatch(email):
+    email = email.strip().lower()
+    if not is_email(email):
         raise InvalidInput("email", f"{email!r} is no e-mail address; write name@example.com.")
     if (role is Role.CLIENT) != (organisation_id is not None):
         raise InvalidInput(

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.config import Rate
@@ -30,24 +30,40 @@ def seconds_to_wait(
     )
 
 
+def take_turn(session: Session, *, address: str) -> None:
+    """Let one sign-in from `address` be judged at a time, until the transaction ends.
+
+    SQLite writes one transaction at a time anyway; PostgreSQL is asked for a lock.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(address))))
+
+
 def count_failure(
     session: Session, *, account: str, address: str, now: datetime, limit: Rate
 ) -> None:
     """Count one wrong password, and forget those that no longer matter."""
-    horizon = now - timedelta(seconds=limit.seconds)
-    session.execute(delete(SignInFailure).where(SignInFailure.failed_at <= horizon))
+    window = timedelta(seconds=limit.seconds)
+    failed_at = SignInFailure.failed_at
+    session.execute(
+        delete(SignInFailure).where(or_(failed_at <= now - window, failed_at > now + window))
+    )
     session.add(SignInFailure(account=account, address=address, failed_at=now))
 
 
 def _wait(
     session: Session, whose: ColumnElement[bool], now: datetime, count: int, seconds: int
 ) -> int:
-    """Seconds until fewer than `count` failures lie within the last `seconds`."""
+    """Seconds until fewer than `count` failures lie within the last `seconds`.
+
+    A failure more than a window ahead is from before the clock was set back; it does not count.
+    """
     window = timedelta(seconds=seconds)
+    failed_at = SignInFailure.failed_at
     decisive = session.scalar(
-        select(SignInFailure.failed_at)
-        .where(whose, SignInFailure.failed_at > now - window)
-        .order_by(SignInFailure.failed_at.desc())
+        select(failed_at)
+        .where(whose, failed_at > now - window, failed_at <= now + window)
+        .order_by(failed_at.desc())
         .offset(count - 1)
         .limit(1)
     )

@@ -18,7 +18,7 @@ from app.errors import MalformedTTL, PortalError
 from app.extensions import db
 from app.models.engine import reading_only, writing
 from app.permissions import Role
-from app.web.errors import explain_database_error
+from app.web.database_errors import explain_database_error
 
 REFUSED = 1
 USED_WRONGLY = 2

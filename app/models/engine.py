@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
 _wait_ms: ContextVar[int | None] = ContextVar("wait_ms", default=None)
@@ -44,21 +47,28 @@ def writing(*, wait_ms: int | None = None) -> Iterator[None]:
         _wait_ms.reset(wait)
 
 
-def set_up_sqlite(engine: Engine, wait_seconds: int) -> None:
-    """Make SQLite safe under several workers.
+def set_up_sqlite(engine: Engine, file: Path, wait_seconds: int) -> None:
+    """Make SQLite, in `file`, safe under several workers.
 
     The driver's own transaction handling lets updates vanish, so it is switched off; a
     transaction that may write takes the write lock at its beginning (BEGIN IMMEDIATE), one that
-    reads does not. A writer waits up to `wait_seconds` for its turn.
+    reads does not. A writer waits up to `wait_seconds` for its turn. A connection to a file that
+    has been moved away, or replaced by a copy, is closed: what it wrote would be lost.
     """
 
     @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: object) -> None:
+    def on_connect(connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["file"] = _identity(file)
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
+
+    @event.listens_for(engine, "checkout")
+    def on_checkout(_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if record.info["file"] != _identity(file):
+            raise DisconnectionError("the database file was moved or replaced")
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
@@ -66,3 +76,11 @@ def set_up_sqlite(engine: Engine, wait_seconds: int) -> None:
         wait = wait_seconds * 1000 if wait_ms is None else wait_ms
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait}")
         connection.exec_driver_sql("BEGIN" if is_reading() else "BEGIN IMMEDIATE")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

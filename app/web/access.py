@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from flask import current_app
 from flask_login import current_user
@@ -34,11 +34,24 @@ def public(view: View) -> View:
     return view
 
 
+def keeps_fields(*names: str) -> Callable[[View], View]:
+    """Stamp a form's view: whoever has to sign in first comes back with these fields as they were.
+
+    The page that the form stands on understands them in its address.
+    """
+
+    def stamp(view: View) -> View:
+        view.kept_fields = names  # type: ignore[attr-defined]
+        return view
+
+    return stamp
+
+
 class SignInNeeded(Unauthorized):
     """Nobody is signed in. `next_address` is where to come back to afterwards."""
 
     def __init__(self, next_address: str) -> None:
-        super().__init__("You are not signed in, or your sign-in has ended. Sign in to go on.")
+        super().__init__()
         self.next_address = next_address
 
 
@@ -55,7 +68,7 @@ def check_access() -> None:
         raise NotAllowed("This address says nothing about who may use it, so nobody may.")
     permission: Permission | None = view.permission
     if permission is not None and not current_user.is_authenticated:
-        raise SignInNeeded(_address_to_return_to())
+        raise SignInNeeded(_address_to_return_to(getattr(view, "kept_fields", ())))
     csrf.protect(apply_exemptions=True)
     if permission is not None and not allows(current_user.role, permission):
         raise NotAllowed(
@@ -75,17 +88,16 @@ def current_actor() -> Actor:
 
 def client_address() -> str:
     """The address a request came from, as the proxies that are trusted say."""
-    return (request.remote_addr or "")[:45]
+    return str(request.remote_addr or "")[:45]
 
 
 def safe_next(address: str | None) -> str | None:
     """`address` if it is a page of this site, else None (an open redirect helps phishing)."""
     if not address or len(address) > 2000 or not address.startswith("/"):
         return None
-    if "\\" in address or any(ord(character) < 33 for character in address):
+    if address.startswith("//") or "\\" in address:
         return None
-    parts = urlsplit(address)
-    if address.startswith("//") or parts.scheme or parts.netloc:
+    if any(ord(character) < 33 or ord(character) == 127 for character in address):
         return None
     return address
 
@@ -95,10 +107,15 @@ def sign_in_address(next_address: str | None) -> str:
     return f"/login?next={quote(next_address, safe='')}" if next_address else "/login"
 
 
-def _address_to_return_to() -> str:
+def _address_to_return_to(kept_fields: tuple[str, ...]) -> str:
     """This page, or for a form and for a fragment the page that it stands on."""
     if request.method in SAFE_METHODS and not request.htmx:
-        return request.full_path.removesuffix("?")
-    page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
-    here = page.path + (f"?{page.query}" if page.query else "")
+        return str(request.full_path).removesuffix("?")
+    try:
+        page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
+    except ValueError:
+        return "/"
+    kept = {name: request.form[name] for name in kept_fields if request.form.get(name)}
+    query = urlencode(dict(parse_qsl(page.query)) | kept) if kept else page.query
+    here = page.path + (f"?{query}" if query else "")
     return (safe_next(here) if page.netloc == request.host else None) or "/"

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from flask import Blueprint, Response, request, url_for
+from werkzeug.security import safe_join
 
 from app.config import ROOT
 from app.errors import NotFound
@@ -61,5 +62,5 @@ def asset(fingerprint: str, name: str) -> Response:
 
 def _exists(name: str) -> bool:
     """Whether the file is one of ours: keeps made-up names out of the cache of `load`."""
-    path = Path(STATIC / name)
-    return ".." not in name.split("/") and path.is_file()
+    path = safe_join(str(STATIC), name)
+    return path is not None and Path(path).is_file()

@@ -2,6 +2,7 @@
 
 from flask import Response, make_response, render_template
 from htmx_flask import request
+from werkzeug.urls import iri_to_uri
 
 
 def is_partial() -> bool:
@@ -18,5 +19,5 @@ def render(page: str, partial: str, status: int = 200, **context: object) -> Res
 def redirect_see_other(address: str) -> Response:
     """Send the browser on to `address` (303), by htmx too, as a whole new page."""
     response = make_response("", 200 if request.htmx else 303)
-    response.headers["HX-Redirect" if request.htmx else "Location"] = address
+    response.headers["HX-Redirect" if request.htmx else "Location"] = iri_to_uri(address)
     return response

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from flask import current_app, request
+from flask import current_app, request, session
 
 from app.extensions import db
 from app.models.engine import is_reading, set_reading
@@ -47,4 +47,6 @@ def one_transaction() -> Iterator[None]:
             db.session.commit()
     except BaseException:
         db.session.rollback()
+        # What was to be told on the next page did not happen.
+        session.pop("_flashes", None)
         raise

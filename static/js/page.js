@@ -74,7 +74,12 @@
   watch("[data-focus]", (element) => {
     if (focused.has(element)) return;
     focused.add(element);
-    // After the swap is over, or htmx would give the focus back to where it was.
-    setTimeout(() => element.focus(), 0);
+    // After the swap is over, or htmx would give the focus back to where it was; and after an open dialog has
+    // closed, because nothing behind it can have the focus.
+    setTimeout(() => {
+      const dialog = element.closest("dialog") ? null : document.querySelector("dialog:modal");
+      if (dialog) dialog.addEventListener("close", () => element.focus(), { once: true });
+      else element.focus();
+    }, 0);
   });
 })();

@@ -21,16 +21,13 @@
   function notice(id, shown) {
     const element = document.getElementById(id);
     if (!element || (element.textContent !== "") === shown) return;
-    element.textContent = shown ? element.dataset.text : "";
-    // In the top layer, or an open dialog would cover it.
+    // In the top layer, or an open dialog would cover it. Shown first, for a live region tells only what changes in it.
     if (shown) element.showPopover?.();
     else if (element.matches(":popover-open")) element.hidePopover();
+    element.textContent = shown ? element.dataset.text : "";
   }
 
-  function slow() {
-    notice("slow-notice", true);
-    window.announce(document.getElementById("slow-notice").dataset.text);
-  }
+  const slow = () => notice("slow-notice", true);
 
   function refresh() {
     const seen = [...running.values()].some((request) => !request.quiet);

@@ -1,0 +1,271 @@
+"""Who may sign in on an OP Agent, and when a session on one has ended. Pure: values in, values out.
+
+The rows are those of the table "Who may sign in on an OP Agent". Those that need machines and
+permanent licenses (2, 5 to 7, 12; codes `agent_blocked`, `machine_registered_elsewhere`,
+`subscription_expired`, `license_revoked`) are not here yet; their places are marked.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from app.licenses.rules import LicenseState
+from app.permissions import TEMPORARY_KEY_ROLES, Role
+
+AT = "{at}"
+"""Stands in a sentence where it names an instant."""
+
+
+def in_words(instant: datetime) -> str:
+    """An instant as sentences name it: "Tue 24 Nov 2026, 18:40 UTC"."""
+    return f"{instant:%a} {instant.day} {instant:%b %Y, %H:%M} UTC"
+
+
+# Signing in
+
+
+class RefusalCode(StrEnum):
+    INVALID_CREDENTIALS = "invalid_credentials"
+    ROLE_NOT_ALLOWED = "role_not_allowed"
+    TEMPORARY_KEY_NOT_FOR_CLIENTS = "temporary_key_not_for_clients"
+    PERMANENT_LICENSE_UNAVAILABLE = "permanent_license_unavailable"
+    TEMPORARY_KEY_REQUIRED = "temporary_key_required"
+    KEY_INVALID = "key_invalid"
+    KEY_EXPIRED = "key_expired"
+    KEY_REVOKED = "key_revoked"
+    CONFIGURATION_READ_ONLY = "configuration_read_only"
+    """Not of the table: the answer to saving configuration data under a temporary license."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who signs in, the password having been right and the user not disabled."""
+
+    role: Role
+
+
+@dataclass(frozen=True)
+class PresentedKey:
+    """What was found out about a registration key that was not left blank.
+
+    `organisation_id` and `expires_at` are set unless the state is INVALID.
+    """
+
+    state: LicenseState
+    organisation_id: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The person may sign in to the organisation's environment until `ends_at`."""
+
+    organisation_id: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The person may not. `sentence` says why, with `{at}` where it names `expired_at`."""
+
+    code: RefusalCode
+    sentence: str
+    expired_at: datetime | None = None
+
+    @property
+    def detail(self) -> str:
+        """The sentence, with its instant in UTC."""
+        if self.expired_at is None:
+            return self.sentence
+        return self.sentence.replace(AT, in_words(self.expired_at))
+
+
+SENTENCES = {
+    RefusalCode.INVALID_CREDENTIALS: (
+        "Login ID or password is wrong. Check both, or ask a super admin to reset your password."
+    ),
+    RefusalCode.ROLE_NOT_ALLOWED: (
+        "Your account works on the portal, not on an OP Agent. "
+        "Partners and developers sign in here with a registration key."
+    ),
+    RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS: (
+        "A registration key is for partners and developers. You belong to the organisation: "
+        "leave the field empty."
+    ),
+    RefusalCode.PERMANENT_LICENSE_UNAVAILABLE: (
+        "Client sign-in is not available yet: this version of the portal knows temporary keys only."
+    ),
+    RefusalCode.TEMPORARY_KEY_REQUIRED: (
+        "You need a registration key. Ask a super admin for a temporary license key of the "
+        "organisation and paste it here."
+    ),
+    RefusalCode.KEY_INVALID: (
+        "This registration key is not valid here. Copy the whole key again, from rw1. to its last "
+        "character, or ask for a new one."
+    ),
+    RefusalCode.KEY_EXPIRED: f"This registration key expired at {AT}. Ask for a new one.",
+    RefusalCode.KEY_REVOKED: "This registration key was revoked. Ask for a new one.",
+    RefusalCode.CONFIGURATION_READ_ONLY: (
+        "Configuration data cannot be saved under a temporary license. Nothing was saved."
+    ),
+}
+
+
+def decide(*, person: Person | None, key: PresentedKey | None) -> Admission | Refusal:
+    """Whether a person may sign in on an OP Agent: the first row of the table that fits decides.
+
+    `person` is None if the login ID is unknown, the password wrong or the user disabled; `key` is
+    None if the field was left blank.
+    """
+    if person is None:  # row 1
+        return _refusal(RefusalCode.INVALID_CREDENTIALS)
+    # Row 2: the machine is detached.
+    if person.role is Role.CLIENT:  # rows 4 to 7
+        return _decide_for_client(key)
+    if person.role in TEMPORARY_KEY_ROLES:  # rows 8 to 13
+        return _decide_on_key(key)
+    return _refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role that is yet to come
+
+
+def _decide_for_client(key: PresentedKey | None) -> Refusal:
+    """Rows 4 to 7: client users, who never use a temporary key."""
+    if key is not None:  # row 4
+        return _refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
+    # Rows 5 to 7: the machine's registration and its permanent license.
+    return _refusal(RefusalCode.PERMANENT_LICENSE_UNAVAILABLE)
+
+
+def _decide_on_key(key: PresentedKey | None) -> Admission | Refusal:
+    """Rows 8 to 13: partners and developers, who need an active key."""
+    if key is None:  # row 8
+        return _refusal(RefusalCode.TEMPORARY_KEY_REQUIRED)
+    if key.state is LicenseState.EXPIRED:  # row 10
+        return _refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
+    if key.state is LicenseState.REVOKED:  # row 11
+        return _refusal(RefusalCode.KEY_REVOKED)
+    # Row 12: the machine is registered to another organisation.
+    if key.state is LicenseState.ACTIVE and key.organisation_id and key.expires_at:  # row 13
+        return Admission(key.organisation_id, key.expires_at)
+    return _refusal(RefusalCode.KEY_INVALID)  # row 9
+
+
+def _refusal(code: RefusalCode, expired_at: datetime | None = None) -> Refusal:
+    return Refusal(code, SENTENCES[code], expired_at)
+
+
+CONFIGURATION_READ_ONLY = _refusal(RefusalCode.CONFIGURATION_READ_ONLY)
+
+
+# The end of a session
+
+
+class EndCode(StrEnum):
+    """What an agent is told of its session's end."""
+
+    KEY_EXPIRED = "key_expired"
+    KEY_REVOKED = "key_revoked"
+    SESSION_ENDED = "session_ended"
+
+
+class EndCause(StrEnum):
+    """Why a session ended, as it is stored: finer than the code that an agent is told."""
+
+    KEY_EXPIRED = "key_expired"
+    KEY_REVOKED = "key_revoked"
+    USER_DISABLED = "user_disabled"
+    ENDED_BY_ADMIN = "ended_by_admin"
+    SIGNED_OUT = "signed_out"
+    NOT_HEARD_FROM = "not_heard_from"
+    CLOCK_SET_BACK = "clock_set_back"
+    OTHER = "session_ended"
+    """Ended together with every other session of the user: the password was reset."""
+    UNKNOWN = "unknown"
+    """Never stored: the token belongs to no session."""
+
+    @property
+    def code(self) -> EndCode:
+        return _CODES.get(self, EndCode.SESSION_ENDED)
+
+
+_CODES = {
+    EndCause.KEY_EXPIRED: EndCode.KEY_EXPIRED,
+    EndCause.KEY_REVOKED: EndCode.KEY_REVOKED,
+}
+
+END_SENTENCES = {
+    EndCause.KEY_EXPIRED: f"Your temporary license expired at {AT}. You have been logged out.",
+    EndCause.KEY_REVOKED: f"Your temporary license was revoked at {AT}. You have been logged out.",
+    EndCause.USER_DISABLED: "Your account was disabled. You have been logged out.",
+    EndCause.ENDED_BY_ADMIN: f"A super admin ended your session at {AT}. You have been logged out.",
+    EndCause.SIGNED_OUT: f"You logged out at {AT}.",
+    EndCause.NOT_HEARD_FROM: (
+        f"This agent was not heard from for too long, so your session ended at {AT}. "
+        "Log in again to go on."
+    ),
+    EndCause.CLOCK_SET_BACK: (
+        "By the portal's clock your temporary license is not valid yet. You have been logged out."
+    ),
+    EndCause.OTHER: "Your session was ended. You have been logged out. Log in again to go on.",
+    EndCause.UNKNOWN: "Your session has ended. Log in again to go on.",
+}
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """What a session's end depends on. Instants are aware, in UTC; None: it did not happen.
+
+    The license's are None under a permanent license.
+    """
+
+    last_heard_at: datetime
+    ended_at: datetime | None = None
+    ended_by: EndCause | None = None
+    user_disabled_at: datetime | None = None
+    key_issued_at: datetime | None = None
+    key_expires_at: datetime | None = None
+    key_revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SessionEnd:
+    """That, why and when a session ended. `sentence` has `{at}` where it names the instant."""
+
+    cause: EndCause
+    at: datetime
+
+    @property
+    def code(self) -> EndCode:
+        return self.cause.code
+
+    @property
+    def sentence(self) -> str:
+        return END_SENTENCES[self.cause]
+
+    @property
+    def detail(self) -> str:
+        """The sentence, with its instant in UTC."""
+        return self.sentence.replace(AT, in_words(self.at))
+
+
+def session_end(facts: SessionFacts, *, now: datetime, idle_seconds: int) -> SessionEnd | None:
+    """Why and when a session ended, or None while it lives: what happened first counts.
+
+    It ends at the instant itself: at `expires_at`, and at `last_heard_at` plus `idle_seconds`.
+    What was recorded (revoked, disabled, ended) counts at once, whatever the clock of the machine
+    that asks. A key that was not issued yet, because the clock was set back, is not active, so
+    nobody works under it.
+    """
+    recorded = (
+        (facts.key_revoked_at, EndCause.KEY_REVOKED),
+        (facts.user_disabled_at, EndCause.USER_DISABLED),
+        (facts.ended_at, facts.ended_by or EndCause.OTHER),
+    )
+    by_clock = (
+        (facts.key_expires_at, EndCause.KEY_EXPIRED),
+        (facts.last_heard_at + timedelta(seconds=idle_seconds), EndCause.NOT_HEARD_FROM),
+    )
+    ends = [SessionEnd(cause, at) for at, cause in by_clock if at is not None and at <= now]
+    ends += [SessionEnd(cause, at) for at, cause in recorded if at is not None]
+    if not ends and facts.key_issued_at is not None and now < facts.key_issued_at:
+        return SessionEnd(EndCause.CLOCK_SET_BACK, now)
+    return min(ends, key=lambda end: end.at, default=None)

@@ -1,0 +1,153 @@
+"""Finding projects: what an address asks for, and the query that answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
+from sqlalchemy.orm import Session, contains_eager
+
+from app.licenses.rules import normalise_license_id
+from app.licenses.services import is_active
+from app.models import Organisation, Project, TemporaryLicense
+from app.projects.rules import PLAN_LENGTH, fold
+from app.projects.services import is_current
+
+LONGEST_SEARCH = 200
+
+
+class Expiry(StrEnum):
+    ANY = ""
+    CURRENT = "current"
+    EXPIRED = "expired"
+
+
+class Sort(StrEnum):
+    NAME = "name"
+    ORGANISATION = "organisation"
+    EXPIRY = "expiry"
+    NEWEST = "newest"
+
+
+ORDERS: dict[Sort, tuple[Any, ...]] = {
+    Sort.NAME: (Project.search_text, Project.id),
+    Sort.ORGANISATION: (Organisation.search_text, Project.search_text, Project.id),
+    Sort.EXPIRY: (Project.plan_expires_on.asc().nulls_last(), Project.search_text, Project.id),
+    Sort.NEWEST: (Project.created_at.desc(), Project.id.desc()),
+}
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to look for among the projects; without anything said, all that are not archived."""
+
+    text: str = ""
+    plan: str = ""
+    expiry: Expiry = Expiry.ANY
+    with_active_keys: bool = False
+    archived: bool = False
+    sort: Sort = Sort.NAME
+    words: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", list(dict.fromkeys(fold(self.text).split())))
+
+    @property
+    def too_long(self) -> bool:
+        return len(self.text) > LONGEST_SEARCH
+
+    @property
+    def narrows(self) -> bool:
+        """Whether anything is asked for that some project may not be."""
+        return bool(
+            self.words or self.plan or self.expiry or self.with_active_keys or self.archived
+        )
+
+    def to_args(self) -> dict[str, str]:
+        """The query of the address that asks for this; what is as usual is left out."""
+        args = {
+            "q": self.text,
+            "plan": self.plan,
+            "expiry": self.expiry.value,
+            "keys": "active" if self.with_active_keys else "",
+            "archived": "yes" if self.archived else "",
+            "sort": "" if self.sort is Sort.NAME else self.sort.value,
+        }
+        return {name: value for name, value in args.items() if value}
+
+
+def read_search(args: Mapping[str, str]) -> Search:
+    """The search that an address asks for; what makes no sense in it is as if it were not there."""
+    plan = _visible(args.get("plan", ""))
+    expiry, sort = args.get("expiry", ""), args.get("sort", "")
+    return Search(
+        text=_visible(args.get("q", "")),
+        plan=plan if len(plan) <= PLAN_LENGTH else "",
+        expiry=Expiry(expiry) if expiry in list(Expiry) else Expiry.ANY,
+        with_active_keys=args.get("keys") == "active",
+        archived=args.get("archived") == "yes",
+        sort=Sort(sort) if sort in list(Sort) else Sort.NAME,
+    )
+
+
+def count_found(session: Session, search: Search, now: datetime) -> int:
+    """How many projects a search finds at `now`."""
+    if search.too_long:
+        return 0
+    return session.scalar(_found(select(func.count(Project.id)), search, now)) or 0
+
+
+def find_projects(
+    session: Session, search: Search, now: datetime, *, offset: int = 0, limit: int | None = None
+) -> list[Project]:
+    """A part of the projects that a search finds at `now`, in its order."""
+    if search.too_long:
+        return []
+    query = _found(select(Project), search, now).options(contains_eager(Project.organisation))
+    return list(
+        session.scalars(query.order_by(*ORDERS[search.sort]).offset(offset).limit(limit)).unique()
+    )
+
+
+def _found(query: Select[Any], search: Search, now: datetime) -> Select[Any]:
+    archived = Project.archived_at.is_not(None)
+    conditions = [archived if search.archived else not_(archived)]
+    if search.words:
+        conditions.append(_matches(search))
+    if search.plan:
+        conditions.append(Project.plan == search.plan)
+    if search.expiry:
+        current = is_current(now)
+        conditions.append(current if search.expiry is Expiry.CURRENT else not_(current))
+    if search.with_active_keys:
+        conditions.append(
+            select(TemporaryLicense.id)
+            .where(TemporaryLicense.organisation_id == Project.organisation_id, is_active(now))
+            .exists()
+        )
+    return query.join(Project.organisation).where(*conditions)
+
+
+def _matches(search: Search) -> ColumnElement[bool]:
+    """Every word is somewhere in the project or its organisation; or the text is a Key ID."""
+    words = and_(
+        *(
+            or_(
+                Project.search_text.contains(word, autoescape=True),
+                Organisation.search_text.contains(word, autoescape=True),
+            )
+            for word in search.words
+        )
+    )
+    key_id = normalise_license_id(search.text)
+    if key_id is None:
+        return words
+    holder = select(TemporaryLicense.organisation_id).where(TemporaryLicense.key_id == key_id)
+    return or_(words, Project.organisation_id == holder.scalar_subquery())
+
+
+def _visible(text: str) -> str:
+    """`text` without control characters: no project has one, and not every database takes them."""
+    return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())

@@ -1,0 +1,306 @@
+"""Projects and their organisations: making, changing, putting away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.accounts.actor import Actor
+from app.audit.services import record
+from app.audit.tags import AuditTag
+from app.errors import Conflict, InvalidInput, NotFound
+from app.models import AgentSession, Organisation, Project, TemporaryLicense, User
+from app.permissions import Permission
+from app.projects.rules import ProjectFields, organisation_search_text, project_search_text
+
+HIGHEST_ID = 2**31 - 1
+"""What the databases' integers hold: a higher number in an address is no project."""
+
+
+@dataclass(frozen=True)
+class Created:
+    """A new project, and whether its organisation was known before."""
+
+    project: Project
+    joined: bool
+
+
+def get_project(session: Session, project_id: int) -> Project:
+    """The project with this number. Raises NotFound."""
+    project = session.get(Project, project_id) if project_id <= HIGHEST_ID else None
+    if project is None:
+        raise NotFound("There is no such project. It may have been deleted.")
+    return project
+
+
+def other_projects(session: Session, project: Project, limit: int = 12) -> list[Project]:
+    """The other projects of a project's organisation, by name, archived ones last."""
+    return list(
+        session.scalars(
+            select(Project)
+            .where(
+                Project.organisation_id == project.organisation_id,
+                Project.id != project.id,
+            )
+            .order_by(Project.archived_at.is_not(None), Project.search_text, Project.id)
+            .limit(limit)
+        )
+    )
+
+
+def list_plans(session: Session) -> list[str]:
+    """Every plan that some project has, by name."""
+    plans = session.scalars(select(Project.plan).where(Project.plan != "").distinct())
+    return sorted(plans, key=str.casefold)
+
+
+def is_current(now: datetime) -> ColumnElement[bool]:
+    """Whether a project's plan has not expired: its last day (UTC) is today or later, or none."""
+    return or_(Project.plan_expires_on.is_(None), Project.plan_expires_on >= now.date())
+
+
+def count_projects(session: Session, now: datetime) -> tuple[int, int]:
+    """(projects, active projects). Archived ones do not count; active: the plan has not expired."""
+    total, active = session.execute(
+        select(func.count(), func.count(case((is_current(now), 1))))
+        .select_from(Project)
+        .where(Project.archived_at.is_(None))
+    ).one()
+    return total, active
+
+
+def version_of(project: Project) -> str:
+    """What an edit form carries, to notice that somebody else saved in the meantime."""
+    return f"{project.updated_at.isoformat()} {project.organisation.name}"
+
+
+def create_project(
+    session: Session, *, actor: Actor, fields: ProjectFields, now: datetime
+) -> Created:
+    """Make a project, and its organisation unless the Organisation ID is known.
+
+    A known organisation keeps its name. Raises InvalidInput for a missing organisation name and
+    for a project of that name which the organisation has already; NotAllowed.
+    """
+    actor.must(Permission.MANAGE_PROJECTS)
+    organisation = session.get(
+        Organisation, fields.organisation_id, with_for_update={"read": True, "key_share": True}
+    )
+    if organisation is not None:
+        _refuse_duplicate(session, organisation, fields.name)
+    elif not fields.organisation_name:
+        raise InvalidInput(
+            "organisation_name", f"{fields.organisation_id} is new here: enter its name."
+        )
+    project = _new_project(fields, now)
+    with _one_at_a_time(session):
+        if organisation is None:
+            session.add(_new_organisation(fields, now))
+            session.flush()
+        session.add(project)
+    _record(session, AuditTag.PROJECT_CREATED, project, actor, now)
+    return Created(project, joined=organisation is not None)
+
+
+def update_project(
+    session: Session,
+    *,
+    actor: Actor,
+    project_id: int,
+    version: str,
+    fields: ProjectFields,
+    now: datetime,
+) -> Project:
+    """Change a project, and its organisation's name; the Organisation ID of `fields` is ignored.
+
+    Raises NotFound, InvalidInput, NotAllowed, and Conflict if the project is no longer what
+    `version` (of `version_of`) says: then nothing is changed.
+    """
+    actor.must(Permission.MANAGE_PROJECTS)
+    project = _take_for_change(session, project_id)
+    if version_of(project) != version:
+        raise Conflict(
+            "Somebody else saved this project while you were editing it. Nothing of yours was "
+            "saved. Compare, then save again to put your words in place of theirs."
+        )
+    organisation = project.organisation
+    if not fields.organisation_name:
+        raise InvalidInput("organisation_name", "Enter the organisation's name.")
+    if fields.name != project.name:
+        _refuse_duplicate(session, organisation, fields.name)
+    changed = _changed(project, fields)
+    if changed:
+        with _one_at_a_time(session):
+            organisation.name = fields.organisation_name
+            organisation.search_text = organisation_search_text(organisation.name, organisation.id)
+            _fill(project, fields)
+            project.updated_at = now
+        _record(session, AuditTag.PROJECT_UPDATED, project, actor, now, changed=", ".join(changed))
+    return project
+
+
+def archive_project(session: Session, *, actor: Actor, project_id: int, now: datetime) -> Project:
+    """Put a project away. One that is archived already stays as it is. Raises NotFound."""
+    actor.must(Permission.MANAGE_PROJECTS)
+    project = _take_for_change(session, project_id)
+    if project.archived_at is None:
+        project.archived_at = project.updated_at = now
+        _record(session, AuditTag.PROJECT_ARCHIVED, project, actor, now)
+    return project
+
+
+def restore_project(session: Session, *, actor: Actor, project_id: int, now: datetime) -> Project:
+    """Take an archived project out again. Raises NotFound."""
+    actor.must(Permission.MANAGE_PROJECTS)
+    project = _take_for_change(session, project_id)
+    if project.archived_at is not None:
+        project.archived_at = None
+        project.updated_at = now
+        _record(session, AuditTag.PROJECT_RESTORED, project, actor, now)
+    return project
+
+
+def delete_project(session: Session, *, actor: Actor, project_id: int, now: datetime) -> str:
+    """Delete a project for good, with its organisation if that has no other; returns its name.
+
+    Raises NotFound, and Conflict if its organisation has had keys, agents or users.
+    """
+    actor.must(Permission.MANAGE_PROJECTS)
+    project = _take_for_change(session, project_id, to_delete=True)
+    reason = why_not_deletable(session, project)
+    if reason is not None:
+        raise Conflict(reason)
+    _record(session, AuditTag.PROJECT_DELETED, project, actor, now)
+    organisation, name = project.organisation, project.name
+    session.delete(project)
+    session.flush()
+    if session.scalar(select(Project.id).where(_of(organisation)).limit(1)) is None:
+        session.delete(organisation)
+        session.flush()
+    return name
+
+
+def why_not_deletable(session: Session, project: Project) -> str | None:
+    """The sentence that says why a project can only be archived, or None: it can be deleted."""
+    kept = {
+        TemporaryLicense: "license keys",
+        AgentSession: "agent sessions",
+        User: "users",
+    }
+    found = [
+        what
+        for model, what in kept.items()
+        if session.scalar(
+            select(model.id).where(model.organisation_id == project.organisation_id).limit(1)
+        )
+    ]
+    if not found:
+        return None
+    return (
+        f"{project.organisation.name} has {' and '.join(found)} on record, so this project can "
+        "be archived but not deleted."
+    )
+
+
+def _take_for_change(session: Session, project_id: int, *, to_delete: bool = False) -> Project:
+    """The project and its organisation as they are now, held until the commit.
+
+    The organisation always first, so that nobody waits for somebody who waits for them.
+    """
+    organisation_id = get_project(session, project_id).organisation_id
+    session.get(
+        Organisation,
+        organisation_id,
+        with_for_update={"key_share": not to_delete},
+        populate_existing=True,
+    )
+    project = session.scalar(
+        select(Project)
+        .where(Project.id == project_id)
+        .with_for_update(of=Project)
+        .execution_options(populate_existing=True)
+    )
+    if project is None:
+        raise NotFound("There is no such project. It may have been deleted.")
+    return project
+
+
+def _of(organisation: Organisation) -> ColumnElement[bool]:
+    return Project.organisation_id == organisation.id
+
+
+def _refuse_duplicate(session: Session, organisation: Organisation, name: str) -> None:
+    if session.scalar(select(Project.id).where(_of(organisation), Project.name == name)):
+        raise InvalidInput(
+            "name", f"{organisation.name} has a project of this name already; choose another."
+        )
+
+
+@contextmanager
+def _one_at_a_time(session: Session) -> Iterator[None]:
+    """Write what is done inside; a sentence if somebody else was faster with the same."""
+    try:
+        with session.begin_nested():
+            yield
+    except IntegrityError:
+        raise InvalidInput(
+            "name",
+            "Somebody else saved the same organisation or project a moment ago; save again.",
+        ) from None
+
+
+def _new_organisation(fields: ProjectFields, now: datetime) -> Organisation:
+    return Organisation(
+        id=fields.organisation_id,
+        name=fields.organisation_name,
+        search_text=organisation_search_text(fields.organisation_name, fields.organisation_id),
+        created_at=now,
+    )
+
+
+def _new_project(fields: ProjectFields, now: datetime) -> Project:
+    project = Project(organisation_id=fields.organisation_id, created_at=now, updated_at=now)
+    _fill(project, fields)
+    return project
+
+
+def _fill(project: Project, fields: ProjectFields) -> None:
+    project.name = fields.name
+    project.contact_email = fields.contact_email
+    project.plan = fields.plan
+    project.plan_expires_on = fields.plan_expires_on
+    project.status = fields.status
+    project.search_text = project_search_text(fields.name, fields.contact_email)
+
+
+def _changed(project: Project, fields: ProjectFields) -> list[str]:
+    """The names of the fields in which a project differs from `fields`."""
+    own = ("name", "contact_email", "plan", "plan_expires_on", "status")
+    changed = [name for name in own if getattr(project, name) != getattr(fields, name)]
+    if project.organisation.name != fields.organisation_name:
+        changed.append("organisation_name")
+    return changed
+
+
+def _record(
+    session: Session,
+    tag: AuditTag,
+    project: Project,
+    actor: Actor,
+    now: datetime,
+    **data: str,
+) -> None:
+    record(
+        session,
+        tag,
+        actor=actor,
+        now=now,
+        organisation_id=project.organisation_id,
+        subject=project.name,
+        project_id=project.id,
+        **data,
+    )

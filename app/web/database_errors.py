@@ -1,0 +1,44 @@
+"""What can be wrong with a database from outside, in sentences for the person who is told."""
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+READ_ONLY = (
+    "The database can be read but not written. Nothing was saved. "
+    "The person who runs this portal must make its file and folder writable."
+)
+FULL = "The disk is full. Nothing was saved. The person who runs this portal must make room on it."
+MISSING = (
+    "The database file is missing or cannot be opened. "
+    "The person who runs this portal must put it back, or start the portal again."
+)
+NOT_SET_UP = (
+    "The database has not been set up. "
+    "The person who runs this portal must start it with `make run`."
+)
+DAMAGED = "The database file is damaged. The person who runs this portal must put a copy back."
+SENTENCES = {
+    "locked": "Another change has been holding the database for too long. "
+    "Nothing was saved; try again in a minute.",
+    "deadlock": "Two changes got into each other's way. Nothing was saved; try again.",
+    "readonly": READ_ONLY,
+    "read-only": READ_ONLY,
+    "disk is full": FULL,
+    "no space left": FULL,
+    "unable to open": MISSING,
+    "disk i/o": "The disk refused to read or write. Nothing was saved. "
+    "The person who runs this portal must look at it.",
+    "no such table": NOT_SET_UP,
+    "does not exist": NOT_SET_UP,
+    "not a database": DAMAGED,
+    "malformed": DAMAGED,
+    "connection": "The database server cannot be reached. Nothing was saved; "
+    "try again in a minute.",
+}
+
+
+def explain_database_error(error: DBAPIError) -> str | None:
+    """A sentence for what is wrong, by a sign in the driver's words; None for our own mistakes."""
+    if isinstance(error, IntegrityError | DataError):
+        return None
+    words = str(error.orig).lower()
+    return next((sentence for sign, sentence in SENTENCES.items() if sign in words), None)

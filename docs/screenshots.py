@@ -1,0 +1,137 @@
+"""Makes the pictures of the README and the user guide from a portal with sample data.
+
+Run it as `make screenshots`. It starts a portal of its own, walks the seven steps, and writes
+docs/images/*.png.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+PASSWORD = "for the pictures only"
+SIZE = {"width": 1200, "height": 800}
+
+
+def main() -> None:
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as instance, closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        probe.close()
+        environ = os.environ | {
+            "PORTAL_INSTANCE": instance,
+            "PORTAL_BIND": address,
+            "PORTAL_SAMPLE_DATA": "on",
+            "PORTAL_SAMPLE_PASSWORD": PASSWORD,
+            "PORTAL_LICENSE_TTLS": "4s,1h,3h,6h,12h,1d,3d,7d",
+        }
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve"]
+        server = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
+        try:
+            _wait_for(f"http://{address}/login")
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(
+                    executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+                )
+                _take(browser, f"http://{address}")
+                browser.close()
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _take(browser: Browser, url: str) -> None:
+    portal = _window(browser)
+    portal.goto(url)
+    _shoot(portal, "1-sign-in")
+    portal.get_by_role("textbox", name="E-mail").fill("admin@example.com")
+    portal.get_by_role("textbox", name="Password").fill(PASSWORD)
+    portal.get_by_role("button", name="Sign in").click()
+    expect(portal.get_by_role("heading", name="Home")).to_be_visible()
+    _shoot(portal, "2-home")
+    portal.get_by_role("link", name="Home", exact=True).click()
+    portal.get_by_role("button", name="Projects").click()
+    portal.get_by_role("link", name="Manage Projects").click()
+    portal.get_by_role("button", name="Projects").click()
+    _shoot(portal, "3-manage-projects")
+    portal.keyboard.press("Escape")
+    portal.locator(".project-card a").first.click()
+    portal.get_by_role("link", name="License", exact=True).click()
+    _shoot(portal, "4-license-tab")
+    ttl = portal.get_by_role("combobox", name="TTL interval")
+    ttl.select_option(label="3 hrs")
+    expect(portal.get_by_text("3 hrs from now")).to_be_visible()
+    _shoot(portal, "5-ttl")
+    portal.get_by_role("button", name="Generate key").click()
+    key = _key(portal)
+    _shoot(portal, "6-generated")
+
+    agent = _window(browser)
+    _log_in(agent, url, key, shoot=True)
+    expect(agent.get_by_text("Time left")).to_be_visible()
+    _shoot(agent, "8-workspace")
+    portal.get_by_role("button", name="Revoke", exact=True).click()
+    expect(portal.get_by_role("button", name="Revoke key")).to_be_visible()
+    _shoot(portal, "10-revoke")
+    portal.get_by_role("button", name="Revoke key").click()
+    expect(portal.get_by_role("textbox", name="License key")).to_have_count(0)
+
+    ttl.select_option(label="4 sec")
+    portal.get_by_role("button", name="Generate key").click()
+    short = _window(browser)
+    _log_in(short, url, _key(portal))
+    expect(short.get_by_text("Your temporary license expired at")).to_be_visible(timeout=8000)
+    _shoot(short, "9-logged-out")
+    portal.goto(f"{url}/audit")
+    _shoot(portal, "11-audit")
+
+
+def _window(browser: Browser) -> Page:
+    return browser.new_context(
+        viewport=SIZE, locale="en-GB", timezone_id="Europe/Berlin"
+    ).new_page()
+
+
+def _key(page: Page) -> str:
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_focused()
+    return page.get_by_role("textbox", name="License key").input_value()
+
+
+def _log_in(page: Page, url: str, key: str, *, shoot: bool = False) -> None:
+    page.goto(f"{url}/agent")
+    page.get_by_role("textbox", name="Login ID").fill("partner@example.com")
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.keyboard.press("Control+F10")
+    page.get_by_role("textbox", name="Registration Key").fill(key)
+    if shoot:
+        _shoot(page, "7-agent-key")
+    page.get_by_role("button", name="Log in").click()
+
+
+def _shoot(page: Page, name: str) -> None:
+    page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(300):
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    raise SystemExit("The portal did not start.")
+
+
+if __name__ == "__main__":
+    main()

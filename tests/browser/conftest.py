@@ -1,0 +1,213 @@
+"""A real portal on a real port, and a browser that complains about what a person would not see."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+from flask import Flask
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from sqlalchemy.orm import Session
+
+from app import create_app
+from app.config import ROOT, load_config
+from app.extensions import db
+from tests.conftest import missing
+
+CHROMIUM = Path("/usr/bin/chromium")
+OWN_HOSTS = ("127.0.0.1", "localhost")
+ADMIN_EMAIL = "admin@example.com"
+ADMIN_PASSWORD = "correct horse battery"
+SETTINGS = {
+    "PORTAL_ADMIN_EMAIL": ADMIN_EMAIL,
+    "PORTAL_ADMIN_PASSWORD": ADMIN_PASSWORD,
+    "PORTAL_LICENSE_TTLS": "4s,1h,3h,6h,12h,1d,3d,7d",
+    "PORTAL_HEARTBEAT_SECONDS": "1",
+    "PORTAL_WORKERS": "1",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass
+class Portal:
+    """A portal that serves in a process of its own."""
+
+    url: str
+    environ: dict[str, str]
+    admin_email: str = ADMIN_EMAIL
+    admin_password: str = ADMIN_PASSWORD
+    app: Flask = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.app = create_app(load_config(self.environ))
+
+    def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `flask --app wsgi ...` against this portal; fails the test unless it ends with 0."""
+        answer = subprocess.run(
+            [*FLASK, *arguments],
+            cwd=ROOT,
+            env=os.environ | self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+        )
+        assert answer.returncode == 0, answer.stderr
+        return answer
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """The portal's database, to set a stage quickly: what is done in it is committed."""
+        with self.app.app_context():
+            yield db.session()
+            db.session.commit()
+
+    def sign_in(
+        self, page: Page, path: str = "/", email: str | None = None, password: str | None = None
+    ) -> None:
+        """Sign in by the form, as the first super admin unless said otherwise, and go to `path`."""
+        page.goto(f"{self.url}/login?next={path}")
+        page.get_by_role("textbox", name="E-mail").fill(email or self.admin_email)
+        page.get_by_role("textbox", name="Password").fill(password or self.admin_password)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{self.url}{path}")
+
+
+FLASK = [sys.executable, "-m", "flask", "--app", "wsgi"]
+
+
+@pytest.fixture(scope="session")
+def start_portal(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., Portal]]:
+    """Start another portal, with its own empty database: `start_portal(PORTAL_X="value")`."""
+    processes: list[subprocess.Popen[bytes]] = []
+    portals: list[Portal] = []
+
+    def start(**settings: str) -> Portal:
+        port = _free_port()
+        environ = SETTINGS | {
+            "PORTAL_INSTANCE": str(tmp_path_factory.mktemp("portal")),
+            "PORTAL_BIND": f"127.0.0.1:{port}",
+        }
+        environ |= settings
+        log = Path(environ["PORTAL_INSTANCE"]) / "server.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*FLASK, "serve"],
+                cwd=ROOT,
+                env=os.environ | environ,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        processes.append(process)
+        _wait_for_answer(f"http://127.0.0.1:{port}/login", process, log)
+        portals.append(Portal(f"http://127.0.0.1:{port}", environ))
+        return portals[-1]
+
+    yield start
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait(20)
+    for portal in portals:
+        with portal.app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def portal(start_portal: Callable[..., Portal]) -> Portal:
+    """The portal that most browser tests share: each makes the projects and people it needs."""
+    return start_portal()
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            break
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    process.kill()
+    pytest.fail(f"The portal did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dict[str, object]:
+    if not CHROMIUM.exists():
+        missing("Chromium", "apt-get install chromium")
+    return browser_type_launch_args | {
+        "executable_path": str(CHROMIUM),
+        "args": ["--no-sandbox", "--disable-background-networking"],
+    }
+
+
+class Watch:
+    """What a browser says and asks for behind its person's back."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.expected: set[int] = set()
+
+    def expect(self, *statuses: int) -> None:
+        """Chromium notes every 4xx and 5xx in its console: these are meant to happen."""
+        self.expected.update(statuses)
+
+    def follow(self, context: BrowserContext) -> None:
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self.problems.append(f"error: {error.error}"))
+        context.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        notes = [f"responded with a status of {status}" for status in self.expected]
+        if not any(note in message.text for note in notes):
+            self.problems.append(f"console {message.type}: {message.text}")
+
+    def _request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https") and address.hostname not in OWN_HOSTS:
+            self.problems.append(f"request to another origin: {request.url}")
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Fails the test at its end on any unexpected console message, error or foreign request."""
+    watch = Watch()
+    yield watch
+    assert watch.problems == []
+
+
+@pytest.fixture
+def new_context(
+    new_context: Callable[..., BrowserContext], watch: Watch
+) -> Callable[..., BrowserContext]:
+    """pytest-playwright's, so that each further person's browser is watched too."""
+
+    def watched(**options: object) -> BrowserContext:
+        context = new_context(**options)
+        watch.follow(context)
+        return context
+
+    return watched

@@ -1,0 +1,185 @@
+"""The seven steps of the user guide, in their own words, from both chairs."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import ADMIN_EMAIL, Portal, Watch
+
+PARTNER = "paula@partner.example"
+PASSWORD = "a partner's own password"
+CSV = (
+    "Organisation ID,Name,E-mail\n"
+    "ORG-700001,Северный Ветер ERP,it@veter.example\n"
+    "ORG-700002,Harbour & Söhne Shop,it@harbour.example\n"
+)
+
+
+@pytest.fixture(scope="module")
+def stage(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Portal:
+    """Two projects and a partner, made as the person who installs the portal would."""
+    csv = tmp_path_factory.mktemp("seven") / "projects.csv"
+    csv.write_text(CSV, encoding="utf-8")
+    portal.cli("projects", "import", str(csv))
+    portal.cli(
+        "users", "create", "--email", PARTNER, "--role", "partner", "--password-stdin",
+        stdin=PASSWORD,
+    )  # fmt: skip
+    return portal
+
+
+def to_license_tab(portal: Portal, page: Page) -> None:
+    """Steps 1 to 3: sign in, Home, Projects, Manage Projects, search, License."""
+    page.goto(portal.url)
+    page.get_by_role("textbox", name="E-mail").fill(ADMIN_EMAIL)
+    page.get_by_role("textbox", name="Password").fill(portal.admin_password)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Home", exact=True).click()
+    expect(page.get_by_role("heading", name="Home", level=1)).to_be_visible()
+    projects = page.get_by_role("button", name="Projects")
+    if projects.is_visible():
+        projects.click()
+    page.get_by_role("link", name="Manage Projects").click()
+    expect(page.get_by_role("heading", name="Manage Projects")).to_be_visible()
+    page.get_by_role("searchbox", name="Search projects").fill("sohne")
+    page.get_by_role("link", name="Harbour & Söhne Shop", exact=True).click()
+    page.get_by_role("link", name="License", exact=True).click()
+
+
+def generate(page: Page, ttl: str) -> str:
+    """Steps 4 and 5: select the TTL, generate the key, and give what "License key" shows."""
+    page.get_by_role("combobox", name="TTL interval").select_option(label=ttl)
+    page.get_by_role("button", name="Generate key").click()
+    key = page.get_by_role("textbox", name="License key")
+    expect(key).to_have_value(re.compile(r"^rw1\."))
+    return key.input_value()
+
+
+def log_in(portal: Portal, page: Page, key: str) -> None:
+    """Steps 6 and 7: Ctrl+F10, paste the key, log in."""
+    page.goto(f"{portal.url}/agent")
+    page.get_by_role("textbox", name="Login ID").fill(PARTNER)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.keyboard.press("Control+F10")
+    page.get_by_role("textbox", name="Registration Key").fill(key)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_a_partner_works_under_a_generated_key_until_it_expires(
+    stage: Portal, page: Page, watch: Watch, new_context: Callable[..., BrowserContext]
+) -> None:
+    watch.follow(page.context)
+    watch.expect(401, 403, 422)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    to_license_tab(stage, page)
+    key = generate(page, "4 sec")
+    copy = page.get_by_role("button", name="Copy", exact=True)
+    expect(copy).to_be_focused()
+    copy.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == key
+
+    partner = new_context().new_page()
+    log_in(stage, partner, f'  "{key[:80]}\n{key[80:]}" ')
+    heading = partner.get_by_role("heading", name="Harbour & Söhne Shop", level=1)
+    expect(heading).to_be_visible()
+    expect(partner.get_by_text("Time left")).to_be_visible()
+    expect(partner.get_by_role("button", name="Save configuration")).to_be_disabled()
+
+    # Nobody clicks: the license ends, and so does the partner's session.
+    expect(partner.get_by_text("Your temporary license expired at")).to_be_visible(timeout=8000)
+    expect(partner.get_by_role("textbox", name="Login ID")).to_be_visible()
+    expect(page.get_by_role("textbox", name="License key")).to_have_count(0, timeout=8000)
+
+    # The old key opens nothing any more.
+    log_in(stage, partner, key)
+    expect(partner.get_by_text(re.compile("This registration key expired"))).to_be_visible()
+
+    page.goto(f"{stage.url}/audit")
+    for sentence in ("Generated a temporary key", "Signed in on an OP Agent"):
+        expect(page.get_by_text(sentence).first).to_be_visible()
+
+
+def test_the_path_works_without_javascript(
+    stage: Portal, new_context: Callable[..., BrowserContext], watch: Watch
+) -> None:
+    page = new_context(java_script_enabled=False).new_page()
+    to_license_tab_without_script(stage, page)
+    key = generate(page, "1 hr")
+    partner = new_context(java_script_enabled=False).new_page()
+    partner.goto(f"{stage.url}/agent")
+    partner.get_by_role("textbox", name="Login ID").fill(PARTNER)
+    partner.get_by_role("textbox", name="Password").fill(PASSWORD)
+    partner.get_by_role("textbox", name="Registration Key").fill(key)
+    partner.get_by_role("button", name="Log in").click()
+    expect(partner.get_by_role("heading", name="Harbour & Söhne Shop", level=1)).to_be_visible()
+    partner.get_by_role("button", name="Log out").click()
+    expect(partner.get_by_role("textbox", name="Login ID")).to_be_visible()
+
+
+def to_license_tab_without_script(portal: Portal, page: Page) -> None:
+    page.goto(portal.url)
+    page.get_by_role("textbox", name="E-mail").fill(ADMIN_EMAIL)
+    page.get_by_role("textbox", name="Password").fill(portal.admin_password)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Manage Projects").click()
+    page.get_by_role("searchbox", name="Search projects").fill("sohne")
+    page.get_by_role("searchbox", name="Search projects").press("Enter")
+    page.get_by_role("link", name="Harbour & Söhne Shop", exact=True).click()
+    page.get_by_role("link", name="License", exact=True).click()
+
+
+def test_the_path_works_by_keyboard_alone(
+    stage: Portal, page: Page, watch: Watch, new_context: Callable[..., BrowserContext]
+) -> None:
+    watch.follow(page.context)
+    page.goto(stage.url)
+    keys = page.keyboard
+    expect(page.get_by_role("textbox", name="E-mail")).to_be_focused()
+    keys.type(ADMIN_EMAIL)
+    keys.press("Tab")
+    keys.type(stage.admin_password)
+    keys.press("Enter")
+    tab_to(page, page.get_by_role("button", name="Projects"))
+    keys.press("Enter")
+    tab_to(page, page.get_by_role("link", name="Manage Projects"))
+    keys.press("Enter")
+    expect(page.get_by_role("heading", name="Manage Projects")).to_be_visible()
+    tab_to(page, page.get_by_role("searchbox", name="Search projects"))
+    keys.type("ветер")
+    link = page.get_by_role("link", name="Северный Ветер ERP", exact=True)
+    expect(page.get_by_role("link", name="Harbour & Söhne Shop", exact=True)).to_have_count(0)
+    tab_to(page, link)
+    keys.press("Enter")
+    tab_to(page, page.get_by_role("link", name="License", exact=True))
+    keys.press("Enter")
+    tab_to(page, page.get_by_role("combobox", name="TTL interval"))
+    keys.type("3 h")
+    tab_to(page, page.get_by_role("button", name="Generate key"))
+    keys.press("Enter")
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_focused()
+    key = page.get_by_role("textbox", name="License key").input_value()
+
+    partner = new_context().new_page()
+    partner.goto(f"{stage.url}/agent")
+    expect(partner.get_by_role("textbox", name="Login ID")).to_be_focused()
+    partner.keyboard.type(PARTNER)
+    partner.keyboard.press("Tab")
+    partner.keyboard.type(PASSWORD)
+    partner.keyboard.press("Control+F10")
+    expect(partner.get_by_role("textbox", name="Registration Key")).to_be_focused()
+    partner.keyboard.insert_text(key)
+    tab_to(partner, partner.get_by_role("button", name="Log in"))
+    partner.keyboard.press("Enter")
+    expect(partner.get_by_role("heading", name="Северный Ветер ERP", level=1)).to_be_visible()
+
+
+def tab_to(page: Page, target: object) -> None:
+    """Press Tab until `target` has the focus; a person would give up after forty."""
+    for _ in range(40):
+        if target.evaluate("element => element === document.activeElement"):  # type: ignore[attr-defined]
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError("the keyboard does not get there")
