@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import SYSTEM
+from app.accounts.actor import SYSTEM, Actor
 from app.audit.services import record
 from app.audit.tags import AuditTag
-from app.errors import SigningKeyMissing
+from app.errors import Conflict, SigningKeyMissing
 from app.licenses.signing import (
     key_id_of,
     new_private_key,
@@ -77,23 +77,39 @@ def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) ->
         key = private_key_from_pem(signing_keys.encode())
         kid = key_id_of(key.public_key())
         if session.get(SigningKey, kid) is None:
-            _make_known(session, key, now)
+            _make_known(session, key, now, SYSTEM)
         return kid
     existing = session.scalar(select(SigningKey.kid).limit(1))
     return current_kid(session) if existing else make_signing_key(session, signing_keys, now)
 
 
-def make_signing_key(session: Session, signing_keys: str, now: datetime) -> str:
+def make_signing_key(
+    session: Session, signing_keys: str, now: datetime, actor: Actor = SYSTEM
+) -> str:
     """Make a signing key: its private half a file with mode 0600, its public one a record."""
     key = new_private_key()
     kid = key_id_of(key.public_key())
     private_file(Path(signing_keys) / f"{kid}.pem", private_key_to_pem(key).decode())
-    _make_known(session, key, now)
+    _make_known(session, key, now, actor)
     return kid
 
 
-def _make_known(session: Session, key: Ed25519PrivateKey, now: datetime) -> None:
+def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now: datetime) -> str:
+    """Make a new signing key, which signs from now on; its `kid`.
+
+    The old ones stay: keys under them are shown, and are valid, until they end. Raises Conflict
+    where the key is a setting and not a file: then the new one is put there.
+    """
+    if signing_keys.startswith(PEM_START):
+        raise Conflict(
+            "The signing key is given by PORTAL_SIGNING_KEYS. Put the new key there and start "
+            "the portal again; it signs from then on."
+        )
+    return make_signing_key(session, signing_keys, now, actor)
+
+
+def _make_known(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Actor) -> None:
     kid = key_id_of(key.public_key())
     session.add(SigningKey(kid=kid, public_key=public_key_bytes(key.public_key()), created_at=now))
     session.flush()
-    record(session, AuditTag.SIGNING_KEY_CREATED, actor=SYSTEM, now=now, subject=kid)
+    record(session, AuditTag.SIGNING_KEY_CREATED, actor=actor, now=now, subject=kid)

@@ -1,0 +1,58 @@
+"""What anyone may check a license with, off-line: the public keys, and the list of revocations."""
+
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import Session
+
+from app.licenses.keys import current_kid, private_key
+from app.licenses.revocations import Revocation, sign_revocation_list
+from app.licenses.signing import public_key_from_bytes
+from app.models import PermanentLicense, SigningKey, TemporaryLicense
+
+
+def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
+    """The public keys to publish: the one that signs, then older ones, the newest first.
+
+    An older one stays until the last license under it has ended: until a temporary one has
+    expired, a permanent one was revoked.
+    """
+    signing = current_kid(session)
+    temporary = exists().where(
+        TemporaryLicense.kid == SigningKey.kid, TemporaryLicense.expires_at > now
+    )
+    permanent = exists().where(
+        PermanentLicense.kid == SigningKey.kid, PermanentLicense.revoked_at.is_(None)
+    )
+    keys = session.scalars(
+        select(SigningKey)
+        .where(or_(SigningKey.kid == signing, temporary, permanent))
+        .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+    )
+    return [public_key_from_bytes(key.public_key) for key in keys]
+
+
+def revocations(session: Session, now: datetime) -> list[Revocation]:
+    """Every license that was revoked before its expiry and has not expired since, by Key ID."""
+    temporary = session.execute(
+        select(
+            TemporaryLicense.key_id, TemporaryLicense.revoked_at, TemporaryLicense.expires_at
+        ).where(TemporaryLicense.revoked_at.is_not(None), TemporaryLicense.expires_at > now)
+    )
+    permanent = session.execute(
+        select(PermanentLicense.key_id, PermanentLicense.revoked_at).where(
+            PermanentLicense.revoked_at.is_not(None)
+        )
+    )
+    found = [Revocation(*row) for row in temporary] + [Revocation(*row, None) for row in permanent]
+    return sorted(found, key=lambda revocation: revocation.jti)
+
+
+def revocation_list(session: Session, *, signing_keys: str, now: datetime) -> str:
+    """The signed list as of `now` (a compact JWS; see `revocations.sign_revocation_list`).
+
+    Raises SigningKeyMissing if the private key is not where it should be.
+    """
+    signing = private_key(signing_keys, current_kid(session))
+    return sign_revocation_list(signing, revocations(session, now), now)
