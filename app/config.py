@@ -277,7 +277,7 @@ def _ttl(text: str) -> int:
     try:
         return parse_ttl(text)
     except MalformedTTL as error:
-        raise ConfigError(f"{error.detail} Allowed: such as 30m, 3h or 7d.") from None
+        raise ConfigError(error.detail) from None
 
 
 def _ttls(text: str) -> tuple[int, ...]:

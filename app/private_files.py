@@ -13,11 +13,11 @@ def secret_key(instance: Path) -> str:
     return private_file(instance / "secret-key", secrets.token_urlsafe(48))
 
 
-def private_file(path: Path, content: str) -> str:
+def private_file(path: Path, content: str, setting: str = "PORTAL_INSTANCE") -> str:
     """The text of `path`; if there is no such file, `content` is put there with mode 0600.
 
-    Two processes may race: one wins, both return the winner's text. Raises ConfigError in one
-    line if the folder cannot be written.
+    Two processes may race: one wins, both return the winner's text. Raises ConfigError, in one
+    line that names the `setting` to look at, if the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -26,7 +26,7 @@ def private_file(path: Path, content: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError(
-            f"PORTAL_INSTANCE: {path} cannot be read or made ({error.strerror}); "
+            f"{setting}: {path} cannot be read or made ({error.strerror}); "
             "name a folder that the portal may write."
         ) from None
 

@@ -35,7 +35,8 @@ def sign_in_page() -> ResponseReturnValue:
 @public
 @reads_first
 def sign_in() -> ResponseReturnValue:
-    form = SignInForm()
+    # A file in the place of a field is no field.
+    form = SignInForm(request.form)
     if not form.validate():
         return _sign_in_form(form, 422)
     limit = current_app.extensions["config"].signin_failures
@@ -51,7 +52,7 @@ def sign_in() -> ResponseReturnValue:
     outcome, token = sign_in_to_portal(db.session(), check=check, now=utcnow(), limit=limit)
     if token is None:
         return _refused(form, outcome)
-    session.clear()
+    _end_session()
     db.session.flush()
     login_user(load_user(token))
     return redirect_see_other(safe_next(form.next.data) or "/")
@@ -60,13 +61,18 @@ def sign_in() -> ResponseReturnValue:
 @blueprint.post("/logout")
 @public
 def sign_out() -> ResponseReturnValue:
+    _end_session()
+    flash("You are signed out.", "success")
+    return redirect_see_other("/login")
+
+
+def _end_session() -> None:
+    """Nothing of an earlier sign-in of this browser goes on: not its record, not its cookie."""
     if current_user.is_authenticated:
         sign_out_of_portal(
             db.session(), session_id=current_user.session_id, actor=current_actor(), now=utcnow()
         )
     session.clear()
-    flash("You are signed out.", "success")
-    return redirect_see_other("/login")
 
 
 def _refused(form: SignInForm, outcome: SignIn) -> ResponseReturnValue:

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 NOTE_EVERY = timedelta(seconds=30)
 """How often "last heard" is written at most, however often an agent asks."""
 NOTE_WAIT_MS = 100
+HIGHEST_ID = 2**31 - 1
+"""What the databases' integers hold: a higher number is no session's."""
 THROTTLED = "throttled"
 
 
@@ -209,7 +211,7 @@ def save_configuration(session: Session, *, agent_session: AgentSession, now: da
 
 def get_session(session: Session, session_id: int) -> AgentSession:
     """The session with this id, live or ended. Raises NotFound."""
-    found = session.get(AgentSession, session_id)
+    found = session.get(AgentSession, session_id) if session_id <= HIGHEST_ID else None
     if found is None:
         raise NotFound("There is no such session.")
     return found

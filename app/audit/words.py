@@ -14,6 +14,7 @@ LABELS = {
     "mac_id": "MAC ID",
     "ttl": "TTL",
 }
+INTERNAL = ("project_id",)
 REASONS = {
     "wrong": "wrong e-mail or password",
     "throttled": "too many wrong passwords",
@@ -27,11 +28,11 @@ def what_happened(tag: str) -> str:
 
 
 def details(data: Mapping[str, Any]) -> list[tuple[str, str | datetime]]:
-    """(what, value) of each thing that `data` says; an instant stays one. Nothing is left out."""
+    """(what, value) of each thing that `data` says and that people know; an instant stays one."""
     return [
         (LABELS.get(name, name.replace("_", " ")), _value(name, value))
         for name, value in data.items()
-        if value not in (None, "")
+        if value not in (None, "") and name not in INTERNAL
     ]
 
 

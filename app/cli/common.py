@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.accounts.actor import Actor
-from app.accounts.services import find_user
+from app.accounts.services import find_user, is_email
 from app.config import Config
 from app.errors import MalformedTTL, PortalError
 from app.extensions import db
@@ -24,8 +24,21 @@ REFUSED = 1
 USED_WRONGLY = 2
 NOTICE_AFTER_MS = 500
 
+
+def email_value(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """The callback of whatever takes an e-mail: a malformed one is used wrongly."""
+    if not is_email(text):
+        raise click.BadParameter(f"{text!r} is no e-mail address; write name@example.com.")
+    return text
+
+
 as_option = click.option(
-    "--as", "admin_email", metavar="ADMIN_EMAIL", required=True, help="The super admin who does it."
+    "--as",
+    "admin_email",
+    metavar="ADMIN_EMAIL",
+    required=True,
+    callback=email_value,
+    help="The super admin who does it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 organisation_option = click.option(

@@ -1,8 +1,61 @@
-"""`flask keys ...`."""
+"""`flask keys ...`: the signing keys."""
 
 import click
+
+from app.cli.common import config, json_option, print_json, print_table, reading
+from app.clock import rfc3339
+from app.errors import SigningKeyMissing
+from app.licenses.keys import list_signing_keys, private_key, public_keys
+from app.licenses.signing import jwk_set
 
 
 @click.group("keys")
 def group() -> None:
-    """TODO."""
+    """Show the keys that license keys are signed with."""
+
+
+@group.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List every signing key, the one that signs first."""
+    with reading() as session:
+        rows = [
+            {
+                "kid": key.kid,
+                "created_at": rfc3339(key.created_at),
+                "signs": number == 0,
+                "private_key_found": _has_private_key(key.kid),
+            }
+            for number, key in enumerate(list_signing_keys(session))
+        ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("kid", "Created", "Signs", "Private key"),
+        [
+            (
+                row["kid"],
+                row["created_at"],
+                "yes" if row["signs"] else "no",
+                "found" if row["private_key_found"] else "MISSING",
+            )
+            for row in rows
+        ],
+    )
+
+
+@group.command()
+def public() -> None:
+    """Print the public keys as a JWK Set (RFC 7517): with it anyone can check a key off-line."""
+    with reading() as session:
+        keys = jwk_set(public_keys(session).values())
+    print_json(keys)
+
+
+def _has_private_key(kid: str) -> bool:
+    try:
+        private_key(config().signing_keys, kid)
+    except SigningKeyMissing:
+        return False
+    return True

@@ -10,12 +10,13 @@ from flask.cli import with_appcontext
 from app.accounts.actor import SYSTEM
 from app.accounts.passwords import hash_password
 from app.accounts.services import create_user, has_super_admin
-from app.cli.common import changing, config, reading, refuse
+from app.cli.common import changing, config, print_table, reading, refuse
 from app.clock import utcnow
 from app.config import Config
 from app.errors import ConfigError
 from app.licenses.keys import ensure_signing_key
 from app.permissions import Role
+from app.sample import has_organisations, load_sample_data, new_sign_ins
 from app.setup import upgrade_database
 
 THREADS = 4
@@ -49,6 +50,7 @@ def _set_up(settings: Config) -> None:
     with changing() as session:
         ensure_signing_key(session, signing_keys=settings.signing_keys, now=utcnow())
     _make_first_admin(settings)
+    _load_sample_data(settings)
 
 
 def _make_first_admin(settings: Config) -> None:
@@ -67,6 +69,22 @@ def _make_first_admin(settings: Config) -> None:
             now=utcnow(),
         )
     click.echo(f"Made the first super admin: {settings.admin_email}")
+
+
+def _load_sample_data(settings: Config) -> None:
+    with reading() as session:
+        needed = settings.sample_data and not has_organisations(session)
+    if not needed:
+        return
+    sign_ins = new_sign_ins(settings.sample_password)
+    with changing() as session:
+        made = load_sample_data(
+            session, sign_ins=sign_ins, choices=settings.license_ttls, now=utcnow()
+        )
+    click.echo("Loaded the sample data. These sign-ins were made, and are told this once:")
+    print_table(
+        ("E-mail", "Password", "Role"), [(who.email, who.password, who.role) for who in made]
+    )
 
 
 def _refuse_taken_port(settings: Config) -> None:

@@ -6,10 +6,11 @@ import click
 
 from app.accounts.actor import Actor
 from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, hash_password, is_acceptable
-from app.accounts.services import create_user, disable_user, is_email, list_users, reset_password
+from app.accounts.services import create_user, disable_user, list_users, reset_password
 from app.cli.common import (
     USED_WRONGLY,
     changing,
+    email_value,
     json_option,
     print_json,
     print_table,
@@ -23,13 +24,7 @@ from app.permissions import Role
 ACTOR = Actor(user_id=None, email="command line", role=None, address="command line")
 
 
-def _email(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    if not is_email(text):
-        raise click.BadParameter(f"{text!r} is no e-mail address; write name@example.com.")
-    return text
-
-
-email_argument = click.argument("email", metavar="E", callback=_email)
+email_argument = click.argument("email", metavar="E", callback=email_value)
 stdin_option = click.option(
     "--password-stdin", "from_stdin", is_flag=True, help="Read the password from standard input."
 )
@@ -41,7 +36,7 @@ def group() -> None:
 
 
 @group.command()
-@click.option("--email", metavar="E", required=True, callback=_email, help="The login ID.")
+@click.option("--email", metavar="E", required=True, callback=email_value, help="The login ID.")
 @click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
 @click.option(
     "--organisation", "organisation_id", metavar="ID", help="A client user's Organisation ID."

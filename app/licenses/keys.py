@@ -38,6 +38,13 @@ def current_kid(session: Session) -> str:
     return kid
 
 
+def list_signing_keys(session: Session) -> list[SigningKey]:
+    """Every signing key, the one that signs first."""
+    return list(
+        session.scalars(select(SigningKey).order_by(SigningKey.created_at.desc(), SigningKey.kid))
+    )
+
+
 def public_keys(session: Session) -> dict[str, Ed25519PublicKey]:
     """Every public key that this portal has signed with, by `kid`."""
     return {
@@ -89,7 +96,8 @@ def make_signing_key(
     """Make a signing key: its private half a file with mode 0600, its public one a record."""
     key = new_private_key()
     kid = key_id_of(key.public_key())
-    private_file(Path(signing_keys) / f"{kid}.pem", private_key_to_pem(key).decode())
+    file = Path(signing_keys) / f"{kid}.pem"
+    private_file(file, private_key_to_pem(key).decode(), "PORTAL_SIGNING_KEYS")
     _make_known(session, key, now, actor)
     return kid
 

@@ -222,7 +222,7 @@ def count_active(
     )
     if organisation_ids is not None:
         query = query.where(TemporaryLicense.organisation_id.in_(organisation_ids))
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def count_all_active(session: Session, now: datetime) -> int:

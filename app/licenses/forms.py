@@ -1,0 +1,29 @@
+"""The form of the License tab."""
+
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, SelectField
+
+from app.errors import MalformedTTL
+from app.licenses.ttl import format_ttl, parse_ttl, short_ttl
+
+
+class GenerateForm(FlaskForm):
+    """How long a new key shall work. Which choices count is for the service to say."""
+
+    ttl = SelectField("TTL interval", validate_choice=False)
+    form_token = HiddenField()
+
+    def offer(self, choices: tuple[int, ...], default: int) -> int:
+        """Fill the dropdown; the seconds of the choice that stands: what was chosen, or `default`.
+
+        Whatever was asked for and is not offered gives way to `default`.
+        """
+        try:
+            ttl = parse_ttl(self.ttl.data or "")
+        except MalformedTTL:
+            ttl = default
+        if ttl not in choices:
+            ttl = default
+        self.ttl.choices = [(short_ttl(choice), format_ttl(choice)) for choice in choices]
+        self.ttl.data = short_ttl(ttl)
+        return ttl

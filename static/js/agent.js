@@ -1,0 +1,87 @@
+// The OP Agent in the browser.
+//
+// Sign-in: [data-key-options] and Ctrl+F10 show and hide the fields for a registration key; with a key, nothing can
+// be saved. Workspace: #heartbeat asks the server by itself (htmx) and is asked once more at the instant at which the
+// license ends (data-ends); if no answer comes, the page logs itself out with what is in <template id="logged-out">.
+(() => {
+  "use strict";
+
+  const GRACE = 1200; // ms that the server has to answer at the expiry
+  const WARNINGS = [60, 300]; // seconds before it, the shortest first
+
+  // Registration key options
+
+  function toggleKeyOptions() {
+    const button = document.querySelector("[data-key-options]");
+    const options = button?.closest(".key-options");
+    if (!options) return;
+    const shown = options.classList.toggle("is-shown");
+    button.setAttribute("aria-expanded", String(shown));
+    if (shown) document.getElementById("registration_key").focus();
+    else button.focus();
+  }
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-key-options]")) toggleKeyOptions();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "F10" || !event.ctrlKey || !document.querySelector("[data-key-options]")) return;
+    event.preventDefault();
+    if (!event.repeat) toggleKeyOptions();
+  });
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "registration_key") return;
+    const save = document.getElementById("save_configuration");
+    save.disabled = event.target.value.trim() !== "";
+    if (save.disabled) save.checked = false;
+  });
+
+  document.addEventListener("htmx:before:request", (event) => {
+    if (event.detail.ctx.sourceElement.id === "agent-sign-in") {
+      window.announce(document.getElementById("checking-words").textContent);
+    }
+  });
+
+  // The end of a license
+
+  let over = null; // since when this page holds the license for ended, on the steady clock
+  let warned = Infinity;
+
+  function logOut(heartbeat) {
+    const template = document.getElementById("logged-out");
+    const agent = document.getElementById("agent");
+    window.htmx.trigger(heartbeat, "htmx:abort");
+    agent.replaceChildren(template.content.cloneNode(true));
+    window.htmx.process(agent);
+    document.title = template.dataset.title;
+  }
+
+  function warn(left) {
+    const next = WARNINGS.find((seconds) => left <= seconds * 1000 && seconds < warned);
+    if (next === undefined) return;
+    warned = next;
+    const minutes = Math.ceil(left / 60000);
+    window.announce(`Your temporary license ends in ${minutes === 1 ? "less than a minute" : `${minutes} minutes`}.`);
+  }
+
+  function watch() {
+    const heartbeat = document.querySelector("#heartbeat[data-ends]");
+    const left = heartbeat ? Date.parse(heartbeat.dataset.ends) - window.serverNow() : Infinity;
+    if (left > 0) {
+      over = null;
+      if (heartbeat) warn(left);
+    } else if (over === null) {
+      over = performance.now();
+      window.htmx.trigger(heartbeat, "check");
+    } else if (performance.now() - over > GRACE) {
+      over = null;
+      logOut(heartbeat);
+    }
+  }
+
+  setInterval(watch, 200);
+  // A window that comes back to the front, or a laptop that wakes up, looks at once.
+  document.addEventListener("visibilitychange", watch);
+})();

@@ -1,0 +1,22 @@
+// The License tab.
+//
+// <time data-from-now="10800"> is an instant that many seconds from now: it moves on while the page stands open.
+(() => {
+  "use strict";
+
+  setInterval(() => {
+    document.querySelectorAll("time[data-from-now]").forEach((element) => {
+      const at = new Date(window.serverNow() + Number(element.dataset.fromNow) * 1000);
+      const minute = at.toISOString().slice(0, 16);
+      if (element.dateTime.slice(0, 16) === minute) return;
+      element.dateTime = `${minute}:00Z`;
+      const inUTC = new Date(at.getTime() + at.getTimezoneOffset() * 60000);
+      element.title = `${window.times.local(inUTC, "long")} UTC`;
+    });
+  }, 1000);
+
+  // Brought back by the browser as it was left: its form has been sent already, its keys may have ended.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+})();

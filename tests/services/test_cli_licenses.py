@@ -1,0 +1,300 @@
+"""`flask licenses ...` and `flask keys ...`, by their exit statuses and what they print."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import select
+
+from app.extensions import db
+from app.licenses.rules import LicenseState
+from app.licenses.services import count_licenses, inspect_key, licenses_of
+from app.licenses.signing import public_key_from_bytes, read_temporary_key
+from app.models import AuditEvent, SigningKey, TemporaryLicense, User
+from tests.conftest import NOW, Cast, Clock, signing_keys
+
+ISSUE = ("licenses", "issue", "--organisation", Cast.acme)
+AS_ADA = ("--as", Cast.ada)
+
+
+@pytest.fixture(autouse=True)
+def _stage(cast: Cast, clock: Clock) -> None:
+    """Every command finds the cast, and the clock standing at NOW."""
+
+
+def run(app: Flask, *arguments: str, stdin: str | bytes = "") -> Result:
+    with app.app_context():
+        return app.test_cli_runner().invoke(args=list(arguments), input=stdin)
+
+
+def issue(app: Flask, ttl: str = "3h") -> dict[str, str]:
+    answer = run(app, *ISSUE, "--ttl", ttl, *AS_ADA, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    row: dict[str, str] = json.loads(answer.stdout)
+    return row
+
+
+class TestIssue:
+    def test_prints_the_key_and_nothing_else_on_standard_output(self, app: Flask) -> None:
+        answer = run(app, *ISSUE, "--ttl", "3 hrs", *AS_ADA)
+        assert answer.exit_code == 0
+        assert answer.stdout.startswith("rw1.")
+        assert answer.stdout.count("\n") == 1
+        with app.app_context():
+            found = inspect_key(db.session(), text=answer.stdout, now=NOW)
+            assert found.state is LicenseState.ACTIVE
+        assert found.key_id in answer.stderr
+
+    def test_as_json_has_what_the_contract_names(self, app: Flask) -> None:
+        row = issue(app)
+        assert list(row) == [
+            "license_key",
+            "key_id",
+            "organisation_id",
+            "issued_at",
+            "expires_at",
+        ]
+        assert row["organisation_id"] == Cast.acme
+        assert row["issued_at"] == "2026-11-24T15:40:00Z"
+        assert row["expires_at"] == "2026-11-24T18:40:00Z"
+
+    def test_is_told_in_the_audit_log_under_the_admins_name(self, app: Flask) -> None:
+        row = issue(app)
+        with app.app_context():
+            event = db.session().scalars(
+                select(AuditEvent).where(AuditEvent.tag == "license.issued")
+            )
+            [told] = [(one.actor, one.address, one.subject) for one in event]
+        assert told == (Cast.ada, "command line", row["key_id"])
+
+    @pytest.mark.parametrize("ttl", ["3x", "", "3", "h", "-1h", "0h", "3.5h", "9999999h", "٣h"])
+    def test_a_malformed_ttl_is_used_wrongly(self, app: Flask, ttl: str) -> None:
+        answer = run(app, *ISSUE, "--ttl", ttl, *AS_ADA)
+        assert answer.exit_code == 2
+        assert "Write a whole number and a unit" in answer.stderr
+
+    def test_a_ttl_that_is_not_offered_is_refused(self, app: Flask) -> None:
+        answer = run(app, *ISSUE, "--ttl", "2h", *AS_ADA)
+        assert answer.exit_code == 1
+        assert answer.stdout == ""
+        assert "1 hr, 3 hrs, 6 hrs, 12 hrs, 1 day, 3 days, 7 days" in answer.stderr
+
+    @pytest.mark.parametrize("who", [Cast.audrey, Cast.pat, Cast.carl, "nobody@example.com"])
+    def test_only_a_super_admin_issues(self, app: Flask, who: str) -> None:
+        answer = run(app, *ISSUE, "--ttl", "3h", "--as", who)
+        assert answer.exit_code == 1
+        assert answer.stdout == ""
+        with app.app_context():
+            assert count_licenses(db.session(), Cast.acme) == 0
+
+    def test_a_disabled_super_admin_does_not(self, app: Flask) -> None:
+        with app.app_context():
+            ada = db.session().scalars(select(User).where(User.email == Cast.ada)).one()
+            ada.disabled_at = NOW
+            db.session.commit()
+        assert run(app, *ISSUE, "--ttl", "3h", *AS_ADA).exit_code == 1
+
+    def test_a_malformed_e_mail_is_used_wrongly(self, app: Flask) -> None:
+        assert run(app, *ISSUE, "--ttl", "3h", "--as", "ada").exit_code == 2
+
+    def test_an_unknown_organisation_is_refused(self, app: Flask) -> None:
+        answer = run(app, "licenses", "issue", "--organisation", "X", "--ttl", "3h", *AS_ADA)
+        assert answer.exit_code == 1
+        assert "There is no organisation 'X'." in answer.stderr
+
+    def test_without_the_private_key_nothing_is_recorded_or_printed(self, app: Flask) -> None:
+        with app.app_context():
+            kid = db.session().scalar(select(SigningKey.kid))
+        file = Path(signing_keys(app)) / f"{kid}.pem"
+        away = file.with_suffix(".away")
+        file.rename(away)
+        try:
+            answer = run(app, *ISSUE, "--ttl", "3h", *AS_ADA)
+        finally:
+            away.rename(file)
+        assert answer.exit_code == 1
+        assert answer.stdout == ""
+        assert "must put it back" in answer.stderr
+        with app.app_context():
+            assert count_licenses(db.session(), Cast.acme) == 0
+
+
+class TestList:
+    def test_has_the_rows_of_the_contract_in_the_domains_order(
+        self, app: Flask, clock: Clock
+    ) -> None:
+        first = issue(app, "1h")
+        revoked = issue(app, "6h")
+        run(app, "licenses", "revoke", revoked["key_id"], *AS_ADA)
+        clock.advance(hours=2)
+        active = issue(app, "3h")
+        answer = run(app, "licenses", "list", "--organisation", Cast.acme, "--json")
+        assert answer.exit_code == 0
+        rows = json.loads(answer.stdout)
+        assert [(row["key_id"], row["state"]) for row in rows] == [
+            (active["key_id"], "active"),
+            (first["key_id"], "expired"),
+            (revoked["key_id"], "revoked"),
+        ]
+        assert rows[0] == {
+            "key_id": active["key_id"],
+            "kind": "temporary",
+            "state": "active",
+            "issued_at": "2026-11-24T17:40:00Z",
+            "expires_at": "2026-11-24T20:40:00Z",
+        }
+        assert "rw1." not in answer.stdout
+
+    def test_as_a_table(self, app: Flask) -> None:
+        row = issue(app)
+        answer = run(app, "licenses", "list", "--organisation", Cast.acme)
+        assert answer.exit_code == 0
+        headings, line = answer.stdout.splitlines()
+        assert headings.split() == ["Key", "ID", "Kind", "State", "Issued", "Expires"]
+        assert line.split()[:3] == [row["key_id"], "temporary", "active"]
+
+    def test_of_an_organisation_without_keys_is_empty(self, app: Flask) -> None:
+        answer = run(app, "licenses", "list", "--organisation", Cast.bolt, "--json")
+        assert (answer.exit_code, json.loads(answer.stdout)) == (0, [])
+
+    def test_of_an_unknown_organisation_is_refused(self, app: Flask) -> None:
+        assert run(app, "licenses", "list", "--organisation", "X").exit_code == 1
+
+
+class TestRevoke:
+    def test_ends_a_key_however_its_id_is_spelt(self, app: Flask) -> None:
+        row = issue(app)
+        spelling = row["key_id"].replace("-", " ").lower()
+        answer = run(app, "licenses", "revoke", spelling, *AS_ADA)
+        assert (answer.exit_code, answer.stdout) == (0, f"{row['key_id']} was revoked.\n")
+        assert run(app, "licenses", "check", stdin=row["license_key"]).exit_code == 1
+
+    def test_again_changes_nothing_and_says_so(self, app: Flask) -> None:
+        row = issue(app)
+        run(app, "licenses", "revoke", row["key_id"], *AS_ADA)
+        answer = run(app, "licenses", "revoke", row["key_id"], *AS_ADA)
+        assert answer.exit_code == 0
+        assert "had ended already. Nothing was changed." in answer.stdout
+        with app.app_context():
+            told = db.session().scalars(
+                select(AuditEvent).where(AuditEvent.tag == "license.revoked")
+            )
+            assert len(told.all()) == 1
+
+    @pytest.mark.parametrize("key_id", ["K7QF-3MXP", "nonsense", "%"])
+    def test_an_unknown_one_is_refused(self, app: Flask, key_id: str) -> None:
+        answer = run(app, "licenses", "revoke", key_id, *AS_ADA)
+        assert answer.exit_code == 1
+        assert f"There is no key {key_id!r}." in answer.stderr
+
+    def test_only_a_super_admin_revokes(self, app: Flask) -> None:
+        row = issue(app)
+        answer = run(app, "licenses", "revoke", row["key_id"], "--as", Cast.audrey)
+        assert answer.exit_code == 1
+        assert run(app, "licenses", "check", stdin=row["license_key"]).exit_code == 0
+
+
+class TestCheck:
+    def test_an_active_key_is_0_with_all_that_is_known(self, app: Flask) -> None:
+        row = issue(app)
+        answer = run(app, "licenses", "check", "--json", stdin=row["license_key"])
+        assert answer.exit_code == 0
+        assert json.loads(answer.stdout) == {
+            "state": "active",
+            "key_id": row["key_id"],
+            "organisation_id": Cast.acme,
+            "expires_at": row["expires_at"],
+        }
+
+    def test_in_words(self, app: Flask) -> None:
+        row = issue(app)
+        answer = run(app, "licenses", "check", stdin=f" “{row['license_key']}”\n\n")
+        assert answer.exit_code == 0
+        assert answer.stdout.split() == [
+            *("State:", "active", "Key", "ID:", row["key_id"]),
+            *("Organisation:", Cast.acme, "Expires:", row["expires_at"]),
+        ]
+
+    def test_an_expired_and_a_revoked_one_are_1(self, app: Flask, clock: Clock) -> None:
+        expired, revoked = issue(app, "1h"), issue(app, "3h")
+        run(app, "licenses", "revoke", revoked["key_id"], *AS_ADA)
+        clock.advance(hours=1)
+        for row, state in ((expired, "expired"), (revoked, "revoked")):
+            answer = run(app, "licenses", "check", "--json", stdin=row["license_key"])
+            assert answer.exit_code == 1
+            assert json.loads(answer.stdout)["state"] == state
+            assert json.loads(answer.stdout)["key_id"] == row["key_id"]
+
+    @pytest.mark.parametrize(
+        "given",
+        ["", "\n", "rw1.a.b.c", "x" * 1_000_000, b"\xff\xfe\x00", b"\x00" * 1000, "💥"],
+        ids=["empty", "blank", "forged", "a megabyte", "not UTF-8", "zeros", "emoji"],
+    )
+    def test_what_is_no_key_is_invalid_and_1(self, app: Flask, given: str | bytes) -> None:
+        answer = run(app, "licenses", "check", "--json", stdin=given)
+        assert answer.exit_code == 1
+        assert json.loads(answer.stdout) == {
+            "state": "invalid",
+            "key_id": None,
+            "organisation_id": None,
+            "expires_at": None,
+        }
+
+    def test_never_repeats_what_it_was_given(self, app: Flask) -> None:
+        row = issue(app)
+        answer = run(app, "licenses", "check", stdin=row["license_key"][:-1])
+        assert answer.exit_code == 1
+        assert row["license_key"][:20] not in answer.output
+
+    def test_writes_nothing(self, app: Flask) -> None:
+        row = issue(app)
+        run(app, "licenses", "check", stdin=row["license_key"])
+        with app.app_context():
+            [license] = licenses_of(db.session(), Cast.acme, NOW)
+            assert license.last_used_at is None
+
+
+class TestKeys:
+    def test_list_says_which_key_signs(self, app: Flask) -> None:
+        answer = run(app, "keys", "list", "--json")
+        assert answer.exit_code == 0
+        [row] = json.loads(answer.stdout)
+        assert row == {
+            "kid": row["kid"],
+            "created_at": "2026-11-24T15:40:00Z",
+            "signs": True,
+            "private_key_found": True,
+        }
+        assert len(row["kid"]) == 8
+        assert "PRIVATE" not in answer.stdout
+        table = run(app, "keys", "list").stdout
+        assert table.split()[-4:] == [row["kid"], row["created_at"], "yes", "found"]
+
+    def test_public_is_a_jwk_set_that_checks_a_key(self, app: Flask) -> None:
+        row = issue(app)
+        answer = run(app, "keys", "public")
+        assert answer.exit_code == 0
+        [jwk] = json.loads(answer.stdout)["keys"]
+        assert (jwk["kty"], jwk["crv"], jwk["alg"], jwk["use"]) == (
+            "OKP",
+            "Ed25519",
+            "EdDSA",
+            "sig",
+        )
+        assert "d" not in jwk
+        with app.app_context():
+            key = db.session().scalars(select(SigningKey)).one()
+            assert jwk["kid"] == key.kid
+            public = public_key_from_bytes(key.public_key)
+        signed = read_temporary_key(row["license_key"], {jwk["kid"]: public})
+        assert signed.jti == row["key_id"]
+
+
+def test_the_key_is_in_no_table_after_all_this(app: Flask) -> None:
+    row = issue(app)
+    with app.app_context():
+        stored = db.session().scalars(select(TemporaryLicense)).one()
+        text = repr({column.name: getattr(stored, column.name) for column in stored.__table__.c})
+    assert row["license_key"].split(".")[3] not in text
