@@ -18,6 +18,7 @@ class Permission(StrEnum):
     REVOKE_LICENSES = "revoke_licenses"
     SEE_LICENSE_KEYS = "see_license_keys"
     END_SESSIONS = "end_sessions"
+    MANAGE_AGENTS = "manage_agents"
 
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {

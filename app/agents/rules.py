@@ -1,10 +1,9 @@
 """Who may sign in on an OP Agent, and when a session on one has ended. Pure: values in, values out.
 
-The rows are those of the table "Who may sign in on an OP Agent". Those that need machines and
-permanent licenses (2, 5 to 7, 12; codes `agent_blocked`, `machine_registered_elsewhere`,
-`subscription_expired`, `license_revoked`) are not here yet; their places are marked.
+The rows are those of the table "Who may sign in on an OP Agent".
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,6 +13,8 @@ from app.permissions import TEMPORARY_KEY_ROLES, Role
 
 AT = "{at}"
 """Stands in a sentence where it names an instant."""
+NAME = "{name}"
+"""Stands in a sentence where it names an organisation."""
 
 
 def in_words(instant: datetime) -> str:
@@ -26,9 +27,12 @@ def in_words(instant: datetime) -> str:
 
 class RefusalCode(StrEnum):
     INVALID_CREDENTIALS = "invalid_credentials"
+    AGENT_BLOCKED = "agent_blocked"
     ROLE_NOT_ALLOWED = "role_not_allowed"
     TEMPORARY_KEY_NOT_FOR_CLIENTS = "temporary_key_not_for_clients"
-    PERMANENT_LICENSE_UNAVAILABLE = "permanent_license_unavailable"
+    MACHINE_REGISTERED_ELSEWHERE = "machine_registered_elsewhere"
+    SUBSCRIPTION_EXPIRED = "subscription_expired"
+    LICENSE_REVOKED = "license_revoked"
     TEMPORARY_KEY_REQUIRED = "temporary_key_required"
     KEY_INVALID = "key_invalid"
     KEY_EXPIRED = "key_expired"
@@ -39,9 +43,14 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True)
 class Person:
-    """Who signs in, the password having been right and the user not disabled."""
+    """Who signs in, the password having been right and the user not disabled.
+
+    The organisation, and whether its subscription has ended, are those of a client user.
+    """
 
     role: Role
+    organisation_id: str | None = None
+    subscription_ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,11 +66,28 @@ class PresentedKey:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """A registration that fits the machine ID and the MAC ID that were presented."""
+
+    agent_id: int
+    organisation_id: str
+    organisation_name: str
+    detached: bool = False
+    license_revoked: bool = False
+
+
+@dataclass(frozen=True)
 class Admission:
-    """The person may sign in to the organisation's environment until `ends_at`."""
+    """The person may sign in to the organisation's environment.
+
+    Until `ends_at`, or under the permanent license if that is None; `registers` says that the
+    machine is to be registered first.
+    """
 
     organisation_id: str
-    ends_at: datetime
+    machine: Machine | None
+    ends_at: datetime | None = None
+    registers: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +97,7 @@ class Refusal:
     code: RefusalCode
     sentence: str
     expired_at: datetime | None = None
+    registered_to: str | None = None
 
     @property
     def detail(self) -> str:
@@ -84,6 +111,7 @@ SENTENCES = {
     RefusalCode.INVALID_CREDENTIALS: (
         "Login ID or password is wrong. Check both, or ask a super admin to reset your password."
     ),
+    RefusalCode.AGENT_BLOCKED: "Agent is Blocked.",
     RefusalCode.ROLE_NOT_ALLOWED: (
         "Your account works on the portal, not on an OP Agent. "
         "Partners and developers sign in here with a registration key."
@@ -92,8 +120,12 @@ SENTENCES = {
         "A registration key is for partners and developers. You belong to the organisation: "
         "leave the field empty."
     ),
-    RefusalCode.PERMANENT_LICENSE_UNAVAILABLE: (
-        "Client sign-in is not available yet: this version of the portal knows temporary keys only."
+    RefusalCode.MACHINE_REGISTERED_ELSEWHERE: f"Your machine is already registered with {NAME}.",
+    RefusalCode.SUBSCRIPTION_EXPIRED: (
+        "Your organisation's subscription has ended. Renew it to sign in again."
+    ),
+    RefusalCode.LICENSE_REVOKED: (
+        "This machine's license was revoked. Ask the vendor's support to register it anew."
     ),
     RefusalCode.TEMPORARY_KEY_REQUIRED: (
         "You need a registration key. Ask a super admin for a temporary license key of the "
@@ -111,31 +143,61 @@ SENTENCES = {
 }
 
 
-def decide(*, person: Person | None, key: PresentedKey | None) -> Admission | Refusal:
+def fitting_machine(machines: Iterable[Machine], organisation_id: str | None) -> Machine | None:
+    """Of several registrations that fit, the one that decides.
+
+    A detached one goes first, then one of another organisation than `organisation_id` (the client
+    user's, or the key's); among equals the one registered first.
+    """
+    return min(
+        machines,
+        key=lambda machine: (
+            not machine.detached,
+            machine.organisation_id == organisation_id,
+            machine.agent_id,
+        ),
+        default=None,
+    )
+
+
+def decide(
+    *, person: Person | None, key: PresentedKey | None, machines: Iterable[Machine] = ()
+) -> Admission | Refusal:
     """Whether a person may sign in on an OP Agent: the first row of the table that fits decides.
 
     `person` is None if the login ID is unknown, the password wrong or the user disabled; `key` is
-    None if the field was left blank.
+    None if the field was left blank; `machines` are the registrations that fit what was presented,
+    none if the machine is not registered.
     """
     if person is None:  # row 1
         return _refusal(RefusalCode.INVALID_CREDENTIALS)
-    # Row 2: the machine is detached.
+    organisation_id = key.organisation_id if key else person.organisation_id
+    machine = fitting_machine(machines, organisation_id)
+    if machine is not None and machine.detached:  # row 2
+        return _refusal(RefusalCode.AGENT_BLOCKED)
     if person.role is Role.CLIENT:  # rows 4 to 7
-        return _decide_for_client(key)
+        return _decide_for_client(person, key, machine)
     if person.role in TEMPORARY_KEY_ROLES:  # rows 8 to 13
-        return _decide_on_key(key)
+        return _decide_on_key(key, machine)
     return _refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role that is yet to come
 
 
-def _decide_for_client(key: PresentedKey | None) -> Refusal:
+def _decide_for_client(
+    person: Person, key: PresentedKey | None, machine: Machine | None
+) -> Admission | Refusal:
     """Rows 4 to 7: client users, who never use a temporary key."""
-    if key is not None:  # row 4
+    if key is not None or person.organisation_id is None:  # row 4
         return _refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
-    # Rows 5 to 7: the machine's registration and its permanent license.
-    return _refusal(RefusalCode.PERMANENT_LICENSE_UNAVAILABLE)
+    if machine is not None and machine.organisation_id != person.organisation_id:  # row 5
+        return _registered_elsewhere(machine)
+    if person.subscription_ended:  # rows 6 and 7
+        return _refusal(RefusalCode.SUBSCRIPTION_EXPIRED)
+    if machine is not None and machine.license_revoked:  # row 7
+        return _refusal(RefusalCode.LICENSE_REVOKED)
+    return Admission(person.organisation_id, machine, registers=machine is None)
 
 
-def _decide_on_key(key: PresentedKey | None) -> Admission | Refusal:
+def _decide_on_key(key: PresentedKey | None, machine: Machine | None) -> Admission | Refusal:
     """Rows 8 to 13: partners and developers, who need an active key."""
     if key is None:  # row 8
         return _refusal(RefusalCode.TEMPORARY_KEY_REQUIRED)
@@ -143,14 +205,20 @@ def _decide_on_key(key: PresentedKey | None) -> Admission | Refusal:
         return _refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
     if key.state is LicenseState.REVOKED:  # row 11
         return _refusal(RefusalCode.KEY_REVOKED)
-    # Row 12: the machine is registered to another organisation.
-    if key.state is LicenseState.ACTIVE and key.organisation_id and key.expires_at:  # row 13
-        return Admission(key.organisation_id, key.expires_at)
-    return _refusal(RefusalCode.KEY_INVALID)  # row 9
+    if key.state is not LicenseState.ACTIVE or not key.organisation_id:  # row 9
+        return _refusal(RefusalCode.KEY_INVALID)
+    if machine is not None and machine.organisation_id != key.organisation_id:  # row 12
+        return _registered_elsewhere(machine)
+    return Admission(key.organisation_id, machine, ends_at=key.expires_at)  # row 13
 
 
 def _refusal(code: RefusalCode, expired_at: datetime | None = None) -> Refusal:
     return Refusal(code, SENTENCES[code], expired_at)
+
+
+def _registered_elsewhere(machine: Machine) -> Refusal:
+    code, name = RefusalCode.MACHINE_REGISTERED_ELSEWHERE, machine.organisation_name
+    return Refusal(code, SENTENCES[code].replace(NAME, name), registered_to=name)
 
 
 CONFIGURATION_READ_ONLY = _refusal(RefusalCode.CONFIGURATION_READ_ONLY)
@@ -164,6 +232,9 @@ class EndCode(StrEnum):
 
     KEY_EXPIRED = "key_expired"
     KEY_REVOKED = "key_revoked"
+    AGENT_BLOCKED = "agent_blocked"
+    LICENSE_REVOKED = "license_revoked"
+    SUBSCRIPTION_EXPIRED = "subscription_expired"
     SESSION_ENDED = "session_ended"
 
 
@@ -172,6 +243,10 @@ class EndCause(StrEnum):
 
     KEY_EXPIRED = "key_expired"
     KEY_REVOKED = "key_revoked"
+    AGENT_BLOCKED = "agent_blocked"
+    LICENSE_REVOKED = "license_revoked"
+    SUBSCRIPTION_EXPIRED = "subscription_expired"
+    DISSOCIATED = "dissociated"
     USER_DISABLED = "user_disabled"
     ENDED_BY_ADMIN = "ended_by_admin"
     SIGNED_OUT = "signed_out"
@@ -187,14 +262,21 @@ class EndCause(StrEnum):
         return _CODES.get(self, EndCode.SESSION_ENDED)
 
 
-_CODES = {
-    EndCause.KEY_EXPIRED: EndCode.KEY_EXPIRED,
-    EndCause.KEY_REVOKED: EndCode.KEY_REVOKED,
-}
+_CODES = {EndCause(code.value): code for code in EndCode if code is not EndCode.SESSION_ENDED}
 
 END_SENTENCES = {
     EndCause.KEY_EXPIRED: f"Your temporary license expired at {AT}. You have been logged out.",
     EndCause.KEY_REVOKED: f"Your temporary license was revoked at {AT}. You have been logged out.",
+    EndCause.AGENT_BLOCKED: f"Agent is Blocked. It was detached at {AT}; you have been logged out.",
+    EndCause.LICENSE_REVOKED: (
+        f"This machine's license was revoked at {AT}. You have been logged out."
+    ),
+    EndCause.SUBSCRIPTION_EXPIRED: (
+        f"Your organisation's subscription ended at {AT}. You have been logged out."
+    ),
+    EndCause.DISSOCIATED: (
+        f"This machine was dissociated from the organisation at {AT}. You have been logged out."
+    ),
     EndCause.USER_DISABLED: "Your account was disabled. You have been logged out.",
     EndCause.ENDED_BY_ADMIN: f"A super admin ended your session at {AT}. You have been logged out.",
     EndCause.SIGNED_OUT: f"You logged out at {AT}.",
@@ -214,7 +296,8 @@ END_SENTENCES = {
 class SessionFacts:
     """What a session's end depends on. Instants are aware, in UTC; None: it did not happen.
 
-    The license's are None under a permanent license.
+    Those of the key are None under a permanent license, those of the license and the subscription
+    under a key.
     """
 
     last_heard_at: datetime
@@ -224,6 +307,10 @@ class SessionFacts:
     key_issued_at: datetime | None = None
     key_expires_at: datetime | None = None
     key_revoked_at: datetime | None = None
+    agent_detached_at: datetime | None = None
+    agent_dissociated_at: datetime | None = None
+    license_revoked_at: datetime | None = None
+    subscription_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -257,11 +344,15 @@ def session_end(facts: SessionFacts, *, now: datetime, idle_seconds: int) -> Ses
     """
     recorded = (
         (facts.key_revoked_at, EndCause.KEY_REVOKED),
+        (facts.agent_detached_at, EndCause.AGENT_BLOCKED),
+        (facts.agent_dissociated_at, EndCause.DISSOCIATED),
+        (facts.license_revoked_at, EndCause.LICENSE_REVOKED),
         (facts.user_disabled_at, EndCause.USER_DISABLED),
         (facts.ended_at, facts.ended_by or EndCause.OTHER),
     )
     by_clock = (
         (facts.key_expires_at, EndCause.KEY_EXPIRED),
+        (facts.subscription_ends_at, EndCause.SUBSCRIPTION_EXPIRED),
         (facts.last_heard_at + timedelta(seconds=idle_seconds), EndCause.NOT_HEARD_FROM),
     )
     ends = [SessionEnd(cause, at) for at, cause in by_clock if at is not None and at <= now]

@@ -26,6 +26,12 @@ class AuditTag(StrEnum):
     AGENT_SIGNED_IN = "agent.signed_in", "Signed in on an OP Agent"
     AGENT_SIGN_IN_REFUSED = "agent.sign_in_refused", "Refused at an OP Agent's sign-in"
     AGENT_SESSION_ENDED = "agent.session_ended", "OP Agent session ended"
+    MACHINE_REGISTERED = "machine.registered", "Registered a machine"
+    MACHINE_DETACHED = "machine.detached", "Detached a machine"
+    MACHINE_ATTACHED = "machine.attached", "Attached a machine"
+    MACHINE_DISSOCIATED = "machine.dissociated", "Dissociated a machine"
+    PERMANENT_LICENSE_REVOKED = "license.permanent_revoked", "Revoked a permanent license"
+    CONFIGURATION_SAVED = "agent.configuration_saved", "Saved configuration data"
     CONFIGURATION_REFUSED = "agent.configuration_refused", "Refused to save configuration data"
 
     def __new__(cls, value: str, label: str) -> "AuditTag":

@@ -1,7 +1,7 @@
 """Every table of the portal."""
 
 from app.models.accounts import SignInFailure, User, WebSession
-from app.models.agents import Agent, AgentSession, Configuration
+from app.models.agents import Agent, AgentSession, Configuration, Installation
 from app.models.audit import AuditEvent, FeedEvent
 from app.models.base import Base
 from app.models.licenses import PermanentLicense, SigningKey, TemporaryLicense
@@ -14,6 +14,7 @@ __all__ = [
     "Base",
     "Configuration",
     "FeedEvent",
+    "Installation",
     "Organisation",
     "PermanentLicense",
     "Project",

@@ -1,4 +1,4 @@
-"""Who is signed in on an OP Agent."""
+"""Machines, and who is signed in on an OP Agent."""
 
 from datetime import datetime
 from typing import Any
@@ -49,6 +49,16 @@ class Agent(Base):
     license: Mapped[PermanentLicense] = relationship(lazy="joined")
 
 
+class Installation(Base):
+    """What belongs to this portal as a whole: one row."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    machine_salt: Mapped[str] = mapped_column(String(64))
+    """With which machine IDs are hashed: the same machine looks different to another portal."""
+
+
 class Configuration(Base):
     """The configuration data that an organisation's agents saved in the cloud."""
 
@@ -87,7 +97,6 @@ class AgentSession(Base):
     ended_at: Mapped[datetime | None]
     """When somebody or something ended it before its license or its silence did."""
     end_code: Mapped[str | None] = mapped_column(String(32))
-
     told_at: Mapped[datetime | None]
     """When a heartbeat was first answered with the end."""
     confirmed_at: Mapped[datetime | None]
