@@ -19,6 +19,7 @@ from app.private_files import secret_key
 from app.projects.views import blueprint as projects
 from app.web import context, errors
 from app.web.access import check_access
+from app.web.assets import PageSessions
 from app.web.assets import blueprint as assets
 from app.web.headers import add_headers
 from app.web.transaction import one_transaction
@@ -83,6 +84,7 @@ def _set_up_requests(app: Flask, config: Config) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
+    app.session_interface = PageSessions()
     app.before_request(check_access)
     app.after_request(add_headers)
     app.after_request(login.note_activity)

@@ -77,9 +77,9 @@ def _end_session() -> None:
 
 def _refused(form: SignInForm, outcome: SignIn) -> ResponseReturnValue:
     if outcome.verdict is Verdict.THROTTLED:
+        seconds = "1 second" if outcome.wait_seconds == 1 else f"{outcome.wait_seconds} seconds"
         form.password.errors = [
-            "Too many wrong passwords for this account from your address. "
-            f"Try again in {outcome.wait_seconds} seconds."
+            f"Too many wrong passwords for this account from your address. Try again in {seconds}."
         ]
         response = make_response(_sign_in_form(form, 429))
         response.headers["Retry-After"] = str(outcome.wait_seconds)

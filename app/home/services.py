@@ -57,5 +57,5 @@ def _with_projects(session: Session, licenses: list[TemporaryLicense]) -> list[E
         .where(Project.organisation_id.in_({license.organisation_id for license in licenses}))
         .group_by(Project.organisation_id)
     )
-    projects = dict(rows.tuples().all())
+    projects = dict(rows.all())
     return [EndingKey(license, projects.get(license.organisation_id)) for license in licenses]

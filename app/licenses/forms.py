@@ -1,10 +1,14 @@
 """The form of the License tab."""
 
+import re
+
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField
 
 from app.errors import MalformedTTL
 from app.licenses.ttl import format_ttl, parse_ttl, short_ttl
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class GenerateForm(FlaskForm):
@@ -12,6 +16,12 @@ class GenerateForm(FlaskForm):
 
     ttl = SelectField("TTL interval", validate_choice=False)
     form_token = HiddenField()
+
+    @property
+    def token(self) -> str | None:
+        """What makes this form the same one when it is sent again; None if that is not ours."""
+        text: str = self.form_token.data or ""
+        return text if TOKEN.fullmatch(text) else None
 
     def offer(self, choices: tuple[int, ...], default: int) -> int:
         """Fill the dropdown; the seconds of the choice that stands: what was chosen, or `default`.

@@ -102,7 +102,7 @@ def generate(project_id: int) -> ResponseReturnValue:
             ttl=parse_ttl(form.ttl.data or ""),
             choices=_config().license_ttls,
             now=utcnow(),
-            form_token=form.form_token.data or None,
+            form_token=form.token,
         )
     except InvalidInput as error:
         form.ttl.errors = [error.detail]
@@ -204,6 +204,7 @@ def _show_tab(
         "listing": listing,
         "now": listing.now,
         "ttl": ttl,
+        "instructions": _instructions(project, listing),
         "works_until": whole_second(listing.now) + timedelta(seconds=ttl),
         "unknown": unknown,
         "news": news,
@@ -233,6 +234,15 @@ def _list(project: Project, chosen: TemporaryLicense | None) -> Listing:
     active = [license for license in licenses if state_of(license, now) is LicenseState.ACTIVE]
     ended = licenses[len(active) :]
     return Listing(now, active, ended, chosen, state, key, key_problem)
+
+
+def _instructions(project: Project, listing: Listing) -> str:
+    """The chosen key as an e-mail to a partner has it: plain text, which pages have to escape."""
+    if listing.key is None:
+        return ""
+    return render_template(
+        "licenses/instructions.txt", project=project, license=listing.chosen, key=listing.key
+    )
 
 
 def _license_of(project: Project, key_id: str) -> TemporaryLicense | None:

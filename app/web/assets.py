@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Flask, Response, request, url_for
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from werkzeug.security import safe_join
 
 from app.config import ROOT
@@ -18,6 +19,14 @@ blueprint = Blueprint("assets", __name__)
 STATIC = ROOT / "static"
 COMPRESSED_TYPES = ("text/", "application/javascript", "image/svg+xml")
 ONE_YEAR = "public, max-age=31536000, immutable"
+
+
+class PageSessions(SecureCookieSessionInterface):
+    """Sessions for pages alone: a static file that varied by cookie would hardly be cached."""
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if request.endpoint != "assets.asset":
+            super().save_session(app, session, response)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,17 @@
     });
   }, 1000);
 
+  // When a key ends, what had the focus (Copy, perhaps) is gone: the list of keys takes it.
+  let held = false;
+  document.addEventListener("htmx:before:swap", () => {
+    held = Boolean(document.activeElement?.closest("#keys"));
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    if (held && document.activeElement === document.body) {
+      document.getElementById("license-keys")?.focus({ preventScroll: true });
+    }
+  });
+
   // Brought back by the browser as it was left: its form has been sent already, its keys may have ended.
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

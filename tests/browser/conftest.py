@@ -24,7 +24,9 @@ from app.extensions import db
 from tests.conftest import missing
 
 CHROMIUM = Path("/usr/bin/chromium")
-OWN_HOSTS = ("127.0.0.1", "localhost")
+HOST_NAME = "portal.test"
+"""Another name of this machine, for the browser only: plain http by host name is less trusted."""
+OWN_HOSTS = ("127.0.0.1", HOST_NAME)
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "correct horse battery"
 SETTINGS = {
@@ -160,7 +162,11 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dic
         missing("Chromium", "apt-get install chromium")
     return browser_type_launch_args | {
         "executable_path": str(CHROMIUM),
-        "args": ["--no-sandbox", "--disable-background-networking"],
+        "args": [
+            "--no-sandbox",
+            "--disable-background-networking",
+            f"--host-resolver-rules=MAP {HOST_NAME} 127.0.0.1",
+        ],
     }
 
 

@@ -15,6 +15,11 @@ from tests.agents.test_sign_in import events
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 
+@pytest.fixture(autouse=True)
+def standing_still(clock: Clock) -> None:
+    """Everybody signs in by the clock that the tests turn."""
+
+
 @pytest.fixture
 def tab(cast: Cast) -> str:
     return f"/projects/{cast.acme_project}/agents"

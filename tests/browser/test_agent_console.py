@@ -1,0 +1,337 @@
+"""The OP Agent in a real browser: its keys, its clock, and being logged out without a click."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from app.accounts.actor import Actor
+from app.accounts.passwords import hash_password
+from app.accounts.services import create_user, find_user
+from app.clock import utcnow
+from app.licenses.services import issue_license, key_text, revoke_license
+from app.models import Organisation, Project
+from app.permissions import Role
+from app.projects.rules import fold
+from tests.browser.conftest import Portal, Watch
+
+PARTNER = "robin@partner.example"
+PASSWORD = "robin's own password"
+ACME = "ORG-810001"
+NAME = "Acme Console & Söhne"
+
+
+@dataclass
+class Stage:
+    """A portal with an organisation, a project and a partner."""
+
+    portal: Portal
+    project_id: int
+
+    def actor(self, session: object) -> Actor:
+        user = find_user(session, self.portal.admin_email)  # type: ignore[arg-type]
+        assert user
+        return Actor(user.id, user.email, user.role, "test")
+
+    def issue(self, seconds: int) -> str:
+        """A new key of so many seconds."""
+        with self.portal.session() as session:
+            license = issue_license(
+                session,
+                actor=self.actor(session),
+                organisation_id=ACME,
+                ttl=seconds,
+                choices=(seconds,),
+                now=utcnow(),
+            )
+            return key_text(license, self.portal.app.extensions["config"].signing_keys)
+
+
+@pytest.fixture(scope="module")
+def stage(portal: Portal) -> Stage:
+    now = utcnow()
+    with portal.session() as session:
+        admin = find_user(session, portal.admin_email)
+        assert admin
+        actor = Actor(admin.id, admin.email, admin.role, "test")
+        session.add(
+            Organisation(id=ACME, name=NAME, search_text=fold(f"{NAME}\n{ACME}"), created_at=now)
+        )
+        session.flush()
+        project = Project(
+            organisation_id=ACME,
+            name="Console ERP",
+            search_text=fold("Console ERP\n"),
+            created_at=now,
+            updated_at=now,
+        )
+        session.add(project)
+        create_user(
+            session,
+            email=PARTNER,
+            role=Role.PARTNER,
+            password_hash=hash_password(PASSWORD),
+            actor=actor,
+            now=now,
+        )
+        session.flush()
+        return Stage(portal, project.id)
+
+
+def log_in(stage: Stage, page: Page, key: str) -> None:
+    page.goto(f"{stage.portal.url}/agent")
+    page.get_by_role("textbox", name="Login ID").fill(PARTNER)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    if not page.get_by_role("textbox", name="Registration Key").is_visible():
+        page.keyboard.press("Control+F10")
+    page.get_by_role("textbox", name="Registration Key").fill(key)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name=NAME, level=1)).to_be_visible()
+
+
+def milliseconds_late(page: Page, ends: str) -> float:
+    late: float = page.evaluate("ends => window.serverNow() - Date.parse(ends)", ends)
+    return late
+
+
+def test_ctrl_f10_and_the_button_show_and_hide_the_fields_for_a_key(
+    stage: Stage, page: Page
+) -> None:
+    page.goto(f"{stage.portal.url}/agent")
+    key = page.get_by_role("textbox", name="Registration Key")
+    mac = page.get_by_role("textbox", name="MAC ID")
+    button = page.get_by_role("button", name="Registration key options", exact=True)
+    expect(page.get_by_role("textbox", name="Login ID")).to_be_focused()
+    for press in (lambda: page.keyboard.press("Control+F10"), button.click):
+        expect(key).to_be_hidden()
+        expect(button).to_have_attribute("aria-expanded", "false")
+        press()
+        expect(key).to_be_visible()
+        expect(mac).to_be_visible()
+        expect(key).to_be_focused()
+        expect(button).to_have_attribute("aria-expanded", "true")
+        press()
+        expect(button).to_be_focused()
+
+
+def test_with_anything_in_the_key_field_the_checkbox_is_unchecked_and_disabled(
+    stage: Stage, page: Page
+) -> None:
+    page.goto(f"{stage.portal.url}/agent")
+    checkbox = page.get_by_role("checkbox", name="Save configuration data in Cloud")
+    checkbox.check()
+    page.keyboard.press("Control+F10")
+    key = page.get_by_role("textbox", name="Registration Key")
+    key.press_sequentially("r")
+    expect(checkbox).to_be_disabled()
+    expect(checkbox).not_to_be_checked()
+    key.fill("")
+    expect(checkbox).to_be_enabled()
+
+
+def test_while_checking_it_says_so(stage: Stage, page: Page, watch: Watch) -> None:
+    watch.expect(422)
+    page.goto(f"{stage.portal.url}/agent")
+    page.get_by_role("textbox", name="Login ID").fill(PARTNER)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    checking = page.locator("#checking")
+    expect(checking).to_be_hidden()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/agent", hold)
+    page.get_by_role("button", name="Log in").click()
+    expect(checking).to_be_visible()
+    expect(checking).to_have_text("Checking login status...")
+    expect(page.locator("#live")).to_have_text("Checking login status...")
+    held[0].continue_()
+    page.unroute("**/agent")
+    key = page.get_by_role("textbox", name="Registration Key")
+    expect(key).to_be_focused()
+    expect(page.get_by_text("You need a registration key.")).to_be_visible()
+    assert page.url == f"{stage.portal.url}/agent"
+
+
+def test_the_page_logs_itself_out_within_two_seconds_of_the_expiry(
+    stage: Stage, new_context: Callable[..., BrowserContext], watch: Watch
+) -> None:
+    watch.expect(401)
+    page = new_context(timezone_id="Asia/Kolkata").new_page()
+    log_in(stage, page, stage.issue(5))
+    banner = page.get_by_role("region", name="Temporary license")
+    expect(banner).to_contain_text("Time left")
+    expect(banner.get_by_text("That is soon")).to_be_visible()
+    ends = page.locator("#heartbeat").get_attribute("data-ends") or ""
+    notice = page.get_by_role("alert").filter(has_text="You have been logged out.")
+    expect(notice).to_be_visible(timeout=8000)
+    assert 0 <= milliseconds_late(page, ends) < 2000
+    expect(notice).to_have_text(
+        re.compile(r"Your temporary license expired at \d\d:\d\d\. You have been logged out\.")
+    )
+    shown = notice.locator("time")
+    kolkata = page.evaluate(
+        "ends => new Date(ends).toLocaleTimeString('en-GB', {hour: '2-digit', minute: '2-digit'})",
+        ends,
+    )
+    expect(shown).to_have_text(kolkata)
+    expect(shown).to_have_attribute("title", re.compile(r"UTC$"))
+    expect(page.get_by_role("textbox", name="Login ID")).to_be_focused()
+    expect(page).to_have_title("OP Agent log-in · Rolling Window")
+
+
+def test_it_logs_itself_out_even_if_the_portal_is_out_of_reach(
+    stage: Stage, browser: Browser
+) -> None:
+    page = browser.new_context().new_page()  # not watched: requests fail, and the console says so
+    log_in(stage, page, stage.issue(5))
+    ends = page.locator("#heartbeat").get_attribute("data-ends") or ""
+    page.context.set_offline(True)
+    expect(page.get_by_text("Your temporary license expired at")).to_be_visible(timeout=8000)
+    assert 0 <= milliseconds_late(page, ends) < 2000
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Login ID")).to_be_focused()
+    page.context.set_offline(False)
+    log_in(stage, page, stage.issue(3600))
+    page.context.close()
+
+
+def test_a_request_that_hangs_keeps_nobody_in(stage: Stage, page: Page) -> None:
+    """The network swallows what is sent: no answer, and no error either."""
+    log_in(stage, page, stage.issue(5))
+    ends = page.locator("#heartbeat").get_attribute("data-ends") or ""
+    page.route("**/agent", lambda _: None)
+    expect(page.get_by_text("Your temporary license expired at")).to_be_visible(timeout=8000)
+    assert 0 <= milliseconds_late(page, ends) < 2000
+
+
+def test_the_viewers_clock_counts_for_nothing(stage: Stage, page: Page) -> None:
+    """Set ahead by a day, the page asks the server, which knows better."""
+    page.clock.install()
+    log_in(stage, page, stage.issue(3600))
+    with page.expect_response("**/agent"):
+        page.clock.fast_forward("24:00:00")
+    page.clock.run_for(3000)
+    expect(page.get_by_role("heading", name=NAME, level=1)).to_be_visible()
+    expect(page.get_by_role("region", name="Temporary license")).to_contain_text("59 min")
+
+
+def test_revoking_the_key_logs_out_at_the_next_heartbeat(
+    stage: Stage, new_context: Callable[..., BrowserContext], watch: Watch
+) -> None:
+    watch.expect(401)
+    page = new_context().new_page()
+    log_in(stage, page, stage.issue(3600))
+    key_id = page.locator(".license-banner .key-id").inner_text()
+    with stage.portal.session() as session:
+        revoke_license(session, actor=stage.actor(session), key_id=key_id, now=utcnow())
+    expect(page.get_by_text("Your temporary license was revoked at")).to_be_visible(timeout=4000)
+
+
+def test_a_super_admin_ends_a_session_on_the_agents_tab(
+    stage: Stage, page: Page, new_context: Callable[..., BrowserContext], watch: Watch
+) -> None:
+    watch.expect(401)
+    partner = new_context().new_page()
+    log_in(stage, partner, stage.issue(3600))
+    key_id = partner.locator(".license-banner .key-id").inner_text()
+    stage.portal.sign_in(page, f"/projects/{stage.project_id}/agents")
+    row = page.get_by_role("row").filter(has_text=key_id)
+    expect(row).to_contain_text(PARTNER)
+    button = row.get_by_role("button", name=re.compile("^End session"))
+    button.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("will be logged out at the next heartbeat, within 1 second")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    button.click()
+    dialog.get_by_role("button", name="End session").click()
+    expect(page.get_by_text(f"The session of {PARTNER} was ended.")).to_be_visible()
+    expect(row).to_have_count(0)
+    expect(partner.get_by_text("A super admin ended your session at")).to_be_visible(timeout=4000)
+
+
+def test_the_list_of_sessions_refreshes_itself_and_keeps_the_focus(
+    stage: Stage, page: Page, new_context: Callable[..., BrowserContext]
+) -> None:
+    one, other = new_context().new_page(), new_context().new_page()
+    log_in(stage, one, stage.issue(3600))
+    key_id = one.locator(".license-banner .key-id").inner_text()
+    stage.portal.sign_in(page, f"/projects/{stage.project_id}/agents")
+    button = page.get_by_role("row").filter(has_text=key_id).get_by_role("button")
+    button.focus()
+    log_in(stage, other, stage.issue(3600))
+    key_of_other = other.locator(".license-banner .key-id").inner_text()
+    expect(page.get_by_role("row").filter(has_text=key_of_other)).to_be_visible(timeout=8000)
+    expect(button).to_be_focused()
+
+
+def test_signing_in_to_the_portal_in_the_same_browser_breaks_nothing(
+    stage: Stage, page: Page
+) -> None:
+    """The portal's sign-in makes the tokens of older forms void; the heartbeat brings new ones."""
+    log_in(stage, page, stage.issue(3600))
+    portal = page.context.new_page()
+    stage.portal.sign_in(portal)
+    with page.expect_response("**/agent"):
+        pass
+    page.wait_for_timeout(100)
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    portal.reload()
+    expect(portal.get_by_role("heading", name="Home", level=1)).to_be_visible()
+
+
+def test_without_javascript_the_fields_are_there_and_the_expiry_logs_out(
+    stage: Stage, new_context: Callable[..., BrowserContext], watch: Watch
+) -> None:
+    watch.expect(401)
+    page = new_context(java_script_enabled=False).new_page()
+    page.goto(f"{stage.portal.url}/agent")
+    page.get_by_role("textbox", name="Login ID").fill(PARTNER)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("textbox", name="Registration Key").fill(stage.issue(4))
+    expect(page.get_by_role("textbox", name="MAC ID")).to_be_visible()
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name=NAME, level=1)).to_be_visible()
+    expect(page.get_by_text("Your temporary license expired at")).to_be_visible(timeout=9000)
+    expect(page.get_by_text(re.compile(r"expired at \d\d:\d\d UTC"))).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_state_is_accessible_and_fits_a_telephone(
+    stage: Stage, new_context: Callable[..., BrowserContext], watch: Watch, scheme: str
+) -> None:
+    watch.expect(401, 422)
+    context = new_context(
+        color_scheme=scheme, reduced_motion="reduce", viewport={"width": 360, "height": 800}
+    )
+    page = context.new_page()
+    page.goto(f"{stage.portal.url}/agent")
+    check(page, "sign-in window")
+    page.keyboard.press("Control+F10")
+    page.get_by_role("textbox", name="Registration Key").fill("rw1.wrong")
+    check(page, "with the key options")
+    page.get_by_role("textbox", name="Login ID").fill(PARTNER)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("This registration key is not valid here.")).to_be_visible()
+    check(page, "with an error")
+    log_in(stage, page, stage.issue(3600))
+    check(page, "workspace")
+    log_in_again = stage.issue(6)
+    page.get_by_role("button", name="Log out").click()
+    log_in(stage, page, log_in_again)
+    check(page, "near the end")
+    expect(page.get_by_text("Your temporary license expired at")).to_be_visible(timeout=9000)
+    check(page, "logged out")
+
+
+def check(page: Page, state: str) -> None:
+    found = Axe().run(page).response["violations"]
+    assert found == [], f"{state}: {[violation['id'] for violation in found]}"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360, state
