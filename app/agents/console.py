@@ -14,6 +14,7 @@ from app.accounts.login import ROLE_LABELS
 from app.accounts.services import check_password
 from app.agents.forms import AgentSignInForm
 from app.agents.mac import new_local_mac, normalise_mac
+from app.agents.registration import Presented
 from app.agents.rules import AT, EndCause, Refusal, RefusalCode, SessionEnd
 from app.agents.services import (
     SignedIn,
@@ -42,7 +43,10 @@ SAME_DAY = timedelta(hours=12)
 FIELD_OF = {
     RefusalCode.INVALID_CREDENTIALS: "password",
     RefusalCode.ROLE_NOT_ALLOWED: "login_id",
-    RefusalCode.PERMANENT_LICENSE_UNAVAILABLE: "login_id",
+    RefusalCode.SUBSCRIPTION_EXPIRED: "login_id",
+    RefusalCode.AGENT_BLOCKED: "mac_id",
+    RefusalCode.LICENSE_REVOKED: "mac_id",
+    RefusalCode.MACHINE_REGISTERED_ELSEWHERE: "mac_id",
 }
 """The field beside which a refusal is told; every other one is about the key."""
 
@@ -78,11 +82,14 @@ def log_in() -> ResponseReturnValue:
     answer = sign_in(
         db.session(),
         check=check,
-        registration_key=form.registration_key.data or "",
-        mac_id=form.mac_id.data or _own_mac(),
+        presented=Presented(
+            registration_key=form.registration_key.data or "",
+            mac_id=form.mac_id.data or _own_mac(),
+            agent_version="browser",
+        ),
+        signing_keys=_config().signing_keys,
         now=utcnow(),
         limit=limit,
-        agent_version="browser",
     )
     if isinstance(answer, SignedIn):
         return _signed_in(answer)

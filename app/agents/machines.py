@@ -1,134 +1,22 @@
-"""Machines: which registration fits, registering one, and what a super admin does with it."""
+"""What a super admin does with a registered machine."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.actor import Actor
-from app.agents.rules import EndCause, Machine
+from app.agents.registration import machine_name
+from app.agents.rules import EndCause
 from app.agents.services import end_sessions_on
 from app.audit.feed import FeedKind, tell
 from app.audit.services import record
 from app.audit.tags import AuditTag
 from app.clock import whole_second
 from app.errors import Conflict, NotFound
-from app.licenses.keys import current_kid, private_key
-from app.licenses.services import free_key_id
-from app.licenses.signing import sign_permanent_license
-from app.models import Agent, AgentSession, Installation, PermanentLicense
+from app.models import Agent, AgentSession, PermanentLicense
 from app.permissions import Permission
-
-
-def ensure_machine_salt(session: Session) -> None:
-    """Make this installation's salt for machine IDs, if there is none yet."""
-    if session.get(Installation, 1) is None:
-        session.add(Installation(id=1, machine_salt=secrets.token_hex(32)))
-        session.flush()
-
-
-def hash_machine_id(session: Session, machine_id: str) -> str:
-    """How a machine ID is stored (HMAC-SHA-256, hex, salted); "" for none."""
-    if not machine_id:
-        return ""
-    salt = session.scalars(select(Installation.machine_salt)).one()
-    return hmac.new(salt.encode(), machine_id.encode(), hashlib.sha256).hexdigest()
-
-
-def registrations(session: Session, *, mac_id: str, machine_id_hash: str) -> list[Agent]:
-    """The registrations that fit a MAC ID and a hashed machine ID, held until the commit.
-
-    The same MAC ID with a different machine ID is another machine; where either side has no
-    machine ID, the MAC ID alone decides.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        # Two first registrations of one machine at once: one waits for the other.
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(mac_id))))
-    query = select(Agent).where(Agent.mac_id == mac_id, Agent.dissociated_at.is_(None))
-    if machine_id_hash:
-        query = query.where(or_(Agent.machine_id_hash.in_((machine_id_hash, ""))))
-    return list(session.scalars(query.order_by(Agent.id).with_for_update(of=Agent)))
-
-
-def as_machine(agent: Agent) -> Machine:
-    """A registration as the rules see it."""
-    return Machine(
-        agent_id=agent.id,
-        organisation_id=agent.organisation_id,
-        organisation_name=agent.organisation.name,
-        detached=agent.detached_at is not None,
-        license_revoked=agent.license.revoked_at is not None,
-    )
-
-
-def register(
-    session: Session,
-    *,
-    actor: Actor,
-    organisation_id: str,
-    mac_id: str,
-    machine_id: str,
-    hostname: str,
-    agent_version: str,
-    signing_keys: str,
-    now: datetime,
-) -> tuple[Agent, str]:
-    """Register a machine to an organisation and mint its license: (record, the license's text).
-
-    The text is told once and stored nowhere. Raises SigningKeyMissing.
-    """
-    kid = current_kid(session)
-    signing = private_key(signing_keys, kid)
-    agent = Agent(
-        organisation_id=organisation_id,
-        mac_id=mac_id,
-        machine_id_hash=hash_machine_id(session, machine_id),
-        hostname=hostname,
-        agent_version=agent_version,
-        registered_at=now,
-        registered_by_id=actor.user_id,
-        last_seen_at=now,
-    )
-    license = PermanentLicense(
-        key_id=free_key_id(session),
-        organisation_id=organisation_id,
-        kid=kid,
-        issued_at=whole_second(now),
-        issued_by_id=actor.user_id,
-    )
-    agent.license = license
-    session.add(agent)
-    session.flush()
-    record(
-        session,
-        AuditTag.MACHINE_REGISTERED,
-        actor=actor,
-        now=now,
-        organisation_id=organisation_id,
-        subject=license.key_id,
-        mac_id=mac_id,
-    )
-    tell(
-        session,
-        FeedKind.MACHINE_REGISTERED,
-        organisation_id=organisation_id,
-        subject=_name(agent),
-        now=now,
-        client=actor.email,
-    )
-    text = sign_permanent_license(
-        signing,
-        jti=license.key_id,
-        organisation_id=organisation_id,
-        mac_id=mac_id,
-        machine_id=machine_id or None,
-        issued_at=license.issued_at,
-    )
-    return agent, text
 
 
 def machines_of(session: Session, organisation_id: str) -> Sequence[Agent]:
@@ -162,9 +50,17 @@ def detach(
     agent = _to_change(session, actor, agent_id)
     if agent.detached_at is not None:
         raise Conflict(f"The machine {agent.mac_id} is detached already.")
+    ended = end_sessions_on(
+        session,
+        agent_id=agent_id,
+        cause=EndCause.AGENT_BLOCKED,
+        actor=actor,
+        now=now,
+        idle_seconds=idle_seconds,
+    )
     agent.detached_at = now
-    _note(session, AuditTag.MACHINE_DETACHED, FeedKind.MACHINE_DETACHED, agent, actor, now)
-    return _end_sessions(session, agent, EndCause.AGENT_BLOCKED, actor, now, idle_seconds)
+    _note(session, _DETACHED, agent=agent, actor=actor, now=now)
+    return ended
 
 
 def attach(session: Session, *, actor: Actor, agent_id: int, now: datetime) -> None:
@@ -176,7 +72,7 @@ def attach(session: Session, *, actor: Actor, agent_id: int, now: datetime) -> N
     if agent.detached_at is None:
         raise Conflict(f"The machine {agent.mac_id} is attached already.")
     agent.detached_at = None
-    _note(session, AuditTag.MACHINE_ATTACHED, FeedKind.MACHINE_ATTACHED, agent, actor, now)
+    _note(session, _ATTACHED, agent=agent, actor=actor, now=now)
 
 
 def dissociate(
@@ -187,10 +83,18 @@ def dissociate(
     Who is signed in on it is logged out (they are given). Raises NotAllowed, NotFound.
     """
     agent = _to_change(session, actor, agent_id)
+    ended = end_sessions_on(
+        session,
+        agent_id=agent_id,
+        cause=EndCause.DISSOCIATED,
+        actor=actor,
+        now=now,
+        idle_seconds=idle_seconds,
+    )
     agent.dissociated_at = now
     _revoke(agent.license, actor, now)
-    _note(session, AuditTag.MACHINE_DISSOCIATED, FeedKind.MACHINE_DISSOCIATED, agent, actor, now)
-    return _end_sessions(session, agent, EndCause.DISSOCIATED, actor, now, idle_seconds)
+    _note(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
+    return ended
 
 
 def revoke_machine_license(
@@ -205,11 +109,18 @@ def revoke_machine_license(
     agent = get_agent(session, agent_id)
     if agent.license.revoked_at is not None:
         raise Conflict(f"The license of {agent.mac_id} was revoked before.")
-    _revoke(agent.license, actor, now)
-    _note(session, AuditTag.PERMANENT_LICENSE_REVOKED, FeedKind.LICENSE_REVOKED, agent, actor, now)
-    return _end_sessions(
-        session, agent, EndCause.LICENSE_REVOKED, actor, now, idle_seconds, permanent_only=True
+    ended = end_sessions_on(
+        session,
+        agent_id=agent_id,
+        cause=EndCause.LICENSE_REVOKED,
+        actor=actor,
+        now=now,
+        idle_seconds=idle_seconds,
+        permanent_only=True,
     )
+    _revoke(agent.license, actor, now)
+    _note(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
+    return ended
 
 
 def _to_change(session: Session, actor: Actor, agent_id: int) -> Agent:
@@ -223,31 +134,16 @@ def _revoke(license: PermanentLicense, actor: Actor, now: datetime) -> None:
         license.revoked_by_id = actor.user_id
 
 
-def _end_sessions(
+def _note(
     session: Session,
+    change: tuple[AuditTag, FeedKind],
+    *,
     agent: Agent,
-    cause: EndCause,
     actor: Actor,
     now: datetime,
-    idle_seconds: int,
-    *,
-    permanent_only: bool = False,
-) -> list[AgentSession]:
-    session.flush()
-    return end_sessions_on(
-        session,
-        agent_id=agent.id,
-        cause=cause,
-        actor=actor,
-        now=now,
-        idle_seconds=idle_seconds,
-        permanent_only=permanent_only,
-    )
-
-
-def _note(
-    session: Session, tag: AuditTag, kind: FeedKind, agent: Agent, actor: Actor, now: datetime
 ) -> None:
+    """Record a change of a machine, and tell the Feed of it."""
+    tag, kind = change
     record(
         session,
         tag,
@@ -257,9 +153,10 @@ def _note(
         subject=agent.license.key_id,
         mac_id=agent.mac_id,
     )
-    tell(session, kind, organisation_id=agent.organisation_id, subject=_name(agent), now=now)
+    tell(session, kind, organisation_id=agent.organisation_id, subject=machine_name(agent), now=now)
 
 
-def _name(agent: Agent) -> str:
-    """A machine as people know it: its host name and its MAC ID."""
-    return f"{agent.hostname} ({agent.mac_id})" if agent.hostname else agent.mac_id
+_DETACHED = (AuditTag.MACHINE_DETACHED, FeedKind.MACHINE_DETACHED)
+_ATTACHED = (AuditTag.MACHINE_ATTACHED, FeedKind.MACHINE_ATTACHED)
+_DISSOCIATED = (AuditTag.MACHINE_DISSOCIATED, FeedKind.MACHINE_DISSOCIATED)
+_LICENSE_REVOKED = (AuditTag.PERMANENT_LICENSE_REVOKED, FeedKind.LICENSE_REVOKED)

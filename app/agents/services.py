@@ -3,19 +3,27 @@ use the same.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, contains_eager, lazyload
+from sqlalchemy.orm import InstrumentedAttribute, Session, contains_eager, lazyload
 
 from app.accounts.actor import Actor
 from app.accounts.services import PasswordCheck, Verdict, judge
 from app.accounts.tokens import hash_token, new_token
+from app.agents.registration import (
+    Presented,
+    as_machine,
+    hash_machine_id,
+    machine_name,
+    register,
+    registrations,
+)
 from app.agents.rules import (
     CONFIGURATION_READ_ONLY,
     EndCause,
@@ -27,15 +35,24 @@ from app.agents.rules import (
     decide,
     session_end,
 )
+from app.audit.feed import FeedKind, tell
 from app.audit.services import record
 from app.audit.tags import AuditTag
 from app.config import Rate
 from app.errors import Conflict, NotFound
 from app.licenses.services import Inspection, inspect_key
 from app.licenses.signing import clean_key
-from app.models import AgentSession, TemporaryLicense, User
+from app.models import (
+    Agent,
+    AgentSession,
+    Configuration,
+    PermanentLicense,
+    TemporaryLicense,
+    User,
+)
 from app.models.engine import writing
 from app.permissions import TEMPORARY_KEY_ROLES, Permission
+from app.projects.subscriptions import subscription_ends_at, subscription_has_ended
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +66,14 @@ THROTTLED = "throttled"
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A new session. Its token is told once and stored hashed."""
+    """A new session. Its token is told once and stored hashed.
+
+    `license_key` is the machine's permanent license, told once, when it was registered just now.
+    """
 
     agent_session: AgentSession
     token: str = field(repr=False)
+    license_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -66,18 +87,16 @@ def sign_in(
     session: Session,
     *,
     check: PasswordCheck,
-    registration_key: str,
-    mac_id: str,
+    presented: Presented,
+    signing_keys: str,
     now: datetime,
     limit: Rate,
-    hostname: str = "",
-    agent_version: str = "",
 ) -> SignedIn | Refusal | Throttled:
     """Sign a person in on an OP Agent, or say why not; either is recorded.
 
     `check` comes from `accounts.services.check_password`, made before the writing transaction;
-    `limit` is that of wrong passwords, counted together with the portal's. `registration_key` is
-    what was pasted; blank is none. `mac_id` comes from `mac.normalise_mac`.
+    `limit` is that of wrong passwords, counted together with the portal's. The first client user
+    on a machine registers it. Raises SigningKeyMissing if its license cannot be signed.
     """
     outcome = judge(session, check=check, now=now, limit=limit)
     user = outcome.user
@@ -85,51 +104,115 @@ def sign_in(
         user.id if user else None, check.account, user.role if user else None, check.address
     )
     if outcome.verdict is Verdict.THROTTLED:
-        record(
-            session,
-            AuditTag.AGENT_SIGN_IN_REFUSED,
-            actor=actor,
-            now=now,
-            code=THROTTLED,
-            mac_id=mac_id,
-        )
+        _record_refusal(session, THROTTLED, actor=actor, key=None, presented=presented, now=now)
         return Throttled(outcome.wait_seconds)
-    # Only whoever has a right password learns anything about a key.
-    key = _inspect(session, registration_key, now) if user else None
+    # Only whoever has a right password learns anything about a key or a machine.
+    key = _inspect(session, presented.registration_key, now) if user else None
+    machines = {agent.id: agent for agent in _registrations(session, presented)} if user else {}
     decision = decide(
-        person=Person(user.role) if user else None,
+        person=_person(session, user, now) if user else None,
         key=PresentedKey(key.state, key.organisation_id, key.expires_at) if key else None,
+        machines=[as_machine(agent) for agent in machines.values()],
     )
     if isinstance(decision, Refusal):
-        return _refused(session, decision, actor=actor, key=key, mac_id=mac_id, now=now)
-    # Nobody is admitted without a key of record.
-    license = cast(TemporaryLicense, cast(Inspection, key).license)
-    license.last_used_at = now
+        code = decision.code.value
+        _record_refusal(session, code, actor=actor, key=key, presented=presented, now=now)
+        return decision
+    agent, license_key = machines.get(decision.machine.agent_id if decision.machine else 0), None
+    if decision.registers:
+        agent, license_key = register(
+            session,
+            actor=actor,
+            organisation_id=decision.organisation_id,
+            presented=presented,
+            signing_keys=signing_keys,
+            now=now,
+        )
+    license = key.license if key else None
+    agent_session, token = _open_session(
+        session,
+        actor=actor,
+        organisation_id=decision.organisation_id,
+        agent=agent,
+        license=license,
+        presented=presented,
+        now=now,
+    )
+    return SignedIn(agent_session, token, license_key)
+
+
+def _open_session(
+    session: Session,
+    *,
+    actor: Actor,
+    organisation_id: str,
+    agent: Agent | None,
+    license: TemporaryLicense | None,
+    presented: Presented,
+    now: datetime,
+) -> tuple[AgentSession, str]:
+    """A new session and its token. Under a permanent license the Feed is told of it."""
     token = new_token()
     agent_session = AgentSession(
         token_hash=hash_token(token),
         user_id=actor.user_id,
-        organisation_id=decision.organisation_id,
+        organisation_id=organisation_id,
         temporary_license=license,
-        mac_id=mac_id,
-        hostname=hostname,
-        agent_version=agent_version,
-        address=check.address,
+        agent=agent,
+        mac_id=presented.mac_id,
+        hostname=presented.hostname,
+        agent_version=presented.agent_version,
+        address=actor.address,
         started_at=now,
         last_heard_at=now,
     )
     session.add(agent_session)
+    if license is not None:
+        license.last_used_at = now
+    if agent is not None:
+        _note_machine(agent, presented, now)
+    session.flush()
     record(
         session,
         AuditTag.AGENT_SIGNED_IN,
         actor=actor,
         now=now,
-        organisation_id=decision.organisation_id,
-        subject=license.key_id,
-        mac_id=mac_id,
+        organisation_id=organisation_id,
+        subject=_key_id(agent_session),
+        mac_id=presented.mac_id,
     )
-    session.flush()
-    return SignedIn(agent_session, token)
+    if license is None and agent is not None:
+        tell(
+            session,
+            FeedKind.CLIENT_SIGNED_IN,
+            organisation_id=organisation_id,
+            subject=machine_name(agent),
+            now=now,
+            client=actor.email,
+        )
+    return agent_session, token
+
+
+def _note_machine(agent: Agent, presented: Presented, now: datetime) -> None:
+    """What the agent says of itself may change from one sign-in to the next."""
+    agent.last_seen_at = now
+    agent.hostname = presented.hostname or agent.hostname
+    agent.agent_version = presented.agent_version or agent.agent_version
+
+
+def _person(session: Session, user: User, now: datetime) -> Person:
+    if user.organisation_id is None:
+        return Person(user.role)
+    ends_at = subscription_ends_at(session, user.organisation_id)
+    return Person(user.role, user.organisation_id, ends_at is not None and now >= ends_at)
+
+
+def _registrations(session: Session, presented: Presented) -> Sequence[Agent]:
+    return registrations(
+        session,
+        mac_id=presented.mac_id,
+        machine_id_hash=hash_machine_id(session, presented.machine_id),
+    )
 
 
 def heartbeat(
@@ -144,11 +227,12 @@ def heartbeat(
     found = _find(session, token)
     if found is None:
         return SessionEnd(EndCause.UNKNOWN, now)
-    end = session_end(_facts(found), now=now, idle_seconds=idle_seconds)
+    end = session_end(_facts(session, found), now=now, idle_seconds=idle_seconds)
     if end is not None:
-        if found.ended_at is None:
+        if found.ended_at is None or found.told_at is None:
             with _apart(session) as own:
                 _store_end(own, found, end, actor=_its_user(found), now=now)
+                _note_once(own, found, AgentSession.told_at, now)
         return end
     if now - found.last_heard_at >= min(NOTE_EVERY, timedelta(seconds=idle_seconds) / 3):
         with _apart(session) as own:
@@ -157,15 +241,23 @@ def heartbeat(
                 .where(AgentSession.id == found.id, AgentSession.last_heard_at < now)
                 .values(last_heard_at=now)
             )
+            own.execute(
+                update(Agent)
+                .where(Agent.id == found.agent_id, Agent.last_seen_at < now)
+                .values(last_seen_at=now)
+            )
     return found
 
 
 def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) -> None:
-    """End the session behind a token. One that has ended, or never was, is left as it is."""
+    """End the session behind a token; of one that has ended, note that the agent confirms it.
+
+    A token of no session is left as it is.
+    """
     found = _find(session, token)
     if found is None:
         return
-    end = session_end(_facts(found), now=now, idle_seconds=idle_seconds)
+    end = session_end(_facts(session, found), now=now, idle_seconds=idle_seconds)
     _store_end(
         session,
         found,
@@ -173,6 +265,8 @@ def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) 
         actor=_its_user(found),
         now=now,
     )
+    if end is not None:
+        _note_once(session, found, AgentSession.confirmed_at, now)
 
 
 def end_session(
@@ -184,7 +278,7 @@ def end_session(
     """
     actor.must(Permission.END_SESSIONS)
     found = get_session(session, session_id)
-    ended = session_end(_facts(found), now=now, idle_seconds=idle_seconds) is not None
+    ended = session_end(_facts(session, found), now=now, idle_seconds=idle_seconds) is not None
     if ended or not _store_end(
         session, found, SessionEnd(EndCause.ENDED_BY_ADMIN, now), actor=actor, now=now
     ):
@@ -192,21 +286,72 @@ def end_session(
     return found
 
 
-def save_configuration(session: Session, *, agent_session: AgentSession, now: datetime) -> Refusal:
-    """Refuse to save configuration data, and record that it was tried.
+def save_configuration(
+    session: Session, *, agent_session: AgentSession, data: dict[str, Any], now: datetime
+) -> Refusal | None:
+    """Save the organisation's configuration data, or refuse to under a temporary license.
 
-    Every session is under a temporary license so far, and those only read.
+    Either is recorded.
     """
+    refused = agent_session.temporary_license is not None
     record(
         session,
-        AuditTag.CONFIGURATION_REFUSED,
+        AuditTag.CONFIGURATION_REFUSED if refused else AuditTag.CONFIGURATION_SAVED,
         actor=_its_user(agent_session),
         now=now,
         organisation_id=agent_session.organisation_id,
         subject=_key_id(agent_session),
-        code=CONFIGURATION_READ_ONLY.code.value,
     )
-    return CONFIGURATION_READ_ONLY
+    if refused:
+        return CONFIGURATION_READ_ONLY
+    session.merge(
+        Configuration(
+            organisation_id=agent_session.organisation_id,
+            data=data,
+            saved_at=now,
+            saved_by_id=agent_session.user_id,
+        )
+    )
+    return None
+
+
+def configuration_of(session: Session, organisation_id: str) -> dict[str, Any]:
+    """The configuration data that an organisation's agents saved; {} if none."""
+    saved = session.get(Configuration, organisation_id)
+    return saved.data if saved else {}
+
+
+def end_sessions_on(
+    session: Session,
+    *,
+    agent_id: int,
+    cause: EndCause,
+    actor: Actor,
+    now: datetime,
+    idle_seconds: int,
+    permanent_only: bool = False,
+) -> list[AgentSession]:
+    """End every session that lives on a machine, or those under its permanent license only."""
+    ended = _list(session, AgentSession.agent_id == agent_id, now, idle_seconds)
+    if permanent_only:
+        ended = [found for found in ended if found.temporary_license is None]
+    for found in ended:
+        _store_end(session, found, SessionEnd(cause, now), actor=actor, now=now)
+    return ended
+
+
+def end_temporary_sessions(
+    session: Session, *, actor: Actor, organisation_id: str, now: datetime, idle_seconds: int
+) -> list[AgentSession]:
+    """End every session under a temporary license in an organisation. Raises NotAllowed."""
+    actor.must(Permission.END_SESSIONS)
+    under_keys = AgentSession.temporary_license_id.is_not(None)
+    of_organisation = AgentSession.organisation_id == organisation_id
+    ended = _list(session, and_(of_organisation, under_keys), now, idle_seconds)
+    for found in ended:
+        end = SessionEnd(EndCause.ENDED_BY_ADMIN, now)
+        _store_end(session, found, end, actor=actor, now=now)
+    return ended
 
 
 def get_session(session: Session, session_id: int) -> AgentSession:
@@ -217,8 +362,12 @@ def get_session(session: Session, session_id: int) -> AgentSession:
     return found
 
 
-def has_ended(agent_session: AgentSession, *, now: datetime, idle_seconds: int) -> bool:
-    return session_end(_facts(agent_session), now=now, idle_seconds=idle_seconds) is not None
+def has_ended(
+    session: Session, agent_session: AgentSession, *, now: datetime, idle_seconds: int
+) -> bool:
+    return (
+        session_end(_facts(session, agent_session), now=now, idle_seconds=idle_seconds) is not None
+    )
 
 
 def live_sessions_of(
@@ -249,15 +398,15 @@ def _inspect(session: Session, registration_key: str, now: datetime) -> Inspecti
     return inspect_key(session, text=text, now=now) if text else None
 
 
-def _refused(
+def _record_refusal(
     session: Session,
-    refusal: Refusal,
+    code: str,
     *,
     actor: Actor,
     key: Inspection | None,
-    mac_id: str,
+    presented: Presented,
     now: datetime,
-) -> Refusal:
+) -> None:
     record(
         session,
         AuditTag.AGENT_SIGN_IN_REFUSED,
@@ -265,10 +414,9 @@ def _refused(
         now=now,
         organisation_id=key.organisation_id if key else None,
         subject=(key.key_id or "") if key else "",
-        code=refusal.code.value,
-        mac_id=mac_id,
+        code=code,
+        mac_id=presented.mac_id,
     )
-    return refusal
 
 
 def _find(session: Session, token: str) -> AgentSession | None:
@@ -277,9 +425,9 @@ def _find(session: Session, token: str) -> AgentSession | None:
     )
 
 
-def _facts(agent_session: AgentSession) -> SessionFacts:
-    key = agent_session.temporary_license
-    code = agent_session.end_code
+def _facts(session: Session, agent_session: AgentSession) -> SessionFacts:
+    key, agent = agent_session.temporary_license, agent_session.agent
+    code, organisation_id = agent_session.end_code, agent_session.organisation_id
     return SessionFacts(
         last_heard_at=agent_session.last_heard_at,
         ended_at=agent_session.ended_at,
@@ -288,6 +436,24 @@ def _facts(agent_session: AgentSession) -> SessionFacts:
         key_issued_at=key.issued_at if key else None,
         key_expires_at=key.expires_at if key else None,
         key_revoked_at=key.revoked_at if key else None,
+        agent_detached_at=agent.detached_at if agent else None,
+        agent_dissociated_at=agent.dissociated_at if agent else None,
+        license_revoked_at=agent.license.revoked_at if agent and not key else None,
+        subscription_ends_at=None if key else subscription_ends_at(session, organisation_id),
+    )
+
+
+def _note_once(
+    session: Session,
+    agent_session: AgentSession,
+    column: InstrumentedAttribute[datetime | None],
+    now: datetime,
+) -> None:
+    """Write `now` into a column of a session, unless something stands there."""
+    session.execute(
+        update(AgentSession)
+        .where(AgentSession.id == agent_session.id, column.is_(None))
+        .values({column: now})
     )
 
 
@@ -336,13 +502,16 @@ def _its_user(agent_session: AgentSession) -> Actor:
 
 
 def _key_id(agent_session: AgentSession) -> str:
-    key = agent_session.temporary_license
-    return key.key_id if key else ""
+    """The Key ID of the license under which a session is."""
+    key, agent = agent_session.temporary_license, agent_session.agent
+    return key.key_id if key else agent.license.key_id if agent else ""
 
 
 _LIGHT = (
     lazyload(AgentSession.temporary_license, TemporaryLicense.organisation),
     lazyload(AgentSession.temporary_license, TemporaryLicense.issued_by),
+    lazyload(AgentSession.agent, Agent.organisation),
+    lazyload(AgentSession.agent, Agent.registered_by),
 )
 """What is never shown of a session's license is not fetched with it."""
 
@@ -353,7 +522,11 @@ def _list(
     query = (
         _living(select(AgentSession), now, idle_seconds)
         .where(which)
-        .options(contains_eager(AgentSession.user), contains_eager(AgentSession.temporary_license))
+        .options(
+            contains_eager(AgentSession.user),
+            contains_eager(AgentSession.temporary_license),
+            contains_eager(AgentSession.agent).contains_eager(Agent.license),
+        )
         .order_by(AgentSession.started_at.desc(), AgentSession.id.desc())
     )
     return list(session.scalars(query))
@@ -361,19 +534,27 @@ def _list(
 
 def _living(query: Select[Any], now: datetime, idle_seconds: int) -> Select[Any]:
     """`query`, of sessions that live at `now`: what `rules.session_end` says, for the database."""
-    permanent = AgentSession.temporary_license_id.is_(None)
     key_is_active = and_(
         TemporaryLicense.issued_at <= now,
         TemporaryLicense.expires_at > now,
         TemporaryLicense.revoked_at.is_(None),
     )
+    license_is_valid = and_(
+        AgentSession.temporary_license_id.is_(None),
+        PermanentLicense.revoked_at.is_(None),
+        not_(subscription_has_ended(AgentSession.organisation_id, now)),
+    )
     return (
         query.join(AgentSession.user)
         .outerjoin(AgentSession.temporary_license)
+        .outerjoin(AgentSession.agent)
+        .outerjoin(Agent.license)
         .where(
             AgentSession.ended_at.is_(None),
             AgentSession.last_heard_at > now - timedelta(seconds=idle_seconds),
             User.disabled_at.is_(None),
-            or_(permanent, key_is_active),
+            Agent.detached_at.is_(None),
+            Agent.dissociated_at.is_(None),
+            or_(key_is_active, license_is_valid),
         )
     )

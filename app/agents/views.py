@@ -43,7 +43,9 @@ def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
         "agents/_end.html",
         project=project,
         found=found,
-        ended=has_ended(found, now=utcnow(), idle_seconds=_config().agent_idle_seconds),
+        ended=has_ended(
+            db.session(), found, now=utcnow(), idle_seconds=_config().agent_idle_seconds
+        ),
         heartbeat_seconds=_config().heartbeat_seconds,
     )
 

@@ -45,7 +45,11 @@ def revocations(session: Session, now: datetime) -> list[Revocation]:
             PermanentLicense.revoked_at.is_not(None)
         )
     )
-    found = [Revocation(*row) for row in temporary] + [Revocation(*row, None) for row in permanent]
+    found = [
+        Revocation(key_id, revoked_at, expires_at)
+        for key_id, revoked_at, expires_at in [*temporary, *((*row, None) for row in permanent)]
+        if revoked_at is not None
+    ]
     return sorted(found, key=lambda revocation: revocation.jti)
 
 

@@ -70,7 +70,7 @@ def issue_license(
         return earlier
     issued_at = whole_second(now)
     license = TemporaryLicense(
-        key_id=_free_key_id(session),
+        key_id=free_key_id(session),
         organisation_id=organisation_id,
         kid=current_kid(session),
         ttl_seconds=ttl,
@@ -270,7 +270,7 @@ def _says_what_is_recorded(signed: SignedLicense, license: TemporaryLicense) -> 
     )
 
 
-def _free_key_id(session: Session) -> str:
+def free_key_id(session: Session) -> str:
     key_id = new_license_id()
     while find_license(session, key_id) is not None:
         key_id = new_license_id()

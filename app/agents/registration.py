@@ -1,0 +1,146 @@
+"""Registering a machine to an organisation, and which registration fits a machine."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.accounts.actor import Actor
+from app.agents.rules import Machine
+from app.audit.feed import FeedKind, tell
+from app.audit.services import record
+from app.audit.tags import AuditTag
+from app.clock import whole_second
+from app.licenses.keys import current_kid, private_key
+from app.licenses.services import free_key_id
+from app.licenses.signing import sign_permanent_license
+from app.models import Agent, Installation, PermanentLicense
+
+
+@dataclass(frozen=True)
+class Presented:
+    """What an agent presents at a sign-in, beside the login ID and the password.
+
+    `registration_key` is what was pasted, blank for none; `mac_id` comes from
+    `mac.normalise_mac`; `machine_id` is what the operating system calls the machine, blank if it
+    is not known.
+    """
+
+    registration_key: str = field(repr=False)
+    mac_id: str
+    machine_id: str = ""
+    hostname: str = ""
+    agent_version: str = ""
+
+
+def ensure_machine_salt(session: Session) -> None:
+    """Make this installation's salt for machine IDs, if there is none yet."""
+    if session.get(Installation, 1) is None:
+        session.add(Installation(id=1, machine_salt=secrets.token_hex(32)))
+        session.flush()
+
+
+def hash_machine_id(session: Session, machine_id: str) -> str:
+    """How a machine ID is stored (HMAC-SHA-256, hex, salted); "" for none."""
+    if not machine_id:
+        return ""
+    salt = session.scalars(select(Installation.machine_salt)).one()
+    return hmac.new(salt.encode(), machine_id.encode(), hashlib.sha256).hexdigest()
+
+
+def registrations(session: Session, *, mac_id: str, machine_id_hash: str) -> list[Agent]:
+    """The registrations that fit a MAC ID and a hashed machine ID, held until the commit.
+
+    The same MAC ID with a different machine ID is another machine; where either side has no
+    machine ID, the MAC ID alone decides.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        # Two first registrations of one machine at once: one waits for the other.
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(mac_id))))
+    query = select(Agent).where(Agent.mac_id == mac_id, Agent.dissociated_at.is_(None))
+    if machine_id_hash:
+        query = query.where(Agent.machine_id_hash.in_((machine_id_hash, "")))
+    return list(session.scalars(query.order_by(Agent.id).with_for_update(of=Agent)))
+
+
+def as_machine(agent: Agent) -> Machine:
+    """A registration as the rules see it."""
+    return Machine(
+        agent_id=agent.id,
+        organisation_id=agent.organisation_id,
+        organisation_name=agent.organisation.name,
+        detached=agent.detached_at is not None,
+        license_revoked=agent.license.revoked_at is not None,
+    )
+
+
+def register(
+    session: Session,
+    *,
+    actor: Actor,
+    organisation_id: str,
+    presented: Presented,
+    signing_keys: str,
+    now: datetime,
+) -> tuple[Agent, str]:
+    """Register a machine to an organisation and mint its license: (record, the license's text).
+
+    The text is told once and stored nowhere. Raises SigningKeyMissing.
+    """
+    kid = current_kid(session)
+    signing = private_key(signing_keys, kid)
+    agent = Agent(
+        organisation_id=organisation_id,
+        mac_id=presented.mac_id,
+        machine_id_hash=hash_machine_id(session, presented.machine_id),
+        hostname=presented.hostname,
+        agent_version=presented.agent_version,
+        registered_at=now,
+        registered_by_id=actor.user_id,
+        last_seen_at=now,
+    )
+    license = PermanentLicense(
+        key_id=free_key_id(session),
+        organisation_id=organisation_id,
+        kid=kid,
+        issued_at=whole_second(now),
+        issued_by_id=actor.user_id,
+    )
+    agent.license = license
+    session.add(agent)
+    session.flush()
+    record(
+        session,
+        AuditTag.MACHINE_REGISTERED,
+        actor=actor,
+        now=now,
+        organisation_id=organisation_id,
+        subject=license.key_id,
+        mac_id=presented.mac_id,
+    )
+    tell(
+        session,
+        FeedKind.MACHINE_REGISTERED,
+        organisation_id=organisation_id,
+        subject=machine_name(agent),
+        now=now,
+        client=actor.email,
+    )
+    text = sign_permanent_license(
+        signing,
+        jti=license.key_id,
+        organisation_id=organisation_id,
+        mac_id=presented.mac_id,
+        machine_id=presented.machine_id or None,
+        issued_at=license.issued_at,
+    )
+    return agent, text
+
+
+def machine_name(agent: Agent) -> str:
+    """A machine as its people know it: its host name and its MAC ID."""
+    return f"{agent.hostname} ({agent.mac_id})" if agent.hostname else agent.mac_id
