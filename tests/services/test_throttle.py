@@ -219,11 +219,11 @@ def test_many_guesses_at_once_learn_no_more_than_as_many_in_turn(app: Flask, cas
         assert count(db.session()) == told.count(Verdict.WRONG)
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("stage", ["postgres"], indirect=True)
 def test_take_turn_lets_one_sign_in_of_an_address_be_judged_at_a_time(
     app: Flask, session: Session, cast: Cast
 ) -> None:
-    if session.get_bind().dialect.name != "postgresql":
-        pytest.skip("SQLite has one writer at a time anyway")
     throttle.take_turn(session, address=HERE)
     lock = select(func.pg_try_advisory_xact_lock(func.hashtext(HERE)))
     with db.engine.connect() as other:
