@@ -94,8 +94,7 @@ def sign_in(
             mac_id=mac_id,
         )
         return Throttled(outcome.wait_seconds)
-    # Only whoever has a right password learns anything about a key.
-    key = _inspect(session, registration_key, now) if user else None
+    key = _inspect(session, registration_key, now)
     decision = decide(
         person=Person(user.role) if user else None,
         key=PresentedKey(key.state, key.organisation_id, key.expires_at) if key else None,
