@@ -16,6 +16,7 @@ class AgentSession(Base):
 
     __tablename__ = "agent_sessions"
     __table_args__ = (
+        Index(None, "last_heard_at"),
         Index(None, "organisation_id", "ended_at"),
         Index(None, "temporary_license_id", "ended_at"),
         Index(None, "user_id", "ended_at"),
@@ -35,6 +36,7 @@ class AgentSession(Base):
     ended_at: Mapped[datetime | None]
     """When somebody or something ended it before its license or its silence did."""
     end_code: Mapped[str | None] = mapped_column(String(32))
+    """Why: an `EndCause` of `agents.rules`, finer than the code that the agent is told."""
 
     user: Mapped[User] = relationship(lazy="joined")
     organisation: Mapped[Organisation] = relationship(lazy="joined")
