@@ -34,7 +34,7 @@ class AgentSession(Base):
     started_at: Mapped[datetime]
     last_heard_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    """When somebody or something ended it before its license or its silence did."""
+    """Written when somebody ends it, or when the agent is first told that it has ended."""
     end_code: Mapped[str | None] = mapped_column(String(32))
     """Why: an `EndCause` of `agents.rules`, finer than the code that the agent is told."""
 
