@@ -1,7 +1,7 @@
 """How Flask-Login finds the person behind a cookie, and how long a sign-in lasts."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flask import Response, current_app, g, request
@@ -35,7 +35,7 @@ class PortalUser(UserMixin):  # type: ignore[misc]
     role: Role
     session_id: int
     last_active_at: datetime
-    token: str
+    token: str = field(repr=False)
 
     @property
     def role_label(self) -> str:

@@ -1,7 +1,7 @@
 """Users, the check of their passwords, and their sessions on the portal."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -37,7 +37,7 @@ class PasswordCheck:
     account: str
     address: str
     user_id: int | None
-    password_hash: str | None
+    password_hash: str | None = field(repr=False)
     matches: bool
     wait_seconds: int
 

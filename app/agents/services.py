@@ -106,8 +106,7 @@ def sign_in(
     if outcome.verdict is Verdict.THROTTLED:
         _record_refusal(session, THROTTLED, actor=actor, key=None, presented=presented, now=now)
         return Throttled(outcome.wait_seconds)
-    # Only whoever has a right password learns anything about a key or a machine.
-    key = _inspect(session, presented.registration_key, now) if user else None
+    key = _inspect(session, presented.registration_key, now)
     machines = {agent.id: agent for agent in _registrations(session, presented)} if user else {}
     decision = decide(
         person=_person(session, user, now) if user else None,
@@ -178,7 +177,7 @@ def _open_session(
         actor=actor,
         now=now,
         organisation_id=organisation_id,
-        subject=_key_id(agent_session),
+        subject=agent_session.license_key_id,
         mac_id=presented.mac_id,
     )
     if license is None and agent is not None:
@@ -249,14 +248,14 @@ def heartbeat(
     return found
 
 
-def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) -> None:
+def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) -> bool:
     """End the session behind a token; of one that has ended, note that the agent confirms it.
 
-    A token of no session is left as it is.
+    False if the token is that of no session.
     """
     found = _find(session, token)
     if found is None:
-        return
+        return False
     end = session_end(_facts(session, found), now=now, idle_seconds=idle_seconds)
     _store_end(
         session,
@@ -267,6 +266,7 @@ def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) 
     )
     if end is not None:
         _note_once(session, found, AgentSession.confirmed_at, now)
+    return True
 
 
 def end_session(
@@ -300,7 +300,7 @@ def save_configuration(
         actor=_its_user(agent_session),
         now=now,
         organisation_id=agent_session.organisation_id,
-        subject=_key_id(agent_session),
+        subject=agent_session.license_key_id,
     )
     if refused:
         return CONFIGURATION_READ_ONLY
@@ -475,7 +475,7 @@ def _store_end(
         actor=actor,
         now=now,
         organisation_id=agent_session.organisation_id,
-        subject=_key_id(agent_session),
+        subject=agent_session.license_key_id,
         code=end.code.value,
         cause=end.cause.value,
         user=agent_session.user.email,
@@ -499,12 +499,6 @@ def _apart(session: Session) -> Iterator[Session]:
 def _its_user(agent_session: AgentSession) -> Actor:
     user = agent_session.user
     return Actor(user.id, user.email, user.role, agent_session.address)
-
-
-def _key_id(agent_session: AgentSession) -> str:
-    """The Key ID of the license under which a session is."""
-    key, agent = agent_session.temporary_license, agent_session.agent
-    return key.key_id if key else agent.license.key_id if agent else ""
 
 
 _LIGHT = (

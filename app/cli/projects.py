@@ -1,8 +1,165 @@
-"""`flask projects ...`."""
+"""`flask projects ...`: importing and listing them."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 
 import click
+
+from app.accounts.actor import Actor
+from app.cli.common import (
+    USED_WRONGLY,
+    changing,
+    json_option,
+    print_json,
+    print_table,
+    reading,
+    refuse,
+)
+from app.clock import utcnow
+from app.errors import InvalidInput
+from app.models import Project
+from app.permissions import Role
+from app.projects.importing import (
+    BadRow,
+    ImportResult,
+    ReadFile,
+    import_projects,
+    read_projects,
+)
+from app.projects.search import LONGEST_SEARCH, find_projects, read_search
+
+COMMAND_LINE = Actor(None, "command line", Role.SUPER_ADMIN, "command line")
+"""Whoever may run commands on the portal's machine: nobody is asked who they are."""
+
+HEADINGS = (
+    *("ID", "Organisation ID", "Organisation", "Project", "E-mail"),
+    *("Plan", "Plan expiry", "Status"),
+)
+BAD_ROWS_PRINTED = 100
+COLUMN_OPTIONS = {
+    "organisation_id": "--organisation-id-column",
+    "name": "--name-column",
+    "contact_email": "--email-column",
+    "plan": "--plan-column",
+    "plan_expires_on": "--plan-expiry-column",
+}
 
 
 @click.group("projects")
 def group() -> None:
-    """TODO."""
+    """Projects and their organisations."""
+
+
+@group.command("list")
+@click.option("--search", "text", metavar="TEXT", default="", help="Only those that match.")
+@json_option
+def list_projects(text: str, as_json: bool) -> None:
+    """List the projects that are not archived, by name.
+
+    Every word of TEXT must be in a project's or its organisation's name, the Organisation ID or
+    the contact e-mail, accents and case ignored; or TEXT is a Key ID.
+    """
+    search = read_search({"q": text})
+    if search.too_long:
+        refuse(f"--search: write at most {LONGEST_SEARCH} characters.", USED_WRONGLY)
+    with reading() as session:
+        rows = [_row(project) for project in find_projects(session, search, utcnow())]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(HEADINGS, [[value or "-" for value in row.values()] for row in rows])
+
+
+def _row(project: Project) -> dict[str, str | int | None]:
+    last_day = project.plan_expires_on
+    return {
+        "id": project.id,
+        "organisation_id": project.organisation_id,
+        "organisation_name": project.organisation.name,
+        "name": project.name,
+        "contact_email": project.contact_email,
+        "plan": project.plan,
+        "plan_expires_on": last_day.isoformat() if last_day else None,
+        "status": project.status,
+    }
+
+
+@group.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--organisation-id-column", "organisation_id", metavar="C")
+@click.option("--name-column", "name", metavar="C", help="The project's name.")
+@click.option("--email-column", "contact_email", metavar="C", help="The contact e-mail.")
+@click.option("--plan-column", "plan", metavar="C")
+@click.option("--plan-expiry-column", "plan_expires_on", metavar="C", help="Days as 2026-12-31.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str | None) -> None:
+    """Import projects from the CSV file FILE: all of it, or nothing.
+
+    Each row is a project. Rows with one Organisation ID are projects of one organisation, named
+    by the first of them unless it is known already. A project that is known, by Organisation ID
+    and name, is updated. C is a column's heading; without it the usual headings are looked for.
+    """
+    read = _read(file, named_columns)
+    if read.bad_rows:
+        _refuse_bad_rows(read.bad_rows, as_json)
+    with (
+        reading() if dry_run else changing() as session,
+        _progress("Comparing" if dry_run else "Writing", len(read.rows)) as progress,
+    ):
+        result = import_projects(
+            session,
+            actor=COMMAND_LINE,
+            file=read,
+            file_name=file.name,
+            now=utcnow(),
+            dry_run=dry_run,
+            progress=progress,
+        )
+    if as_json:
+        print_json(asdict(result) | {"dry_run": dry_run, "errors": []})
+    else:
+        click.echo(_summary(result, dry_run))
+
+
+def _read(file: Path, named_columns: Mapping[str, str | None]) -> ReadFile:
+    try:
+        with file.open("rb") as opened, _progress("Reading", file.stat().st_size) as progress:
+            return read_projects(opened, named_columns=named_columns, progress=progress)
+    except InvalidInput as error:
+        option = COLUMN_OPTIONS.get(error.field)
+        refuse(f"{error.detail} ({option})" if option else error.detail)
+        raise
+
+
+@contextmanager
+def _progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
+    """How far it is, on a terminal; in a pipe nothing is said."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
+        yield lambda done: bar.update(done - bar.pos)
+
+
+def _refuse_bad_rows(bad_rows: list[BadRow], as_json: bool) -> None:
+    if as_json:
+        nothing = asdict(ImportResult(0, 0, 0, 0))
+        print_json(nothing | {"errors": [asdict(row) for row in bad_rows]})
+    for row in bad_rows[:BAD_ROWS_PRINTED]:
+        click.echo(f"Line {row.line}: {row.reason}", err=True)
+    if len(bad_rows) > BAD_ROWS_PRINTED:
+        click.echo(f"... and {len(bad_rows) - BAD_ROWS_PRINTED} more.", err=True)
+    rows = "1 row is" if len(bad_rows) == 1 else f"{len(bad_rows)} rows are"
+    refuse(f"Nothing was imported: {rows} not right.")
+
+
+def _summary(result: ImportResult, dry_run: bool) -> str:
+    return (
+        f"{'Nothing was written; this would be: ' if dry_run else ''}"
+        f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged "
+        f"(projects); {result.organisations_created} organisations created."
+    )

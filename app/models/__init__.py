@@ -4,7 +4,7 @@ from app.models.accounts import SignInFailure, User, WebSession
 from app.models.agents import Agent, AgentSession, Configuration, Installation
 from app.models.audit import AuditEvent, FeedEvent
 from app.models.base import Base
-from app.models.licenses import PermanentLicense, SigningKey, TemporaryLicense
+from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
 from app.models.projects import Organisation, Project
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Configuration",
     "FeedEvent",
     "Installation",
+    "KeyInspection",
     "Organisation",
     "PermanentLicense",
     "Project",

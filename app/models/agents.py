@@ -75,6 +75,7 @@ class AgentSession(Base):
 
     __tablename__ = "agent_sessions"
     __table_args__ = (
+        Index(None, "last_heard_at"),
         Index(None, "organisation_id", "ended_at"),
         Index(None, "temporary_license_id", "ended_at"),
         Index(None, "user_id", "ended_at"),
@@ -95,8 +96,9 @@ class AgentSession(Base):
     started_at: Mapped[datetime]
     last_heard_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    """When somebody or something ended it before its license or its silence did."""
+    """Written when somebody ends it, or when the agent is first told that it has ended."""
     end_code: Mapped[str | None] = mapped_column(String(32))
+    """Why: an `EndCause` of `agents.rules`, finer than the code that the agent is told."""
     told_at: Mapped[datetime | None]
     """When a heartbeat was first answered with the end."""
     confirmed_at: Mapped[datetime | None]
@@ -106,3 +108,10 @@ class AgentSession(Base):
     organisation: Mapped[Organisation] = relationship(lazy="joined")
     agent: Mapped[Agent | None] = relationship(lazy="joined")
     temporary_license: Mapped[TemporaryLicense | None] = relationship(lazy="joined")
+
+    @property
+    def license_key_id(self) -> str:
+        """The Key ID of the license under which the session is."""
+        if self.temporary_license is not None:
+            return self.temporary_license.key_id
+        return self.agent.license.key_id if self.agent else ""

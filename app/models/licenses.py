@@ -75,3 +75,14 @@ class PermanentLicense(Base):
     revoked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
 
     issued_by: Mapped[User] = relationship(foreign_keys=issued_by_id)
+
+
+class KeyInspection(Base):
+    """One look at a key through the interface, kept for as long as the limit counts it."""
+
+    __tablename__ = "key_inspections"
+    __table_args__ = (Index(None, "address", "inspected_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[str] = mapped_column(String(45))
+    inspected_at: Mapped[datetime]

@@ -14,16 +14,28 @@ PLAN_LENGTH = 50
 STATUS_LENGTH = 50
 USUAL_STATUS = "Active"
 
-_LETTERS_WITHOUT_PARTS = str.maketrans(
-    {
-        **{"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i"},
-        **{"æ": "ae", "œ": "oe", "ð": "d", "þ": "th"},
-        **dict.fromkeys("‘’ʼ´`", "'"),
-        **dict.fromkeys("“”„", '"'),
-        **dict.fromkeys("‐‑‒–—−", "-"),
-    }
-)
+_ALIKE = {
+    **{"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i"},
+    **{"æ": "ae", "œ": "oe", "ð": "d", "þ": "th"},
+    **dict.fromkeys("‘’ʼ´`", "'"),
+    **dict.fromkeys("“”„", '"'),
+    **dict.fromkeys("‐‑‒–—−", "-"),
+}
 """What Unicode does not take apart into a letter and its accent, and look-alikes of ' " and -."""
+
+
+class _Folded(dict[int, str]):
+    """What each character of a text that was taken apart becomes; worked out once for each."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        invisible = unicodedata.category(character) in ("Cc", "Cf") and not character.isspace()
+        dropped = invisible or unicodedata.combining(character)
+        self[code] = "" if dropped else _ALIKE.get(character, character)
+        return self[code]
+
+
+_FOLDED = _Folded()
 
 _NEVER = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Control characters, and those that turn the reading direction around for what follows."""
@@ -41,17 +53,12 @@ def fold(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
-    kept = _decomposed(_decomposed(text)).translate(_LETTERS_WITHOUT_PARTS)
+    kept = _taken_apart(_taken_apart(text).translate(_FOLDED)).translate(_FOLDED)
     return "\n".join(" ".join(line.split()) for line in kept.split("\n"))
 
 
-def _decomposed(text: str) -> str:
-    parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return "".join(c for c in parts if not unicodedata.combining(c) and not _is_invisible(c))
-
-
-def _is_invisible(character: str) -> bool:
-    return not character.isspace() and unicodedata.category(character) in ("Cc", "Cf")
+def _taken_apart(text: str) -> str:
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
 
 
 def organisation_search_text(name: str, organisation_id: str) -> str:

@@ -1,7 +1,7 @@
 """Finding projects: what an address asks for, and the query that answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -49,10 +49,11 @@ class Search:
     with_active_keys: bool = False
     archived: bool = False
     sort: Sort = Sort.NAME
-    words: list[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "words", list(dict.fromkeys(fold(self.text).split())))
+    @property
+    def words(self) -> list[str]:
+        """What must all be found, folded, each once."""
+        return list(dict.fromkeys(fold(self.text).split()))
 
     @property
     def too_long(self) -> bool:
@@ -113,7 +114,7 @@ def find_projects(
 
 def _found(query: Select[Any], search: Search, now: datetime) -> Select[Any]:
     archived = Project.archived_at.is_not(None)
-    conditions = [archived if search.archived else not_(archived)]
+    conditions: list[ColumnElement[bool]] = [archived if search.archived else not_(archived)]
     if search.words:
         conditions.append(_matches(search))
     if search.plan:

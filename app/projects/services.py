@@ -37,6 +37,14 @@ def get_project(session: Session, project_id: int) -> Project:
     return project
 
 
+def get_organisation(session: Session, organisation_id: str) -> Organisation:
+    """The organisation with this Organisation ID. Raises NotFound."""
+    organisation = session.get(Organisation, organisation_id)
+    if organisation is None:
+        raise NotFound(f"There is no organisation {organisation_id!r}.")
+    return organisation
+
+
 def other_projects(session: Session, project: Project, limit: int = 12) -> list[Project]:
     """The other projects of a project's organisation, by name, archived ones last."""
     return list(
@@ -186,17 +194,15 @@ def delete_project(session: Session, *, actor: Actor, project_id: int, now: date
 
 def why_not_deletable(session: Session, project: Project) -> str | None:
     """The sentence that says why a project can only be archived, or None: it can be deleted."""
-    kept = {
-        TemporaryLicense: "license keys",
-        AgentSession: "agent sessions",
-        User: "users",
-    }
+    kept = (
+        (TemporaryLicense.organisation_id, "license keys"),
+        (AgentSession.organisation_id, "agent sessions"),
+        (User.organisation_id, "users"),
+    )
     found = [
         what
-        for model, what in kept.items()
-        if session.scalar(
-            select(model.id).where(model.organisation_id == project.organisation_id).limit(1)
-        )
+        for column, what in kept
+        if session.scalar(select(column).where(column == project.organisation_id).limit(1))
     ]
     if not found:
         return None

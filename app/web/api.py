@@ -7,13 +7,14 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from flask import Response, current_app, make_response, request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.errors import InvalidInput
 
 BODY_BYTES = 64 * 1024
+MAX_DEPTH = 64
 SCHEMAS = "#/components/schemas/"
 ApiView = Callable[..., Response]
 
@@ -22,6 +23,10 @@ class ApiModel(BaseModel):
     """What goes in and comes out: exact types, and no field that is not documented."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class AnyObject(RootModel[dict[str, Any]]):
+    """Any JSON object."""
 
 
 class Problem(BaseModel):
@@ -43,9 +48,8 @@ class Operation:
     summary: str
     answers: Mapping[int, type[BaseModel] | None]
     problems: Mapping[int, str]
-    body: type[ApiModel] | None = None
+    body: type[BaseModel] | None = None
     bearer: bool = False
-    any_object: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
 
@@ -58,8 +62,6 @@ def operation(described: Operation) -> Callable[[ApiView], ApiView]:
         def checked(**arguments: Any) -> Response:
             if described.body is not None:
                 arguments["body"] = _validated(described.body, read_json())
-            elif described.any_object:
-                arguments["body"] = _json_object()
             return view(**arguments)
 
         checked.operation = described  # type: ignore[attr-defined]
@@ -68,9 +70,9 @@ def operation(described: Operation) -> Callable[[ApiView], ApiView]:
     return stamp
 
 
-def answer(model: BaseModel, status: int = 200) -> Response:
-    """`model` as JSON, never cached."""
-    response = make_response(model.model_dump_json(exclude_none=False), status)
+def answer(model: BaseModel, status: int = 200, exclude: frozenset[str] = frozenset()) -> Response:
+    """`model` as JSON, less the fields in `exclude`, never cached."""
+    response = make_response(model.model_dump_json(exclude=set(exclude)), status)
     response.mimetype = "application/json"
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -90,10 +92,22 @@ def read_json() -> Any:
         # What cannot be written again (half a surrogate pair) can be neither stored nor answered.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
-        raise InvalidInput(
-            "body", "The body is not JSON (RFC 8259) in UTF-8, or it is nested too deeply."
-        ) from None
+        raise InvalidInput("body", "The body is not JSON (RFC 8259) in UTF-8.") from None
+    if _depth(value) > MAX_DEPTH:
+        raise InvalidInput("body", f"The body is nested more than {MAX_DEPTH} levels deep.")
     return value
+
+
+def _depth(value: Any) -> int:
+    """How many levels of objects and arrays there are."""
+    depth, level = 0, [value]
+    while level:
+        inner = [item for item in level if isinstance(item, dict | list)]
+        depth += bool(inner)
+        level = [
+            child for item in inner for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth
 
 
 def openapi_document(title: str, version: str, description: str) -> dict[str, Any]:
@@ -133,10 +147,8 @@ def _describe(endpoint: str, described: Operation) -> dict[str, Any]:
         "responses": responses,
         "security": [{"session_token": []}] if described.bearer else [],
     }
-    if described.body is not None or described.any_object:
-        schema = (
-            {"$ref": SCHEMAS + described.body.__name__} if described.body else {"type": "object"}
-        )
+    if described.body is not None:
+        schema = {"$ref": SCHEMAS + described.body.__name__}
         entry["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema}},
@@ -169,7 +181,7 @@ def _schemas(operations: list[Operation]) -> dict[str, Any]:
     return schemas
 
 
-def _validated(model: type[ApiModel], value: Any) -> ApiModel:
+def _validated(model: type[BaseModel], value: Any) -> BaseModel:
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -178,15 +190,5 @@ def _validated(model: type[ApiModel], value: Any) -> ApiModel:
         raise InvalidInput(where, f"{where}: {first['msg']}.") from None
 
 
-def _json_object() -> dict[str, Any]:
-    value = read_json()
-    if not isinstance(value, dict):
-        raise InvalidInput("body", "The body must be a JSON object, such as {}.")
-    return value
-
-
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-__all__ = ["ApiModel", "Operation", "answer", "openapi_document", "operation"]

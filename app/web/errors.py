@@ -122,6 +122,7 @@ def answer(status: int, code: str, title: str, detail: str, **more: Any) -> Resp
     _undo()
     if wants_problem():
         return problem(status, code, title, detail, **more)
+    _load_user(status)
     if is_partial():
         response = make_response(
             render_template("_error.html", title=title, detail=detail, **more), status
@@ -129,7 +130,6 @@ def answer(status: int, code: str, title: str, detail: str, **more: Any) -> Resp
         response.headers["HX-Retarget"] = "#notices"
         response.headers["HX-Reswap"] = "innerMorph"
         return response
-    _load_user()
     return make_response(
         render_template("error.html", status=status, title=title, detail=detail, **more), status
     )
@@ -186,9 +186,11 @@ def _undo() -> None:
     set_reading(True)
 
 
-def _load_user() -> None:
-    """Who is signed in is part of the page, unless it is the database that fails."""
+def _load_user(status: int) -> None:
+    """Who is signed in is part of a page, unless it may be the database that fails."""
     try:
+        if status >= 500:
+            forget_user()
         _ = current_user.is_authenticated
     except DBAPIError:
         forget_user()

@@ -22,17 +22,21 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+THIS_MACHINE = ("127.", "localhost", "[::1]")
+"""Where browsers heed Cross-Origin-Opener-Policy without https; elsewhere they complain of it."""
 
 
 def add_headers(response: Response) -> Response:
     """After every request: the headers that every answer carries."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if current_app.extensions["config"].https:
+    https = current_app.extensions["config"].https
+    if https:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if https or request.is_secure or request.host.startswith(THIS_MACHINE):
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     if request.endpoint != "assets.asset":
         response.headers.setdefault("Cache-Control", "private, no-cache")
         response.headers["X-Server-Now"] = utcnow().isoformat(timespec="milliseconds")

@@ -214,6 +214,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("agent_sessions", schema=None) as batch_op:
         batch_op.create_index(
+            batch_op.f("ix_agent_sessions_last_heard_at"), ["last_heard_at"], unique=False
+        )
+        batch_op.create_index(
             batch_op.f("ix_agent_sessions_organisation_id_ended_at"),
             ["organisation_id", "ended_at"],
             unique=False,
@@ -234,6 +237,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_agent_sessions_user_id_ended_at"))
         batch_op.drop_index(batch_op.f("ix_agent_sessions_temporary_license_id_ended_at"))
         batch_op.drop_index(batch_op.f("ix_agent_sessions_organisation_id_ended_at"))
+        batch_op.drop_index(batch_op.f("ix_agent_sessions_last_heard_at"))
 
     op.drop_table("agent_sessions")
     with op.batch_alter_table("web_sessions", schema=None) as batch_op:

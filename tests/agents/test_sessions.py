@@ -287,8 +287,9 @@ def test_the_database_and_the_rule_agree_on_which_sessions_live(
         for instant in (NOW, NOW + timedelta(seconds=IDLE), NOW + timedelta(seconds=HOUR))
         for seconds in (-1, 0, 1)
     ]
-    for ended, revoked, disabled in product(moments, repeat=3):
-        here.last_heard_at, here.ended_at = NOW, ended
+    heard = (NOW, NOW + timedelta(seconds=HOUR - 2))
+    for last, ended, revoked, disabled in product(heard, moments, moments, moments):
+        here.last_heard_at, here.ended_at = last, ended
         license.revoked_at, user.disabled_at = revoked, disabled
         session.flush()
         for now in instants:

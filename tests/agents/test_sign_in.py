@@ -157,9 +157,14 @@ def test_every_other_row_is_refused_and_the_refusal_recorded(
 
 def test_the_record_of_a_refusal_names_the_key_that_is_known(session: Session, cast: Cast) -> None:
     license = issue(session, cast, now=NOW - timedelta(hours=1))
-    try_to_sign_in(session, cast.pat, text_of(license))
-    (event,) = events(session, AuditTag.AGENT_SIGN_IN_REFUSED)
-    assert (event.subject, event.organisation_id) == (license.key_id, cast.acme)
+    text = text_of(license)
+    try_to_sign_in(session, cast.pat, text)
+    try_to_sign_in(session, cast.pat, text, password="wrong")
+    try_to_sign_in(session, cast.carl, text)
+    refusals = events(session, AuditTag.AGENT_SIGN_IN_REFUSED)
+    assert len(refusals) == 3
+    for event in refusals:
+        assert (event.subject, event.organisation_id) == (license.key_id, cast.acme)
 
 
 @pytest.mark.parametrize("password", ["wrong", "", PASSWORD + " ", "\x00"])

@@ -1,0 +1,306 @@
+"""The JSON interface of real agents, version 1."""
+
+from datetime import datetime
+from math import floor
+from typing import Any
+
+from flask import Blueprint, Response, current_app, make_response, request
+
+from app.accounts.services import check_password
+from app.agents.mac import normalise_mac
+from app.agents.registration import Presented
+from app.agents.rules import EndCode, Refusal, RefusalCode, SessionEnd
+from app.agents.schemas import (
+    InspectionOut,
+    InspectRequest,
+    LicenseOut,
+    NewSessionOut,
+    OrganisationOut,
+    SessionOut,
+    SignInRequest,
+    UserOut,
+)
+from app.agents.services import (
+    SignedIn,
+    Throttled,
+    configuration_of,
+    heartbeat,
+    save_configuration,
+    sign_in,
+    sign_out,
+)
+from app.clock import utcnow
+from app.config import Config
+from app.extensions import csrf, db
+from app.licenses.inspections import count_inspection, seconds_to_wait
+from app.licenses.services import inspect_key
+from app.models import AgentSession
+from app.web.access import client_address, public
+from app.web.api import AnyObject, Operation, answer, operation
+from app.web.errors import problem
+from app.web.transaction import reads_first, start_writing
+
+blueprint = Blueprint("agent_api", __name__, url_prefix="/api/agent/v1")
+csrf.exempt(blueprint)
+
+REFUSAL_STATUS = {RefusalCode.INVALID_CREDENTIALS: 401}
+"""Every other refusal of the table is a 403."""
+NO_SESSION = {401: "The session has ended; `code` says how, or there is no such session."}
+BAD_REQUEST = {
+    413: "The body is over 64 KiB.",
+    415: "The body is not application/json.",
+    422: "Something in the request is not right; `detail` says what.",
+}
+BUSY = {503: "The database cannot be used just now, or the signing key is missing."}
+
+
+@blueprint.post("/sessions")
+@public
+@reads_first
+@operation(
+    Operation(
+        summary="Sign in on an OP Agent",
+        body=SignInRequest,
+        answers={201: NewSessionOut},
+        problems={
+            401: "Login ID or password is wrong (`invalid_credentials`).",
+            403: "Refused; `code` is that of the row of the decision table.",
+            429: "Too many wrong passwords; `Retry-After` says how many seconds to wait.",
+            **BAD_REQUEST,
+            **BUSY,
+        },
+    )
+)
+def open_session(body: SignInRequest) -> Response:
+    presented = Presented(
+        registration_key=body.registration_key or "",
+        mac_id=normalise_mac(body.mac_id),
+        machine_id=(body.machine_id or "").strip(),
+        hostname=body.hostname or "",
+        agent_version=body.agent_version or "",
+    )
+    limit = _config().signin_failures
+    check = check_password(
+        db.session(),
+        login_id=body.login_id,
+        password=body.password,
+        address=client_address(),
+        now=utcnow(),
+        limit=limit,
+    )
+    start_writing()
+    outcome = sign_in(
+        db.session(),
+        check=check,
+        presented=presented,
+        signing_keys=_config().signing_keys,
+        now=utcnow(),
+        limit=limit,
+    )
+    if isinstance(outcome, Throttled):
+        return _throttled("Too many wrong passwords for this account.", outcome.wait_seconds)
+    if isinstance(outcome, Refusal):
+        return _refused(outcome)
+    return _opened(outcome)
+
+
+@blueprint.get("/session")
+@public
+@operation(
+    Operation(
+        summary="The heartbeat: is the session alive, and how long is left?",
+        answers={200: SessionOut},
+        problems={**NO_SESSION, **BUSY},
+        bearer=True,
+    )
+)
+def show_session() -> Response:
+    found = _heartbeat()
+    return _ended(found) if isinstance(found, SessionEnd) else answer(SessionOut(**_facts(found)))
+
+
+@blueprint.delete("/session")
+@public
+@operation(
+    Operation(
+        summary="Sign out, or confirm that the agent has logged out after its session ended",
+        answers={204: None},
+        problems={**NO_SESSION, **BUSY},
+        bearer=True,
+    )
+)
+def close_session() -> Response:
+    known = sign_out(
+        db.session(), token=_token(), now=utcnow(), idle_seconds=_config().agent_idle_seconds
+    )
+    return make_response("", 204) if known else _unknown_session()
+
+
+@blueprint.get("/configuration")
+@public
+@operation(
+    Operation(
+        summary="The organisation's saved configuration data",
+        answers={200: AnyObject},
+        problems={**NO_SESSION, **BUSY},
+        bearer=True,
+    )
+)
+def show_configuration() -> Response:
+    found = _heartbeat()
+    if isinstance(found, SessionEnd):
+        return _ended(found)
+    return answer(AnyObject(configuration_of(db.session(), found.organisation_id)))
+
+
+@blueprint.put("/configuration")
+@public
+@reads_first
+@operation(
+    Operation(
+        summary="Save the organisation's configuration data",
+        body=AnyObject,
+        answers={204: None},
+        problems={
+            **NO_SESSION,
+            403: "Under a temporary license nothing is saved (`configuration_read_only`).",
+            **BAD_REQUEST,
+            **BUSY,
+        },
+        bearer=True,
+    )
+)
+def put_configuration(body: AnyObject) -> Response:
+    found = _heartbeat()
+    if isinstance(found, SessionEnd):
+        return _ended(found)
+    start_writing()
+    refusal = save_configuration(db.session(), agent_session=found, data=body.root, now=utcnow())
+    return _refused(refusal) if refusal else make_response("", 204)
+
+
+@blueprint.post("/keys/inspect")
+@public
+@operation(
+    Operation(
+        summary="The state of a registration key",
+        body=InspectRequest,
+        answers={200: InspectionOut},
+        problems={
+            429: "Too many inspections; `Retry-After` says how many seconds to wait.",
+            **BAD_REQUEST,
+            **BUSY,
+        },
+    )
+)
+def inspect(body: InspectRequest) -> Response:
+    now, limit = utcnow(), _config().inspect_limit
+    who = {"address": client_address(), "now": now, "limit": limit}
+    wait_seconds = seconds_to_wait(db.session(), **who)
+    if wait_seconds:
+        return _throttled("Too many keys were looked at from your address.", wait_seconds)
+    count_inspection(db.session(), **who)
+    found = inspect_key(db.session(), text=body.registration_key, now=now)
+    return answer(
+        InspectionOut(
+            state=found.state.value,
+            key_id=found.key_id,
+            organisation_id=found.organisation_id,
+            expires_at=found.expires_at,
+        )
+    )
+
+
+def _opened(signed_in: SignedIn) -> Response:
+    created = NewSessionOut(
+        **_facts(signed_in.agent_session),
+        session_token=signed_in.token,
+        license_key=signed_in.license_key,
+    )
+    unsaid = {"license_key"} if signed_in.license_key is None else set()
+    return answer(created, 201, exclude=unsaid)
+
+
+def _facts(found: AgentSession) -> dict[str, Any]:
+    """A live session as its agent is told of it."""
+    now, key = utcnow(), found.temporary_license
+    return {
+        "organisation": OrganisationOut(
+            organisation_id=found.organisation_id, name=found.organisation.name
+        ),
+        "user": UserOut(login_id=found.user.email, role=found.user.role.value),
+        "license": LicenseOut(
+            kind="temporary" if key else "permanent",
+            key_id=found.license_key_id,
+            expires_at=key.expires_at if key else None,
+        ),
+        "expires_in": _seconds_until(key.expires_at, now) if key else None,
+        "heartbeat_seconds": _config().heartbeat_seconds,
+        "can_save_configuration": key is None,
+    }
+
+
+def _seconds_until(moment: datetime, now: datetime) -> float:
+    """Seconds to a moment, rounded down to a thousandth, never below zero."""
+    return max(0, floor((moment - now).total_seconds() * 1000)) / 1000
+
+
+def _heartbeat() -> AgentSession | SessionEnd:
+    return heartbeat(
+        db.session(), token=_token(), now=utcnow(), idle_seconds=_config().agent_idle_seconds
+    )
+
+
+def _token() -> str:
+    """The bearer token of the request, or "" (RFC 6750)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _refused(refusal: Refusal) -> Response:
+    more = {
+        "expired_at": _rfc3339(refusal.expired_at) if refusal.expired_at else None,
+        "registered_to": refusal.registered_to,
+    }
+    return problem(
+        REFUSAL_STATUS.get(refusal.code, 403),
+        refusal.code.value,
+        "The request was refused",
+        refusal.detail,
+        **{name: value for name, value in more.items() if value is not None},
+    )
+
+
+def _ended(end: SessionEnd) -> Response:
+    more = {"expired_at": _rfc3339(end.at)} if end.code is EndCode.KEY_EXPIRED else {}
+    response = problem(401, end.code.value, "The session has ended", end.detail, **more)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _unknown_session() -> Response:
+    response = problem(
+        401,
+        EndCode.SESSION_ENDED.value,
+        "There is no such session",
+        "The token is that of no session. Sign in again.",
+    )
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _throttled(sentence: str, wait_seconds: int) -> Response:
+    response = problem(
+        429, "throttled", "Too many tries", f"{sentence} Try again in {wait_seconds} seconds."
+    )
+    response.headers["Retry-After"] = str(wait_seconds)
+    return response
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _config() -> Config:
+    config: Config = current_app.extensions["config"]
+    return config

@@ -1,0 +1,311 @@
+"""Users, their passwords, and their sessions on the portal."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts import passwords, services
+from app.accounts.actor import SYSTEM, Actor
+from app.accounts.login import PortalUser
+from app.accounts.services import Verdict, create_user, find_user
+from app.accounts.tokens import hash_token, new_token
+from app.config import Rate
+from app.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from app.models import AgentSession, AuditEvent, User, WebSession
+from app.permissions import Permission, Role
+from tests.conftest import NOW, PASSWORD, Cast
+
+LIMIT = Rate(10, 60)
+
+
+def make(session: Session, email: str, role: Role = Role.PARTNER, **more: object) -> User:
+    return create_user(
+        session, email=email, role=role, password_hash="x", actor=SYSTEM, now=NOW, **more
+    )
+
+
+def sign_in(session: Session, email: str, password: str = PASSWORD) -> tuple[Verdict, str | None]:
+    check = services.check_password(
+        session, login_id=email, password=password, address="203.0.113.7", now=NOW, limit=LIMIT
+    )
+    outcome, token = services.sign_in_to_portal(session, check=check, now=NOW, limit=LIMIT)
+    session.commit()
+    return outcome.verdict, token
+
+
+def last_event(session: Session) -> AuditEvent:
+    return session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())).first()
+
+
+def test_a_user_is_stored_with_a_small_lettered_e_mail(session: Session) -> None:
+    user = make(session, "  Ada.Lovelace@Example.COM ")
+    assert user.email == "ada.lovelace@example.com"
+    assert find_user(session, "ADA.lovelace@example.com") is user
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "ada",
+        "ada@",
+        "@example.com",
+        "a@b@c",
+        "a b@c",
+        "ada@exam\x00ple.com",
+        "ada@exam\u202eple.com",
+        "ada@exam\u200bple.com",
+        "ada\n@example.com",
+        "\udcff@example.com",
+        "a" * 251 + "@b.c",
+    ],
+)
+def test_what_is_no_e_mail_is_refused(session: Session, email: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        make(session, email)
+    assert refused.value.field == "email"
+
+
+def test_an_e_mail_of_254_characters_is_taken(session: Session) -> None:
+    assert make(session, "a" * 248 + "@b.com").email.startswith("aaa")
+
+
+def test_an_e_mail_is_given_once_in_whatever_spelling(session: Session, cast: Cast) -> None:
+    with pytest.raises(Conflict, match=r"There is a user ada@example\.com already\."):
+        make(session, "ADA@example.com ")
+
+
+def test_a_client_user_belongs_to_an_organisation_and_nobody_else_does(
+    session: Session, cast: Cast
+) -> None:
+    assert make(session, "c@b.c", Role.CLIENT, organisation_id=cast.acme).organisation_id
+    for role, organisation_id in (
+        (Role.CLIENT, None),
+        (Role.CLIENT, "ORG-NOBODY"),
+        *((role, cast.acme) for role in Role if role is not Role.CLIENT),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            make(session, "d@b.c", role, organisation_id=organisation_id)
+        assert refused.value.field == "organisation"
+
+
+def test_making_a_user_is_recorded_without_a_password(session: Session, cast: Cast) -> None:
+    make(session, "c@b.c", Role.CLIENT, organisation_id=cast.acme)
+    session.commit()
+    event = last_event(session)
+    assert (event.tag, event.actor, event.subject) == ("user.created", "system", "c@b.c")
+    assert (event.organisation_id, event.data) == (cast.acme, {"role": "client"})
+
+
+def test_users_are_listed_by_e_mail(session: Session, cast: Cast) -> None:
+    emails = [user.email for user in services.list_users(session)]
+    assert emails == sorted(emails)
+    assert len(emails) == 6
+
+
+def test_a_right_password_gives_a_new_token_each_time_and_only_its_hash_is_stored(
+    session: Session, cast: Cast
+) -> None:
+    (verdict, first), (_, second) = sign_in(session, cast.ada), sign_in(session, cast.ada)
+    assert verdict is Verdict.RIGHT
+    assert first != second
+    stored = list(session.scalars(select(WebSession.token_hash)))
+    assert set(stored) == {hash_token(first), hash_token(second)}
+
+
+@pytest.mark.parametrize("person", ["pat", "dev", "carl"])
+def test_whoever_may_not_use_the_portal_gets_no_session(
+    session: Session, cast: Cast, person: str
+) -> None:
+    assert sign_in(session, getattr(cast, person)) == (Verdict.RIGHT, None)
+    assert session.scalar(select(WebSession.id)) is None
+    assert last_event(session).data == {"reason": "role"}
+
+
+def test_a_wrong_password_an_unknown_account_and_a_disabled_user_are_one_verdict(
+    session: Session, cast: Cast
+) -> None:
+    services.disable_user(session, email=cast.grace, actor=cast.actor(cast.ada), now=NOW)
+    session.commit()
+    assert sign_in(session, cast.ada, "wrong") == (Verdict.WRONG, None)
+    assert sign_in(session, "nobody@example.com") == (Verdict.WRONG, None)
+    assert sign_in(session, cast.grace) == (Verdict.WRONG, None)
+
+
+def test_an_unknown_account_is_hashed_for_as_well(
+    session: Session, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the time of the answer would tell which accounts there are."""
+    hasher, verified = passwords.hasher, []
+
+    class Counting:
+        hash = hasher.hash
+
+        def verify(self, *arguments: str) -> bool:
+            verified.append(arguments)
+            return hasher.verify(*arguments)
+
+    monkeypatch.setattr(passwords, "hasher", Counting())
+    for email in (cast.ada, "nobody@example.com"):
+        sign_in(session, email, "wrong")
+    assert len(verified) == 2
+    assert all(stored.startswith("$argon2id$") for stored, _ in verified)
+
+
+def test_a_hash_that_cannot_be_read_matches_nothing() -> None:
+    assert not passwords.password_matches("not a hash", "not a hash")
+    assert not passwords.password_matches("", "")
+
+
+def test_passwords_are_hashed_with_argon2id_and_a_salt() -> None:
+    one, other = passwords.hash_password("same"), passwords.hash_password("same")
+    assert one.startswith("$argon2id$")
+    assert one != other
+    assert passwords.password_matches(one, "same")
+    assert not passwords.password_matches(one, "Same")
+
+
+def test_random_passwords_and_tokens_cannot_be_guessed() -> None:
+    assert len({passwords.random_password() for _ in range(100)}) == 100
+    assert all(len(new_token()) >= 43 for _ in range(10))
+
+
+def find(session: Session, token: str, **later: float) -> WebSession | None:
+    return services.find_web_session(
+        session,
+        token=token,
+        now=NOW + timedelta(**later),
+        idle_seconds=1800,
+        max_seconds=43200,
+    )
+
+
+def test_a_session_is_found_until_its_idle_limit(session: Session, cast: Cast) -> None:
+    _, token = sign_in(session, cast.ada)
+    assert find(session, token)
+    assert find(session, token, seconds=1799)
+    assert find(session, token, seconds=1800) is None
+    assert find(session, token, seconds=1801) is None
+
+
+def test_a_touched_session_is_found_until_its_longest(session: Session, cast: Cast) -> None:
+    _, token = sign_in(session, cast.ada)
+    own = find(session, token)
+    own.last_active_at = NOW + timedelta(seconds=43199)
+    session.flush()
+    assert find(session, token, seconds=43199)
+    assert find(session, token, seconds=43200) is None
+
+
+def test_an_ended_session_is_not_touched(session: Session, cast: Cast) -> None:
+    _, token = sign_in(session, cast.ada)
+    own = find(session, token)
+    actor = cast.actor(cast.ada)
+    services.sign_out_of_portal(session, session_id=own.id, actor=actor, now=NOW)
+    services.touch_web_session(session, session_id=own.id, now=NOW + timedelta(hours=1))
+    session.expire_all()
+    assert own.last_active_at == own.ended_at == NOW
+    assert find(session, token) is None
+
+
+@pytest.mark.parametrize("token", ["", "x", "\x00", "\udcff", "é", "x" * 100_000])
+def test_a_made_up_token_finds_nothing(session: Session, cast: Cast, token: str) -> None:
+    assert find(session, token) is None
+
+
+def agent_session(session: Session, cast: Cast, email: str) -> AgentSession:
+    own = AgentSession(
+        token_hash=hash_token(new_token()),
+        user_id=cast.actor(email).user_id,
+        organisation_id=cast.acme,
+        mac_id="02:00:00:00:00:01",
+        address="203.0.113.7",
+        started_at=NOW,
+        last_heard_at=NOW,
+    )
+    session.add(own)
+    session.flush()
+    return own
+
+
+def test_disabling_ends_every_session_of_that_user_and_of_nobody_else(
+    session: Session, cast: Cast
+) -> None:
+    (_, ada), (_, grace) = sign_in(session, cast.ada), sign_in(session, cast.grace)
+    adas, pats = agent_session(session, cast, cast.ada), agent_session(session, cast, cast.pat)
+    later = NOW + timedelta(minutes=1)
+    user = services.disable_user(
+        session, email="ADA@example.com", actor=cast.actor(cast.grace), now=later
+    )
+    session.expire_all()
+    assert user.disabled_at == later
+    assert find(session, ada) is None
+    assert find(session, grace)
+    assert (adas.ended_at, adas.end_code) == (later, "session_ended")
+    assert pats.ended_at is None
+    assert (last_event(session).tag, last_event(session).subject) == ("user.disabled", cast.ada)
+
+
+def test_disabling_twice_changes_nothing_the_second_time(session: Session, cast: Cast) -> None:
+    actor = cast.actor(cast.grace)
+    services.disable_user(session, email=cast.pat, actor=actor, now=NOW)
+    count = last_event(session).id
+    again = services.disable_user(
+        session, email=cast.pat, actor=actor, now=NOW + timedelta(hours=1)
+    )
+    assert again.disabled_at == NOW
+    assert last_event(session).id == count
+
+
+def test_a_new_password_works_and_the_old_sessions_and_password_do_not(
+    session: Session, cast: Cast
+) -> None:
+    _, token = sign_in(session, cast.ada)
+    services.reset_password(
+        session,
+        email=cast.ada,
+        password_hash=passwords.hash_password("another one"),
+        actor=cast.actor(cast.grace),
+        now=NOW,
+    )
+    session.commit()
+    assert find(session, token) is None
+    assert sign_in(session, cast.ada) == (Verdict.WRONG, None)
+    assert sign_in(session, cast.ada, "another one")[0] is Verdict.RIGHT
+
+
+def test_what_is_asked_of_an_unknown_user_is_not_found(session: Session, cast: Cast) -> None:
+    who = {"email": "nobody@example.com", "actor": cast.actor(cast.ada), "now": NOW}
+    with pytest.raises(NotFound, match=r"There is no user nobody@example\.com\."):
+        services.disable_user(session, **who)
+    with pytest.raises(NotFound):
+        services.reset_password(session, password_hash="x", **who)
+
+
+def test_a_disabled_super_admin_is_none(session: Session, cast: Cast) -> None:
+    assert services.has_super_admin(session)
+    for email in (cast.ada, cast.grace):
+        services.disable_user(session, email=email, actor=SYSTEM, now=NOW)
+    session.flush()
+    assert not services.has_super_admin(session)
+
+
+def test_an_actor_may_do_what_the_role_carries() -> None:
+    Actor(1, "ada@example.com", Role.SUPER_ADMIN, "").must(Permission.ISSUE_LICENSES)
+    for role in (Role.AUDITOR, Role.PARTNER, Role.DEVELOPER, Role.CLIENT, None):
+        with pytest.raises(NotAllowed):
+            Actor(1, "x@example.com", role, "").must(Permission.ISSUE_LICENSES)
+
+
+def test_nothing_secret_shows_when_a_user_or_a_check_is_printed(
+    session: Session, cast: Cast
+) -> None:
+    user = PortalUser(1, "ada@example.com", Role.SUPER_ADMIN, 1, NOW, "the-token")
+    assert "the-token" not in repr(user)
+    check = services.check_password(
+        session, login_id=cast.ada, password=PASSWORD, address="", now=NOW, limit=LIMIT
+    )
+    assert "argon2" not in repr(check)
+    assert PASSWORD not in repr(check)

@@ -1,0 +1,365 @@
+"""What is done once before any worker starts: database, migrations, keys, first users."""
+
+import multiprocessing
+import os
+import re
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from sqlalchemy import create_engine, inspect, select, text
+
+from app import create_app
+from app.accounts.passwords import password_matches
+from app.cli import server
+from app.config import ROOT, Config, load_config
+from app.errors import ConfigError
+from app.extensions import db
+from app.models import Base, User
+from app.permissions import Role
+from app.private_files import private_file
+from app.setup import upgrade_database
+from tests.conftest import NOW
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    named = {f"PORTAL_{name}": value for name, value in settings.items()}
+    return {"PORTAL_INSTANCE": str(folder), "PORTAL_SECRET_KEY": "for tests only, " * 3, **named}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Config]:
+    """The settings of a portal whose database does not exist yet, or is empty."""
+    if request.param == "sqlite":
+        yield load_config(environment(tmp_path))
+        return
+    url = request.getfixturevalue("postgres_url")
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS fresh WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE fresh"))
+    own = url.replace("/postgres?", "/fresh?")
+    yield load_config(environment(tmp_path, DATABASE_URL=own))
+    with server.connect() as connection:
+        connection.execute(text("DROP DATABASE fresh WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture
+def portal(config: Config) -> Iterator[Flask]:
+    portal = create_app(config)
+    with portal.app_context():
+        yield portal
+        db.session.remove()
+        db.engine.dispose()
+
+
+def alembic(portal: Flask) -> AlembicConfig:
+    return portal.extensions["migrate"].migrate.get_config(str(ROOT / "migrations"))
+
+
+def differences() -> list[object]:
+    """What the models' tables are and the database's are not, or the other way round."""
+    with db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return compare_metadata(context, Base.metadata)
+
+
+def test_the_migrations_make_what_the_models_say(config: Config, portal: Flask) -> None:
+    upgrade_database(config, NOW)
+    assert differences() == []
+
+
+def test_the_migrations_can_be_undone_and_done_again(config: Config, portal: Flask) -> None:
+    upgrade_database(config, NOW)
+    command.downgrade(alembic(portal), "base")
+    assert set(inspect(db.engine).get_table_names()) == {"alembic_version"}
+    upgrade_database(config, NOW)
+    assert differences() == []
+
+
+def test_an_upgrade_of_what_is_current_changes_nothing(config: Config, portal: Flask) -> None:
+    upgrade_database(config, NOW)
+    upgrade_database(config, NOW)
+    assert list(config.instance.glob("*before-upgrade*")) == []
+
+
+def test_there_is_one_newest_migration(portal: Flask) -> None:
+    assert len(ScriptDirectory.from_config(alembic(portal)).get_heads()) == 1
+
+
+def upgrade_in_a_process(config: Config) -> None:
+    portal = create_app(config)
+    with portal.app_context():
+        upgrade_database(config, NOW)
+        db.engine.dispose()
+
+
+def test_portals_that_start_at_once_make_one_database(config: Config, portal: Flask) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=upgrade_in_a_process, args=(config,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert differences() == []
+
+
+def test_a_database_of_another_version_is_refused_in_one_line(
+    config: Config, portal: Flask
+) -> None:
+    upgrade_database(config, NOW)
+    with db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
+    with pytest.raises(ConfigError) as refused:
+        upgrade_database(config, NOW)
+    assert refused.value.detail.startswith("PORTAL_DATABASE_URL: ")
+    assert "another version" in refused.value.detail
+    assert "\n" not in refused.value.detail
+
+
+@pytest.fixture
+def sqlite_portal(tmp_path: Path) -> Iterator[Flask]:
+    portal = create_app(load_config(environment(tmp_path)))
+    with portal.app_context():
+        yield portal
+        db.session.remove()
+        db.engine.dispose()
+
+
+def settings(portal: Flask) -> Config:
+    return portal.extensions["config"]
+
+
+def mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+def test_the_database_file_is_for_the_portals_user_only(sqlite_portal: Flask) -> None:
+    file = settings(sqlite_portal).database_file
+    upgrade_database(settings(sqlite_portal), NOW)
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    for part in file.parent.glob("portal.db*"):
+        assert mode(part) == 0o600, part
+
+
+def test_a_copy_is_kept_before_an_upgrade(sqlite_portal: Flask) -> None:
+    config = settings(sqlite_portal)
+    upgrade_database(config, NOW)
+    with db.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE keepsake (word VARCHAR)"))
+        connection.execute(text("INSERT INTO keepsake VALUES ('kept')"))
+    command.downgrade(alembic(sqlite_portal), "base")
+    with db.engine.begin() as connection:
+        connection.execute(text("INSERT INTO alembic_version VALUES ('older')"))
+    with pytest.raises(ConfigError):
+        upgrade_database(config, NOW)
+    copy = config.instance / "portal-before-upgrade-20261124T154000Z.db"
+    assert mode(copy) == 0o600
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT word FROM keepsake").fetchall() == [("kept",)]
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(
+    sqlite_portal: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("in the middle of it")
+
+    monkeypatch.setattr(Operations, "batch_alter_table", fail)
+    with pytest.raises(RuntimeError):
+        upgrade_database(settings(sqlite_portal), NOW)
+    assert inspect(db.engine).get_table_names() == []
+
+
+@pytest.mark.parametrize("folder", ["with a space", "50%off", "what?", "a#b", "ünï", "a&b=c"])
+def test_the_instance_folder_may_have_any_name(tmp_path: Path, folder: str) -> None:
+    config = load_config(environment(tmp_path / folder))
+    portal = create_app(config)
+    with portal.app_context():
+        upgrade_database(config, NOW)
+        assert db.session.scalar(select(User.id)) is None
+        db.session.remove()
+        db.engine.dispose()
+    assert (tmp_path / folder / "portal.db").stat().st_size > 0
+    assert [file.name for file in tmp_path.iterdir()] == [folder]
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = load_config(environment(tmp_path / "file" / "instance"))
+    portal = create_app(config)
+    with portal.app_context(), pytest.raises(ConfigError) as refused:
+        upgrade_database(config, NOW)
+    assert refused.value.detail.startswith(f"PORTAL_INSTANCE: {tmp_path}/file/instance/portal.db ")
+    assert refused.value.detail.endswith("name a folder that the portal may write.")
+
+
+def test_a_secret_is_made_once_and_for_the_portals_user_only(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "secret-key"
+    first = private_file(file, "first")
+    assert (first, private_file(file, "second")) == ("first", "first")
+    assert (mode(file), mode(file.parent)) == (0o600, 0o700)
+    assert [part.name for part in file.parent.iterdir()] == ["secret-key"]
+
+
+def make_in_a_process(file: Path, number: int) -> None:
+    assert private_file(file, f"secret {number}") == private_file(file, "later")
+
+
+def test_processes_that_make_a_secret_at_once_agree_on_one(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    file = tmp_path / "secret-key"
+    processes = [spawn.Process(target=make_in_a_process, args=(file, n)) for n in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+
+
+def test_the_secret_key_outlives_a_restart(tmp_path: Path) -> None:
+    environ = {"PORTAL_INSTANCE": str(tmp_path)}
+    first, second = (create_app(load_config(environ)) for _ in range(2))
+    assert first.config["SECRET_KEY"] == second.config["SECRET_KEY"]
+    assert len(first.config["SECRET_KEY"]) >= 64
+    assert mode(tmp_path / "secret-key") == 0o600
+
+
+class Served(Exception):
+    """In the place of the production server."""
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """Runs `flask serve` up to where the server would take over: (exit status, what it said)."""
+    started: list[list[str]] = []
+
+    def take_over(_program: str, arguments: list[str]) -> None:
+        started.append(arguments)
+        raise Served
+
+    monkeypatch.setattr(server.os, "execv", take_over)
+    portals: list[Flask] = []
+
+    def run(**settings: str) -> tuple[int, str]:
+        settings.setdefault("BIND", f"127.0.0.1:{free_port()}")
+        portal = create_app(load_config(environment(tmp_path, **settings)))
+        portals.append(portal)
+        result = portal.test_cli_runner().invoke(server.serve)
+        return (0 if isinstance(result.exception, Served) else result.exit_code), result.output
+
+    run.started = started
+    run.portals = portals
+    yield run
+    for portal in portals:
+        with portal.app_context():
+            db.engine.dispose()
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_serve_sets_everything_up_and_hands_over(serve: object, tmp_path: Path) -> None:
+    port = free_port()
+    assert serve(BIND=f"127.0.0.1:{port}", WORKERS="3") == (
+        0,
+        f"Rolling Window serves on http://127.0.0.1:{port}/\n"
+        f"The OP Agent in the browser: http://127.0.0.1:{port}/agent\n",
+    )
+    assert {file.name for file in tmp_path.iterdir()} >= {"portal.db", "signing-keys"}
+    assert len(list((tmp_path / "signing-keys").iterdir())) == 1
+    arguments = " ".join(serve.started[0])
+    assert f"--bind 127.0.0.1:{port}" in arguments
+    assert "--workers 3" in arguments
+
+
+def test_the_first_super_admin_is_made_once(serve: object) -> None:
+    admin = {"ADMIN_EMAIL": "Boss@Example.com", "ADMIN_PASSWORD": "correct-horse"}
+    assert "Made the first super admin: Boss@Example.com\n" in serve(**admin)[1]
+    assert "Made" not in serve(**admin | {"ADMIN_EMAIL": "other@example.com"})[1]
+    with serve.portals[-1].app_context():
+        users = list(db.session.scalars(select(User)))
+        db.session.remove()
+    assert [(user.email, user.role) for user in users] == [("boss@example.com", Role.SUPER_ADMIN)]
+    assert password_matches(users[0].password_hash, "correct-horse")
+
+
+def test_a_taken_port_is_refused_in_one_line_before_anything_is_made(
+    serve: object, tmp_path: Path
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        assert serve(BIND=f"127.0.0.1:{port}") == (
+            1,
+            f"PORTAL_BIND: 127.0.0.1:{port} cannot be used (Address already in use); "
+            "stop what uses it or choose another address.\n",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("bind", ["nowhere.invalid:80", "192.0.2.1:80", "[2001:db8::1]:80"])
+def test_an_address_that_is_not_ours_is_refused_in_one_line(serve: object, bind: str) -> None:
+    status, said = serve(BIND=bind)
+    assert status == 1
+    assert re.fullmatch(r"PORTAL_BIND: \S+ cannot be used \(.+\); stop .+\n", said)
+
+
+def test_a_server_that_is_out_of_reach_is_refused_in_one_line_without_its_password(
+    serve: object,
+) -> None:
+    status, said = serve(DATABASE_URL="postgresql://portal:hidden-hidden@127.0.0.1:1/portal")
+    assert status == 1
+    assert said.startswith("PORTAL_DATABASE_URL: the database cannot be used (")
+    assert said.count("\n") == 1
+    assert "hidden" not in said
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_line(serve: object, tmp_path: Path) -> None:
+    (tmp_path / "portal.db").write_bytes(b"no database, " * 100)
+    status, said = serve()
+    assert status == 1
+    assert re.fullmatch(r"PORTAL_INSTANCE: .+ \(file is not a database\); name .+\n", said)
+
+
+def test_a_folder_for_signing_keys_that_cannot_be_made_is_named(
+    serve: object, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    status, said = serve(SIGNING_KEYS=str(tmp_path / "file" / "keys"))
+    assert status == 1
+    assert said.startswith("PORTAL_SIGNING_KEYS: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORTAL_WORKERS", "none"), ("PORTAL_INSTANCE", "/dev/null/x"), ("PORTAL_LICENSE_TTLS", "x")],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line_and_no_traceback(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    environ = {"PATH": os.environ["PATH"], "PORTAL_INSTANCE": str(tmp_path), name: value}
+    flask = [sys.executable, "-m", "flask", "--app", "wsgi", "serve"]
+    done = subprocess.run(flask, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(rf"{name}: .+\n", done.stderr)
