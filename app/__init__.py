@@ -7,12 +7,14 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli
 from app.accounts import login
 from app.accounts.views import blueprint as accounts
+from app.agents.api import blueprint as agent_api
 from app.agents.console import blueprint as console
 from app.agents.views import blueprint as agents
 from app.audit.views import blueprint as audit
 from app.config import ROOT, Config, environment, load_config
 from app.extensions import csrf, db, htmx, login_manager, migrate
 from app.home.views import blueprint as home
+from app.licenses.published import blueprint as published
 from app.licenses.views import blueprint as licenses
 from app.models.engine import set_up_sqlite
 from app.private_files import secret_key
@@ -21,6 +23,7 @@ from app.web import context, errors
 from app.web.access import check_access
 from app.web.assets import PageSessions
 from app.web.assets import blueprint as assets
+from app.web.docs import blueprint as docs
 from app.web.headers import add_headers
 from app.web.transaction import one_transaction
 
@@ -60,7 +63,8 @@ def create_app(config: Config | None = None) -> Flask:
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
-    for blueprint in (assets, accounts, home, projects, licenses, agents, console, audit):
+    portal = (assets, accounts, home, projects, licenses, agents, console, audit)
+    for blueprint in (*portal, agent_api, published, docs):
         app.register_blueprint(blueprint)
     cli.init_app(app)
     return app

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.accounts import passwords
 from app.accounts.actor import Actor
+from app.agents.registration import ensure_machine_salt
 from app.config import load_config
 from app.extensions import db
 from app.licenses.keys import ensure_signing_key
@@ -83,6 +84,7 @@ def app(stage: Flask) -> Flask:
     with stage.app_context():
         empty_database()
         ensure_signing_key(db.session(), signing_keys=signing_keys(stage), now=NOW)
+        ensure_machine_salt(db.session())
         db.session.commit()
     return stage
 

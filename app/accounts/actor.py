@@ -23,3 +23,8 @@ class Actor:
 
 SYSTEM = Actor(user_id=None, email="system", role=None, address="")
 """The portal itself, at set-up."""
+
+COMMAND_LINE = Actor(
+    user_id=None, email="command line", role=Role.SUPER_ADMIN, address="command line"
+)
+"""Whoever may run commands at the server: that is more than any super admin may do."""

@@ -194,12 +194,11 @@ def put_configuration(body: AnyObject) -> Response:
     )
 )
 def inspect(body: InspectRequest) -> Response:
-    now, limit = utcnow(), _config().inspect_limit
-    who = {"address": client_address(), "now": now, "limit": limit}
-    wait_seconds = seconds_to_wait(db.session(), **who)
+    address, now, limit = client_address(), utcnow(), _config().inspect_limit
+    wait_seconds = seconds_to_wait(db.session(), address=address, now=now, limit=limit)
     if wait_seconds:
         return _throttled("Too many keys were looked at from your address.", wait_seconds)
-    count_inspection(db.session(), **who)
+    count_inspection(db.session(), address=address, now=now, limit=limit)
     found = inspect_key(db.session(), text=body.registration_key, now=now)
     return answer(
         InspectionOut(
@@ -217,7 +216,7 @@ def _opened(signed_in: SignedIn) -> Response:
         session_token=signed_in.token,
         license_key=signed_in.license_key,
     )
-    unsaid = {"license_key"} if signed_in.license_key is None else set()
+    unsaid = frozenset({"license_key"}) if signed_in.license_key is None else frozenset()
     return answer(created, 201, exclude=unsaid)
 
 
@@ -228,7 +227,7 @@ def _facts(found: AgentSession) -> dict[str, Any]:
         "organisation": OrganisationOut(
             organisation_id=found.organisation_id, name=found.organisation.name
         ),
-        "user": UserOut(login_id=found.user.email, role=found.user.role.value),
+        "user": UserOut(login_id=found.user.email, role=found.user.role),
         "license": LicenseOut(
             kind="temporary" if key else "permanent",
             key_id=found.license_key_id,

@@ -19,6 +19,7 @@ from app.agents.rules import AT, EndCause, Refusal, RefusalCode, SessionEnd
 from app.agents.services import (
     SignedIn,
     Throttled,
+    configuration_of,
     heartbeat,
     save_configuration,
     sign_in,
@@ -39,6 +40,8 @@ ADDRESS = "/agent"
 COOKIE = "op_agent"
 MAC_COOKIE = "op_agent_mac"
 ONE_YEAR = 365 * 24 * 3600
+BROWSER_CONFIGURATION = {"agent": "browser"}
+"""All that this agent has to save; what other agents saved beside it is kept."""
 SAME_DAY = timedelta(hours=12)
 FIELD_OF = {
     RefusalCode.INVALID_CREDENTIALS: "password",
@@ -104,8 +107,12 @@ def configuration() -> ResponseReturnValue:
     if isinstance(answer, SessionEnd):
         return _logged_out(answer)
     start_writing()
-    refusal = save_configuration(db.session(), agent_session=answer, now=utcnow())
-    return _workspace(answer, 403, refusal=refusal)
+    data = configuration_of(db.session(), answer.organisation_id) | BROWSER_CONFIGURATION
+    refusal = save_configuration(db.session(), agent_session=answer, data=data, now=utcnow())
+    if refusal is not None:
+        return _workspace(answer, 403, refusal=refusal)
+    flash("The configuration data was saved in Cloud.", "success")
+    return redirect_see_other(ADDRESS)
 
 
 @blueprint.post(f"{ADDRESS}/logout")

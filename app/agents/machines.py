@@ -28,6 +28,18 @@ def machines_of(session: Session, organisation_id: str) -> Sequence[Agent]:
     ).all()
 
 
+def machines_with(
+    session: Session, *, mac_id: str | None = None, agent_id: int | None = None
+) -> Sequence[Agent]:
+    """The registered machines with a MAC ID (as it is stored), or with an ID of their own."""
+    query = select(Agent).where(Agent.dissociated_at.is_(None)).order_by(Agent.id)
+    if mac_id is not None:
+        query = query.where(Agent.mac_id == mac_id)
+    if agent_id is not None:
+        query = query.where(Agent.id == agent_id)
+    return session.scalars(query).all()
+
+
 def get_agent(session: Session, agent_id: int) -> Agent:
     """A registered machine, held until the commit of a writing transaction. Raises NotFound."""
     agent = session.scalar(

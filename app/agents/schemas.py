@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from app.permissions import Role
 from app.web.api import ApiModel
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f]")
@@ -59,7 +60,7 @@ class OrganisationOut(ApiModel):
 
 class UserOut(ApiModel):
     login_id: str
-    role: Literal["partner", "developer", "client"]
+    role: Role
 
 
 class LicenseOut(ApiModel):
@@ -97,18 +98,3 @@ class InspectionOut(ApiModel):
     key_id: str | None
     organisation_id: str | None
     expires_at: datetime | None
-
-
-class JwkOut(ApiModel):
-    kty: Literal["OKP"]
-    crv: Literal["Ed25519"]
-    x: str
-    kid: str
-    use: Literal["sig"]
-    alg: Literal["EdDSA"]
-
-
-class JwkSetOut(ApiModel):
-    """The public signing keys (RFC 7517, RFC 8037)."""
-
-    keys: list[JwkOut]

@@ -2,16 +2,18 @@
 
 import click
 
-from app.cli.common import config, json_option, print_json, print_table, reading
-from app.clock import rfc3339
+from app.accounts.actor import COMMAND_LINE
+from app.cli.common import changing, config, json_option, print_json, print_table, reading
+from app.clock import rfc3339, utcnow
 from app.errors import SigningKeyMissing
-from app.licenses.keys import list_signing_keys, private_key, public_keys
+from app.licenses.keys import list_signing_keys, private_key, rotate_signing_key
+from app.licenses.offline import published_keys
 from app.licenses.signing import jwk_set
 
 
 @click.group("keys")
 def group() -> None:
-    """Show the keys that license keys are signed with."""
+    """The keys that license keys are signed with: show them, and change to a new one."""
 
 
 @group.command("list")
@@ -49,8 +51,21 @@ def list_command(as_json: bool) -> None:
 def public() -> None:
     """Print the public keys as a JWK Set (RFC 7517): with it anyone can check a key off-line."""
     with reading() as session:
-        keys = jwk_set(public_keys(session).values())
+        keys = jwk_set(published_keys(session, utcnow()))
     print_json(keys)
+
+
+@group.command()
+def rotate() -> None:
+    """Make a new key, which signs from now on; keys under the old one stay valid until they end."""
+    with changing() as session:
+        kid = rotate_signing_key(
+            session,
+            signing_keys=config().signing_keys,
+            actor=COMMAND_LINE,
+            now=utcnow(),
+        )
+    click.echo(f"{kid} signs from now on.")
 
 
 def _has_private_key(kid: str) -> bool:

@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 from app.accounts.actor import SYSTEM
 from app.accounts.passwords import hash_password
 from app.accounts.services import create_user, has_super_admin
+from app.agents.registration import ensure_machine_salt
 from app.cli.common import changing, config, print_table, reading, refuse
 from app.clock import utcnow
 from app.config import Config
@@ -49,6 +50,7 @@ def _set_up(settings: Config) -> None:
         refuse(error.detail)
     with changing() as session:
         ensure_signing_key(session, signing_keys=settings.signing_keys, now=utcnow())
+        ensure_machine_salt(session)
     _make_first_admin(settings)
     _load_sample_data(settings)
 

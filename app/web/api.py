@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from flask import Response, current_app, make_response, request
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
@@ -171,12 +171,13 @@ def _response(described: Operation, model: type[BaseModel] | None) -> dict[str, 
 
 def _schemas(operations: list[Operation]) -> dict[str, Any]:
     incoming = [found.body for found in operations if found.body]
-    outgoing = [model for found in operations for model in found.answers.values() if model]
-    _, document = models_json_schema(
-        [(model, "validation") for model in dict.fromkeys(incoming)]
-        + [(model, "serialization") for model in dict.fromkeys([*outgoing, Problem])],
-        ref_template=SCHEMAS + "{model}",
-    )
+    outgoing: list[type[BaseModel]] = [Problem]
+    for found in operations:
+        outgoing += [model for model in found.answers.values() if model]
+    models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
+    models += [(model, "validation") for model in dict.fromkeys(incoming)]
+    models += [(model, "serialization") for model in dict.fromkeys(outgoing)]
+    _, document = models_json_schema(models, ref_template=SCHEMAS + "{model}")
     schemas: dict[str, Any] = document["$defs"]
     return schemas
 

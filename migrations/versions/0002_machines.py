@@ -24,6 +24,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
     )
     op.create_table(
+        "key_inspections",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("address", sa.String(length=45), nullable=False),
+        sa.Column("inspected_at", app.models.types.UTCDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_key_inspections")),
+    )
+    with op.batch_alter_table("key_inspections", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_key_inspections_address_inspected_at"),
+            ["address", "inspected_at"],
+            unique=False,
+        )
+
+    op.create_table(
         "feed_events",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("organisation_id", sa.String(length=64), nullable=False),
@@ -179,4 +193,8 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_feed_events_organisation_id_id"))
 
     op.drop_table("feed_events")
+    with op.batch_alter_table("key_inspections", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_key_inspections_address_inspected_at"))
+
+    op.drop_table("key_inspections")
     op.drop_table("installation")

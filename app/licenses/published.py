@@ -1,0 +1,57 @@
+"""What is published for checking licenses off-line: the public keys and the revocations."""
+
+import hashlib
+
+from flask import Blueprint, Response, current_app, make_response
+
+from app.clock import utcnow
+from app.extensions import db
+from app.licenses.offline import published_keys, revocation_list
+from app.licenses.schemas import JwkOut, JwkSetOut, RevocationListOut
+from app.licenses.signing import jwk
+from app.web.access import public
+from app.web.api import Operation, answer, operation
+
+blueprint = Blueprint("published", __name__, url_prefix="/.well-known")
+
+FRESH_SECONDS = 5
+"""How long a cache may answer: a new key is seen within five seconds, a revocation within ten."""
+UNAVAILABLE = {503: "The database cannot be used just now, or the signing key is missing."}
+
+
+@blueprint.get("/license-keys.json")
+@public
+@operation(
+    Operation(
+        summary="The public signing keys, a JWK Set (RFC 7517, RFC 8037)",
+        answers={200: JwkSetOut},
+        problems=UNAVAILABLE,
+    )
+)
+def license_keys() -> Response:
+    keys = published_keys(db.session(), utcnow())
+    return _cacheable(answer(JwkSetOut(keys=[JwkOut(**jwk(key)) for key in keys])))
+
+
+@blueprint.get("/revoked-licenses")
+@public
+@operation(
+    Operation(
+        summary="The signed list of licenses revoked before their expiry, a compact JWS (RFC 7515)",
+        answers={200: RevocationListOut},
+        problems=UNAVAILABLE,
+        media_type="application/jose",
+    )
+)
+def revoked_licenses() -> Response:
+    signing_keys = current_app.extensions["config"].signing_keys
+    text = revocation_list(db.session(), signing_keys=signing_keys, now=utcnow())
+    response = make_response(text)
+    response.content_type = "application/jose"
+    return _cacheable(response)
+
+
+def _cacheable(response: Response) -> Response:
+    response.headers["Cache-Control"] = f"public, max-age={FRESH_SECONDS}"
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+    return response
