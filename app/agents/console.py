@@ -31,7 +31,7 @@ from app.errors import InvalidInput
 from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
-from app.web.htmx import redirect_see_other, render
+from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.transaction import reads_first, start_writing
 
 blueprint = Blueprint("console", __name__)
@@ -175,7 +175,9 @@ def _window(status: int, **context: object) -> Response:
 
 
 def _logged_out(end: SessionEnd) -> Response:
-    return _without_cookie(_sign_in_window(AgentSignInForm(formdata=None), 401, ended=end))
+    response = _sign_in_window(AgentSignInForm(formdata=None), 401, ended=end)
+    # A heartbeat leaves the cookie: the browser's other windows are to be told as well.
+    return response if is_partial() else _without_cookie(response)
 
 
 def _signed_in(answer: SignedIn) -> Response:

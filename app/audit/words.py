@@ -42,7 +42,7 @@ def _value(name: str, value: Any) -> str | datetime:
     if name.endswith("_at"):
         return _instant(value)
     if name in ("code", "cause", "reason", "role"):
-        return REASONS.get(value, str(value).replace("_", " "))
+        return REASONS.get(str(value), str(value).replace("_", " "))
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {part}" for key, part in value.items())
     if isinstance(value, list):

@@ -39,6 +39,8 @@ def serve() -> None:
         *("--bind", f"{settings.host}:{settings.port}", "--reuse-port"),
         *("--workers", str(settings.workers), "--threads", str(THREADS)),
         *("--worker-class", "gthread", "--log-level", "warning"),
+        # As long as it goes, so that a long search is answered by the portal itself.
+        *("--limit-request-line", "8190"),
     ]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 (no shell is wanted)
 

@@ -17,7 +17,7 @@ USUAL_STATUS = "Active"
 _ALIKE = {
     **{"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i"},
     **{"æ": "ae", "œ": "oe", "ð": "d", "þ": "th"},
-    **dict.fromkeys("‘’ʼ´`", "'"),
+    **dict.fromkeys("‘’ʼ", "'"),
     **dict.fromkeys("“”„", '"'),
     **dict.fromkeys("‐‑‒–—−", "-"),
 }

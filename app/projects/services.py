@@ -45,7 +45,7 @@ def get_organisation(session: Session, organisation_id: str) -> Organisation:
     return organisation
 
 
-def other_projects(session: Session, project: Project, limit: int = 12) -> list[Project]:
+def other_projects(session: Session, project: Project, limit: int) -> list[Project]:
     """The other projects of a project's organisation, by name, archived ones last."""
     return list(
         session.scalars(
@@ -147,7 +147,7 @@ def update_project(
             organisation.search_text = organisation_search_text(organisation.name, organisation.id)
             _fill(project, fields)
             project.updated_at = now
-        _record(session, AuditTag.PROJECT_UPDATED, project, actor, now, changed=", ".join(changed))
+        _record(session, AuditTag.PROJECT_UPDATED, project, actor, now, changed=_words(changed))
     return project
 
 
@@ -290,6 +290,10 @@ def _changed(project: Project, fields: ProjectFields) -> list[str]:
     if project.organisation.name != fields.organisation_name:
         changed.append("organisation_name")
     return changed
+
+
+def _words(names: list[str]) -> str:
+    return ", ".join(names).replace("_", " ")
 
 
 def _record(

@@ -10,7 +10,7 @@ def is_partial() -> bool:
     return bool(request.htmx) and request.headers.get("HX-Request-Type", "partial") == "partial"
 
 
-def render(page: str, partial: str, status: int = 200, **context: object) -> Response:
+def render(page: str, partial: str, /, status: int = 200, **context: object) -> Response:
     """The whole `page`, or for htmx's partial requests the `partial` that the page includes."""
     template = partial if is_partial() else page
     return make_response(render_template(template, **context), status)

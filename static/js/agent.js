@@ -72,12 +72,15 @@
     if (left > 0) {
       over = null;
       if (heartbeat) warn(left);
-    } else if (over === null) {
-      over = performance.now();
-      window.htmx.trigger(heartbeat, "check");
-    } else if (performance.now() - over > GRACE) {
+      return;
+    }
+    over ??= performance.now();
+    if (performance.now() - over > GRACE) {
       over = null;
       logOut(heartbeat);
+    } else {
+      // While an answer is awaited this asks nothing more (hx-sync).
+      window.htmx.trigger(heartbeat, "check");
     }
   }
 

@@ -22,6 +22,7 @@ from tests.agents.test_sign_in import events
 from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
 MEGABYTE = 1024 * 1024
+EXPIRED = "Your temporary license expired at 16:40 UTC. You have been logged out."
 A_MINUTE_LATER = NOW + timedelta(minutes=1)
 TAG_ENDED = AuditTag.AGENT_SESSION_ENDED
 
@@ -348,14 +349,23 @@ def test_the_first_request_at_the_expiry_is_refused_saying_why(
     clock.advance(minutes=10, seconds=seconds)
     answer = partner.get("/agent", htmx=htmx)
     assert answer.status_code == 401
-    assert told(answer) == (
-        "Your temporary license expired at 16:40 UTC. You have been logged out."
-    )
+    assert told(answer) == EXPIRED
     assert 'datetime="2026-11-24T16:40:00Z"' in answer.text
     assert "Login ID" in answer.text
-    again = partner.get("/agent")
-    assert again.status_code == 200
-    assert told(again) == ""
+
+
+def test_every_window_of_a_browser_is_told_and_a_new_page_begins_afresh(
+    partner: Visitor, key: str, clock: Clock
+) -> None:
+    clock.advance(minutes=50)
+    log_in(partner, key)
+    clock.advance(minutes=10)
+    for _ in range(2):
+        assert told(partner.get("/agent", htmx=True)) == EXPIRED
+    assert told(partner.get("/agent")) == EXPIRED
+    afresh = partner.get("/agent")
+    assert afresh.status_code == 200
+    assert told(afresh) == ""
 
 
 def test_a_heartbeat_gets_the_window_alone(partner: Visitor, key: str, clock: Clock) -> None:

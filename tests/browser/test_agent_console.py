@@ -184,6 +184,21 @@ def test_the_page_logs_itself_out_within_two_seconds_of_the_expiry(
     expect(page).to_have_title("OP Agent log-in · Rolling Window")
 
 
+def test_every_window_of_a_browser_says_why(
+    stage: Stage, new_context: Callable[..., BrowserContext], watch: Watch
+) -> None:
+    watch.expect(401)
+    context = new_context()
+    one, other = context.new_page(), context.new_page()
+    log_in(stage, one, stage.issue(6))
+    other.goto(f"{stage.portal.url}/agent")
+    for page in (one, other):
+        expect(page.get_by_text("Your temporary license expired at")).to_be_visible(timeout=9000)
+    one.wait_for_timeout(1500)
+    for page in (one, other):
+        expect(page.get_by_text("Your temporary license expired at")).to_be_visible()
+
+
 def test_it_logs_itself_out_even_if_the_portal_is_out_of_reach(
     stage: Stage, browser: Browser
 ) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 from sqlalchemy import select
 
 from app.accounts.actor import SYSTEM, Actor
@@ -96,19 +96,19 @@ def at_tab(place: Place, page: Page) -> Page:
     return page
 
 
-def ttl(page: Page):  # type: ignore[no-untyped-def]
+def ttl(page: Page) -> Locator:
     return page.get_by_role("combobox", name="TTL interval")
 
 
-def keys(page: Page):  # type: ignore[no-untyped-def]
+def keys(page: Page) -> Locator:
     return page.get_by_role("combobox", name="License keys")
 
 
-def key_box(page: Page):  # type: ignore[no-untyped-def]
+def key_box(page: Page) -> Locator:
     return page.get_by_role("textbox", name="License key", exact=True)
 
 
-def button(page: Page, name: str):  # type: ignore[no-untyped-def]
+def button(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name, exact=True)
 
 

@@ -1,0 +1,16 @@
+"""What all of a project's pages share."""
+
+from flask import url_for
+
+from app.models import Project
+
+
+def tabs_for(project: Project) -> list[tuple[str, str]]:
+    """A project's tabs: (name, address)."""
+    endpoints = {
+        "Overview": "projects.overview",
+        "License": "licenses.license_tab",
+        "Agents": "agents.agents_tab",
+        "Feed": "projects.feed",
+    }
+    return [(name, url_for(end, project_id=project.id)) for name, end in endpoints.items()]

@@ -1,0 +1,211 @@
+"""`flask users ...`."""
+
+import json
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import select
+
+from app.accounts.passwords import password_matches
+from app.accounts.services import find_user
+from app.cli.users import group
+from app.extensions import db
+from app.models import AuditEvent, User
+from tests.conftest import Cast, Clock, Visitor
+
+
+def run(app: Flask, *arguments: str, password: str | bytes | None = None) -> Result:
+    with app.app_context():
+        return app.test_cli_runner().invoke(group, arguments, input=password)
+
+
+def create(app: Flask, email: str, role: str, *more: str, password: str = "long enough") -> Result:
+    given = ("--email", email, "--role", role, "--password-stdin", *more)
+    return run(app, "create", *given, password=f"{password}\n")
+
+
+def user(app: Flask, email: str) -> User | None:
+    with app.app_context():
+        found = find_user(db.session(), email)
+        db.session.remove()
+    return found
+
+
+def test_create_makes_a_user_who_can_sign_in(app: Flask, cast: Cast, visitor: Visitor) -> None:
+    done = create(app, "New@Example.com", "auditor")
+    assert (done.exit_code, done.output) == (0, "Created new@example.com (auditor).\n")
+    assert visitor.sign_in("new@example.com", "long enough").status_code == 303
+
+
+@pytest.mark.parametrize("role", ["super_admin", "auditor", "partner", "developer"])
+def test_create_takes_every_role(app: Flask, cast: Cast, role: str) -> None:
+    assert create(app, "new@example.com", role).exit_code == 0
+    assert user(app, "new@example.com").role == role
+
+
+def test_create_puts_a_client_user_into_an_organisation(app: Flask, cast: Cast) -> None:
+    assert create(app, "new@example.com", "client", "--organisation", cast.acme).exit_code == 0
+    assert user(app, "new@example.com").organisation_id == cast.acme
+
+
+def test_create_asks_for_the_password_twice(app: Flask, cast: Cast) -> None:
+    options = ("create", "--email", "new@example.com", "--role", "partner")
+    done = run(app, *options, password="long enough\nlong enough\n")
+    assert done.exit_code == 0
+    assert "long enough" not in done.output
+    assert password_matches(user(app, "new@example.com").password_hash, "long enough")
+
+
+def test_create_asks_again_when_the_two_differ(app: Flask, cast: Cast) -> None:
+    options = ("create", "--email", "new@example.com", "--role", "partner")
+    done = run(app, *options, password="long enough\nlong enouhg\nnext try\nnext try\n")
+    assert done.exit_code == 0
+    assert password_matches(user(app, "new@example.com").password_hash, "next try")
+
+
+def test_a_password_from_standard_input_is_its_first_line_without_the_end(
+    app: Flask, cast: Cast
+) -> None:
+    for number, given in enumerate(("päss wörd 1", "päss wörd 1\n", "päss wörd 1\r\nmore\n")):
+        email = f"new{number}@example.com"
+        options = ("create", "--email", email, "--role", "partner", "--password-stdin")
+        assert run(app, *options, password=given.encode()).exit_code == 0
+        assert password_matches(user(app, email).password_hash, "päss wörd 1")
+
+
+@pytest.mark.parametrize("password", ["", "1234567", "x" * 1001])
+def test_a_password_that_is_too_short_or_too_long_is_refused(
+    app: Flask, cast: Cast, password: str
+) -> None:
+    done = create(app, "new@example.com", "partner", password=password)
+    assert done.exit_code == 1
+    assert done.stderr == "The password must have 8 to 1000 characters.\n"
+    assert user(app, "new@example.com") is None
+
+
+def test_a_password_that_is_no_utf_8_is_used_wrongly(app: Flask, cast: Cast) -> None:
+    options = ("create", "--email", "new@example.com", "--role", "partner", "--password-stdin")
+    done = run(app, *options, password=b"\xff\xfe\xff\xfe\xff\xfe\xff\xfe")
+    assert done.exit_code == 2
+    assert "not UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize("email", ["", "ada", "a@b@c", "a b@c.d", "x" * 250 + "@example.com"])
+def test_a_malformed_e_mail_is_used_wrongly(app: Flask, cast: Cast, email: str) -> None:
+    for done in (
+        create(app, email, "partner"),
+        run(app, "disable", email),
+        run(app, "reset-password", email, "--password-stdin", password="long enough"),
+    ):
+        assert done.exit_code == 2
+        assert "is no e-mail address" in done.stderr
+
+
+@pytest.mark.parametrize("role", ["admin", "SUPER_ADMIN", "", "clients"])
+def test_an_unknown_role_is_used_wrongly(app: Flask, cast: Cast, role: str) -> None:
+    done = create(app, "new@example.com", role)
+    assert done.exit_code == 2
+    assert "'super_admin', 'auditor', 'partner', 'developer', 'client'" in done.stderr
+
+
+def test_an_organisation_goes_with_a_client_user_and_only_with_one(app: Flask, cast: Cast) -> None:
+    for done in (
+        create(app, "new@example.com", "client"),
+        create(app, "new@example.com", "partner", "--organisation", cast.acme),
+    ):
+        assert done.exit_code == 2
+        assert done.stderr == "--organisation goes with the role client, and only with it.\n"
+
+
+def test_an_unknown_organisation_is_refused(app: Flask, cast: Cast) -> None:
+    done = create(app, "new@example.com", "client", "--organisation", "ORG-9")
+    assert (done.exit_code, done.stderr) == (1, "There is no organisation 'ORG-9'.\n")
+
+
+def test_a_taken_e_mail_is_refused(app: Flask, cast: Cast) -> None:
+    done = create(app, "ADA@example.com", "partner")
+    assert (done.exit_code, done.stderr) == (1, "There is a user ada@example.com already.\n")
+    assert user(app, cast.ada).role == "super_admin"
+
+
+def test_what_is_missing_is_used_wrongly(app: Flask, cast: Cast) -> None:
+    for arguments in (("create",), ("disable",), ("reset-password",), ("unknown",)):
+        assert run(app, *arguments).exit_code == 2
+
+
+def test_list_prints_a_table(app: Flask, cast: Cast, clock: Clock) -> None:
+    run(app, "disable", cast.pat)
+    done = run(app, "list")
+    assert done.exit_code == 0
+    lines = [line.split() for line in done.output.splitlines()]
+    assert lines[0] == ["E-mail", "Role", "Organisation", "Created", "Disabled"]
+    assert ["ada@example.com", "super_admin", "-", "2026-11-24T15:40:00Z", "-"] in lines
+    assert ["carl@example.com", "client", cast.acme, "2026-11-24T15:40:00Z", "-"] in lines
+    assert [cast.pat, "partner", "-", "2026-11-24T15:40:00Z", "2026-11-24T15:40:00Z"] in lines
+
+
+def test_list_prints_json(app: Flask, cast: Cast) -> None:
+    rows = json.loads(run(app, "list", "--json").output)
+    assert [row["email"] for row in rows] == sorted(row["email"] for row in rows)
+    assert rows[0] == {
+        "email": "ada@example.com",
+        "role": "super_admin",
+        "organisation_id": None,
+        "created_at": "2026-11-24T15:40:00Z",
+        "disabled_at": None,
+    }
+
+
+def test_list_of_nobody(app: Flask) -> None:
+    assert run(app, "list").output == ""
+    assert json.loads(run(app, "list", "--json").output) == []
+
+
+def test_disable_keeps_a_user_out(app: Flask, cast: Cast, ada: Visitor) -> None:
+    done = run(app, "disable", "ADA@Example.com")
+    assert (done.exit_code, done.output) == (0, "Disabled ada@example.com.\n")
+    assert ada.get("/audit").status_code == 303
+    assert run(app, "disable", cast.ada).exit_code == 0
+
+
+def test_reset_password_gives_a_new_one_and_ends_the_sessions(
+    app: Flask, cast: Cast, ada: Visitor
+) -> None:
+    done = run(app, "reset-password", cast.ada, "--password-stdin", password="brand new\n")
+    assert done.exit_code == 0
+    assert done.output == "ada@example.com has a new password, and is signed out everywhere.\n"
+    assert ada.get("/audit").status_code == 303
+    assert ada.sign_in(cast.ada).status_code == 401
+    assert ada.sign_in(cast.ada, "brand new").status_code == 303
+
+
+def test_an_unknown_user_is_refused(app: Flask, cast: Cast) -> None:
+    for done in (
+        run(app, "disable", "nobody@example.com"),
+        run(app, "reset-password", "nobody@example.com", "--password-stdin", password="x" * 8),
+    ):
+        assert done.exit_code == 1
+        assert done.stderr == "There is no user nobody@example.com.\n"
+
+
+def test_the_audit_log_says_that_it_was_the_command_line(app: Flask, cast: Cast) -> None:
+    create(app, "new@example.com", "partner")
+    run(app, "reset-password", "new@example.com", "--password-stdin", password="brand new\n")
+    run(app, "disable", "new@example.com")
+    with app.app_context():
+        events = list(db.session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())))[:3]
+        db.session.remove()
+    tags = ["user.disabled", "user.password_reset", "user.created"]
+    assert [event.tag for event in events] == tags
+    for event in events:
+        assert (event.actor, event.address) == ("command line", "command line")
+        assert event.subject == "new@example.com"
+        assert "brand new" not in str(vars(event))
+
+
+def test_every_command_explains_itself(app: Flask) -> None:
+    for arguments in ((), ("create",), ("list",), ("disable",), ("reset-password",)):
+        done = run(app, *arguments, "--help")
+        assert done.exit_code == 0
+        assert "Usage:" in done.output
