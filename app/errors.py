@@ -33,6 +33,13 @@ class InvalidInput(PortalError):
         self.field = field
 
 
+class InvalidRequest(PortalError):
+    """A program's request is not as the interface's document says."""
+
+    status = 422
+    title = "The request is not as it should be"
+
+
 class MalformedTTL(InvalidInput):
     """A TTL that cannot be read, such as "3x"."""
 

@@ -1,13 +1,11 @@
 """The JSON interface of real agents, version 1."""
 
-from datetime import datetime
-from math import floor
+from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, request
+from flask import Blueprint, Response, current_app, request
 
 from app.accounts.services import check_password
-from app.agents.mac import normalise_mac
 from app.agents.registration import Presented
 from app.agents.rules import EndCode, Refusal, RefusalCode, SessionEnd
 from app.agents.schemas import (
@@ -29,14 +27,14 @@ from app.agents.services import (
     sign_in,
     sign_out,
 )
-from app.clock import utcnow
+from app.clock import rfc3339, utcnow
 from app.config import Config
 from app.extensions import csrf, db
-from app.licenses.inspections import count_inspection, seconds_to_wait
+from app.licenses.inspections import count_inspection
 from app.licenses.services import inspect_key
 from app.models import AgentSession
 from app.web.access import client_address, public
-from app.web.api import AnyObject, Operation, answer, operation
+from app.web.api import AnyObject, Operation, answer, nothing, operation
 from app.web.errors import problem
 from app.web.transaction import reads_first, start_writing
 
@@ -45,13 +43,24 @@ csrf.exempt(blueprint)
 
 REFUSAL_STATUS = {RefusalCode.INVALID_CREDENTIALS: 401}
 """Every other refusal of the table is a 403."""
-NO_SESSION = {401: "The session has ended; `code` says how, or there is no such session."}
+REFUSED = ", ".join(
+    f"`{code}`"
+    for code in RefusalCode
+    if code not in (RefusalCode.INVALID_CREDENTIALS, RefusalCode.CONFIGURATION_READ_ONLY)
+)
+ENDED = ", ".join(f"`{code}`" for code in EndCode)
+NO_SESSION = {401: f"The session has ended, or there is none; `code` says how: {ENDED}."}
+TOO_LARGE = {413: "The body is too large: it may have 64 KiB (`payload_too_large`)."}
 BAD_REQUEST = {
-    413: "The body is over 64 KiB.",
-    415: "The body is not application/json.",
-    422: "Something in the request is not right; `detail` says what.",
+    **TOO_LARGE,
+    415: "The body is not application/json (`unsupported_media_type`).",
+    422: "Something in the request is not right; `detail` says what (`invalid_request`).",
 }
-BUSY = {503: "The database cannot be used just now, or the signing key is missing."}
+UNAVAILABLE = {503: "The database cannot be used just now (`unavailable`)."}
+NO_SIGNING_KEY = {
+    503: "The database cannot be used just now (`unavailable`), or the private signing key is not "
+    "there to sign a machine's license (`signing_key_missing`)."
+}
 
 
 @blueprint.post("/sessions")
@@ -64,17 +73,17 @@ BUSY = {503: "The database cannot be used just now, or the signing key is missin
         answers={201: NewSessionOut},
         problems={
             401: "Login ID or password is wrong (`invalid_credentials`).",
-            403: "Refused; `code` is that of the row of the decision table.",
-            429: "Too many wrong passwords; `Retry-After` says how many seconds to wait.",
+            403: f"Refused; `code` says why: {REFUSED}.",
+            429: "Too many wrong passwords (`throttled`).",
             **BAD_REQUEST,
-            **BUSY,
+            **NO_SIGNING_KEY,
         },
     )
 )
 def open_session(body: SignInRequest) -> Response:
     presented = Presented(
         registration_key=body.registration_key or "",
-        mac_id=normalise_mac(body.mac_id),
+        mac_id=body.mac_id,
         machine_id=(body.machine_id or "").strip(),
         hostname=body.hostname or "",
         agent_version=body.agent_version or "",
@@ -110,7 +119,7 @@ def open_session(body: SignInRequest) -> Response:
     Operation(
         summary="The heartbeat: is the session alive, and how long is left?",
         answers={200: SessionOut},
-        problems={**NO_SESSION, **BUSY},
+        problems={**NO_SESSION, **UNAVAILABLE},
         bearer=True,
     )
 )
@@ -125,7 +134,11 @@ def show_session() -> Response:
     Operation(
         summary="Sign out, or confirm that the agent has logged out after its session ended",
         answers={204: None},
-        problems={**NO_SESSION, **BUSY},
+        problems={
+            401: "There is no session with this token (`session_ended`).",
+            **TOO_LARGE,
+            **UNAVAILABLE,
+        },
         bearer=True,
     )
 )
@@ -133,7 +146,7 @@ def close_session() -> Response:
     known = sign_out(
         db.session(), token=_token(), now=utcnow(), idle_seconds=_config().agent_idle_seconds
     )
-    return make_response("", 204) if known else _unknown_session()
+    return nothing() if known else _unknown_session()
 
 
 @blueprint.get("/configuration")
@@ -142,7 +155,7 @@ def close_session() -> Response:
     Operation(
         summary="The organisation's saved configuration data",
         answers={200: AnyObject},
-        problems={**NO_SESSION, **BUSY},
+        problems={**NO_SESSION, **UNAVAILABLE},
         bearer=True,
     )
 )
@@ -165,7 +178,7 @@ def show_configuration() -> Response:
             **NO_SESSION,
             403: "Under a temporary license nothing is saved (`configuration_read_only`).",
             **BAD_REQUEST,
-            **BUSY,
+            **UNAVAILABLE,
         },
         bearer=True,
     )
@@ -176,7 +189,7 @@ def put_configuration(body: AnyObject) -> Response:
         return _ended(found)
     start_writing()
     refusal = save_configuration(db.session(), agent_session=found, data=body.root, now=utcnow())
-    return _refused(refusal) if refusal else make_response("", 204)
+    return _refused(refusal) if refusal else nothing()
 
 
 @blueprint.post("/keys/inspect")
@@ -187,18 +200,17 @@ def put_configuration(body: AnyObject) -> Response:
         body=InspectRequest,
         answers={200: InspectionOut},
         problems={
-            429: "Too many inspections; `Retry-After` says how many seconds to wait.",
+            429: "Too many keys were looked at from one address (`throttled`).",
             **BAD_REQUEST,
-            **BUSY,
+            **UNAVAILABLE,
         },
     )
 )
 def inspect(body: InspectRequest) -> Response:
-    address, now, limit = client_address(), utcnow(), _config().inspect_limit
-    wait_seconds = seconds_to_wait(db.session(), address=address, now=now, limit=limit)
+    now, limit = utcnow(), _config().inspect_limit
+    wait_seconds = count_inspection(db.session(), address=client_address(), now=now, limit=limit)
     if wait_seconds:
         return _throttled("Too many keys were looked at from your address.", wait_seconds)
-    count_inspection(db.session(), address=address, now=now, limit=limit)
     found = inspect_key(db.session(), text=body.registration_key, now=now)
     return answer(
         InspectionOut(
@@ -216,8 +228,7 @@ def _opened(signed_in: SignedIn) -> Response:
         session_token=signed_in.token,
         license_key=signed_in.license_key,
     )
-    unsaid = frozenset({"license_key"}) if signed_in.license_key is None else frozenset()
-    return answer(created, 201, exclude=unsaid)
+    return answer(created, 201, exclude=() if signed_in.license_key else ("license_key",))
 
 
 def _facts(found: AgentSession) -> dict[str, Any]:
@@ -241,7 +252,7 @@ def _facts(found: AgentSession) -> dict[str, Any]:
 
 def _seconds_until(moment: datetime, now: datetime) -> float:
     """Seconds to a moment, rounded down to a thousandth, never below zero."""
-    return max(0, floor((moment - now).total_seconds() * 1000)) / 1000
+    return max(0, (moment - now) // timedelta(milliseconds=1)) / 1000
 
 
 def _heartbeat() -> AgentSession | SessionEnd:
@@ -258,7 +269,7 @@ def _token() -> str:
 
 def _refused(refusal: Refusal) -> Response:
     more = {
-        "expired_at": _rfc3339(refusal.expired_at) if refusal.expired_at else None,
+        "expired_at": rfc3339(refusal.expired_at) if refusal.expired_at else None,
         "registered_to": refusal.registered_to,
     }
     return problem(
@@ -271,7 +282,7 @@ def _refused(refusal: Refusal) -> Response:
 
 
 def _ended(end: SessionEnd) -> Response:
-    more = {"expired_at": _rfc3339(end.at)} if end.code is EndCode.KEY_EXPIRED else {}
+    more = {"expired_at": rfc3339(end.at)} if end.code is EndCode.KEY_EXPIRED else {}
     response = problem(401, end.code.value, "The session has ended", end.detail, **more)
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
@@ -294,10 +305,6 @@ def _throttled(sentence: str, wait_seconds: int) -> Response:
     )
     response.headers["Retry-After"] = str(wait_seconds)
     return response
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _config() -> Config:

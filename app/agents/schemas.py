@@ -1,75 +1,94 @@
 """What agents send and what they are answered: the words of their JSON interface."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from app.agents.mac import normalise_mac
+from app.errors import InvalidInput
 from app.permissions import Role
-from app.web.api import ApiModel
+from app.web.api import Incoming, Outgoing
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f]")
-
-
-def _without_controls(text: str) -> str:
-    if _CONTROLS.search(text):
-        raise ValueError("control characters are not allowed")
-    return text
-
-
-Line = AfterValidator(_without_controls)
-"""Text without control characters: databases and logs do not take them well."""
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+"""Neither control characters nor those that turn the reading direction of what follows."""
+MAC_PATTERN = (
+    r"^[0-9A-Fa-f][02468ACEace]("
+    r"(:[0-9A-Fa-f]{2}){5}|(-[0-9A-Fa-f]{2}){5}|([0-9A-Fa-f]{2}(\.[0-9A-Fa-f]{4}){2})"
+    r"|[0-9A-Fa-f]{10})$"
+)
+"""The spellings of `normalise_mac`, for the document; it also refuses the all-zero address."""
 
 
-class SignInRequest(ApiModel):
+def _stored_mac(text: str) -> str:
+    try:
+        return normalise_mac(text)
+    except InvalidInput as error:
+        raise ValueError(error.detail) from None
+
+
+Mac = Annotated[
+    str,
+    AfterValidator(_stored_mac),
+    Field(
+        description="The machine's MAC ID: 00:1A:2B:3C:4D:5E, 00-1a-2b-3c-4d-5e or 001A.2B3C.4D5E. "
+        "Broadcast, multicast and all-zero addresses are refused.",
+        json_schema_extra={"pattern": MAC_PATTERN},
+    ),
+]
+
+
+class SignInRequest(Incoming):
     """A person signs in on an OP Agent."""
 
-    login_id: Annotated[
-        str, Field(min_length=1, max_length=254), AfterValidator(_without_controls)
-    ] = Field(description="The e-mail of the person's own account.")
-    password: str = Field(min_length=1, max_length=1000)
-    mac_id: str = Field(
-        max_length=64,
-        description="The machine's MAC ID in a usual spelling: 00:1A:2B:3C:4D:5E, "
-        "00-1a-2b-3c-4d-5e or 001A.2B3C.4D5E.",
+    login_id: str = Field(
+        min_length=1,
+        max_length=254,
+        pattern=ONE_LINE,
+        description="The e-mail of the person's own account.",
     )
+    password: str = Field(min_length=1, max_length=1000)
+    mac_id: Mac
     registration_key: str | None = Field(
         None, description="The temporary license key, as it was pasted. Blank counts as none."
     )
-    hostname: Annotated[str, Field(max_length=255), Line] | None = None
-    agent_version: Annotated[str, Field(max_length=64), Line] | None = None
+    hostname: str | None = Field(None, max_length=255, pattern=ONE_LINE)
+    agent_version: str | None = Field(None, max_length=64, pattern=ONE_LINE)
     save_configuration: bool | None = Field(
         None, description="Whether to save configuration data in the cloud; ignored with a key."
     )
-    machine_id: Annotated[str, Field(max_length=128), Line] | None = Field(
-        None, description="What the operating system calls this machine."
+    machine_id: str | None = Field(
+        None,
+        max_length=128,
+        pattern=ONE_LINE,
+        description="What the operating system calls this machine. Blank counts as none. With "
+        "it, machines that share a MAC ID are told apart.",
     )
 
 
-class InspectRequest(ApiModel):
+class InspectRequest(Incoming):
     """A key to be looked at."""
 
     registration_key: str
 
 
-class OrganisationOut(ApiModel):
+class OrganisationOut(Outgoing):
     organisation_id: str
     name: str
 
 
-class UserOut(ApiModel):
+class UserOut(Outgoing):
     login_id: str
     role: Role
 
 
-class LicenseOut(ApiModel):
+class LicenseOut(Outgoing):
     kind: Literal["permanent", "temporary"]
     key_id: str
     expires_at: datetime | None
 
 
-class SessionOut(ApiModel):
+class SessionOut(Outgoing):
     """A session, as its agent knows it."""
 
     organisation: OrganisationOut
@@ -78,7 +97,7 @@ class SessionOut(ApiModel):
     expires_in: float | None = Field(
         description="Seconds until the license expires, never rounded up; null: it does not."
     )
-    heartbeat_seconds: int
+    heartbeat_seconds: int = Field(description="How often to ask for the session.")
     can_save_configuration: bool
 
 
@@ -91,7 +110,7 @@ class NewSessionOut(SessionOut):
     )
 
 
-class InspectionOut(ApiModel):
+class InspectionOut(Outgoing):
     """What is known of a key; of an invalid one nothing but that."""
 
     state: Literal["active", "expired", "revoked", "invalid"]

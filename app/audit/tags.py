@@ -21,6 +21,7 @@ class AuditTag(StrEnum):
     PROJECT_DELETED = "project.deleted", "Deleted a project"
     PROJECTS_IMPORTED = "project.imported", "Imported projects"
     SIGNING_KEY_CREATED = "signing_key.created", "Created a signing key"
+    SIGNING_KEY_CHOSEN = "signing_key.chosen", "Chose an older signing key to sign with"
     LICENSE_ISSUED = "license.issued", "Generated a temporary key"
     LICENSE_REVOKED = "license.revoked", "Revoked a temporary key"
     AGENT_SIGNED_IN = "agent.signed_in", "Signed in on an OP Agent"

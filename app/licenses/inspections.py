@@ -3,28 +3,33 @@
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
+from app.accounts.throttle import take_turn
 from app.config import Rate
 from app.models import KeyInspection
 
 
-def seconds_to_wait(session: Session, *, address: str, now: datetime, limit: Rate) -> int:
-    """How many seconds an address must wait before it may look at another key; 0 if it need not."""
-    window = timedelta(seconds=limit.seconds)
+def count_inspection(session: Session, *, address: str, now: datetime, limit: Rate) -> int:
+    """Count one look at a key by `address`: 0, or how many seconds it must wait instead.
+
+    Looks that are too many are not counted. One from before the clock was set back, more than the
+    limit's time ahead, counts no more.
+    """
+    take_turn(session, address=address)
+    window, inspected_at = timedelta(seconds=limit.seconds), KeyInspection.inspected_at
+    session.execute(
+        delete(KeyInspection).where(or_(inspected_at <= now - window, inspected_at > now + window))
+    )
     decisive = session.scalar(
-        select(KeyInspection.inspected_at)
-        .where(KeyInspection.address == address, KeyInspection.inspected_at > now - window)
-        .order_by(KeyInspection.inspected_at.desc())
+        select(inspected_at)
+        .where(KeyInspection.address == address)
+        .order_by(inspected_at.desc())
         .offset(limit.count - 1)
         .limit(1)
     )
-    return max(1, ceil((decisive + window - now).total_seconds())) if decisive else 0
-
-
-def count_inspection(session: Session, *, address: str, now: datetime, limit: Rate) -> None:
-    """Count one look at a key, and forget those that no longer matter."""
-    horizon = now - timedelta(seconds=limit.seconds)
-    session.execute(delete(KeyInspection).where(KeyInspection.inspected_at <= horizon))
+    if decisive is not None:
+        return max(1, ceil((decisive + window - now).total_seconds()))
     session.add(KeyInspection(address=address, inspected_at=now))
+    return 0

@@ -23,13 +23,13 @@ from app.models import SigningKey
 from app.private_files import private_file
 
 PEM_START = "-----BEGIN"
+IN_TURN = (SigningKey.turn.desc(), SigningKey.created_at.desc(), SigningKey.kid)
+"""The order of signing keys: the one that signs, then the others, the latest first."""
 
 
 def current_kid(session: Session) -> str:
-    """The `kid` of the key that signs, the newest. Raises SigningKeyMissing if there is none."""
-    kid = session.scalar(
-        select(SigningKey.kid).order_by(SigningKey.created_at.desc(), SigningKey.kid).limit(1)
-    )
+    """The `kid` of the key that signs. Raises SigningKeyMissing if there is none."""
+    kid = session.scalar(select(SigningKey.kid).order_by(*IN_TURN).limit(1))
     if kid is None:
         raise SigningKeyMissing(
             "There is no signing key yet. The person who runs this portal must start it "
@@ -40,9 +40,7 @@ def current_kid(session: Session) -> str:
 
 def list_signing_keys(session: Session) -> list[SigningKey]:
     """Every signing key, the one that signs first."""
-    return list(
-        session.scalars(select(SigningKey).order_by(SigningKey.created_at.desc(), SigningKey.kid))
-    )
+    return list(session.scalars(select(SigningKey).order_by(*IN_TURN)))
 
 
 def public_keys(session: Session) -> dict[str, Ed25519PublicKey]:
@@ -78,14 +76,10 @@ def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
 def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) -> str:
     """The `kid` of the key that signs, made if there is none yet (a file with mode 0600).
 
-    A key given as text is made known, and signs, at the first start with it.
+    A key given as text signs from the first start with it, whether it is new or an older one.
     """
     if signing_keys.startswith(PEM_START):
-        key = private_key_from_pem(signing_keys.encode())
-        kid = key_id_of(key.public_key())
-        if session.get(SigningKey, kid) is None:
-            _make_known(session, key, now, SYSTEM)
-        return kid
+        return _let_sign(session, private_key_from_pem(signing_keys.encode()), now, SYSTEM)
     existing = session.scalar(select(SigningKey.kid).limit(1))
     return current_kid(session) if existing else make_signing_key(session, signing_keys, now)
 
@@ -95,11 +89,9 @@ def make_signing_key(
 ) -> str:
     """Make a signing key: its private half a file with mode 0600, its public one a record."""
     key = new_private_key()
-    kid = key_id_of(key.public_key())
-    file = Path(signing_keys) / f"{kid}.pem"
+    file = Path(signing_keys) / f"{key_id_of(key.public_key())}.pem"
     private_file(file, private_key_to_pem(key).decode(), "PORTAL_SIGNING_KEYS")
-    _make_known(session, key, now, actor)
-    return kid
+    return _let_sign(session, key, now, actor)
 
 
 def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now: datetime) -> str:
@@ -116,8 +108,18 @@ def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now
     return make_signing_key(session, signing_keys, now, actor)
 
 
-def _make_known(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Actor) -> None:
+def _let_sign(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Actor) -> str:
+    """Make `key` the one that signs from now on, known already or not; its `kid`."""
     kid = key_id_of(key.public_key())
-    session.add(SigningKey(kid=kid, public_key=public_key_bytes(key.public_key()), created_at=now))
+    signing = session.scalar(select(SigningKey).order_by(*IN_TURN).limit(1))
+    if signing is not None and signing.kid == kid:
+        return kid
+    chosen, tag = session.get(SigningKey, kid), AuditTag.SIGNING_KEY_CHOSEN
+    if chosen is None:
+        chosen = SigningKey(kid=kid, public_key=public_key_bytes(key.public_key()), created_at=now)
+        session.add(chosen)
+        tag = AuditTag.SIGNING_KEY_CREATED
+    chosen.turn = signing.turn + 1 if signing else 0
     session.flush()
-    record(session, AuditTag.SIGNING_KEY_CREATED, actor=actor, now=now, subject=kid)
+    record(session, tag, actor=actor, now=now, subject=kid)
+    return kid

@@ -6,14 +6,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from app.licenses.keys import current_kid, private_key
+from app.licenses.keys import IN_TURN, current_kid, private_key
 from app.licenses.revocations import Revocation, sign_revocation_list
 from app.licenses.signing import public_key_from_bytes
 from app.models import PermanentLicense, SigningKey, TemporaryLicense
 
 
 def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
-    """The public keys to publish: the one that signs, then older ones, the newest first.
+    """The public keys to publish: the one that signs, then older ones, the latest first.
 
     An older one stays until the last license under it has ended: until a temporary one has
     expired, a permanent one was revoked.
@@ -28,7 +28,7 @@ def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
     keys = session.scalars(
         select(SigningKey)
         .where(or_(SigningKey.kid == signing, temporary, permanent))
-        .order_by(SigningKey.created_at.desc(), SigningKey.kid)
+        .order_by(*IN_TURN)
     )
     return [public_key_from_bytes(key.public_key) for key in keys]
 
@@ -54,9 +54,14 @@ def revocations(session: Session, now: datetime) -> list[Revocation]:
 
 
 def revocation_list(session: Session, *, signing_keys: str, now: datetime) -> str:
-    """The signed list as of `now` (a compact JWS; see `revocations.sign_revocation_list`).
+    """The signed list (a compact JWS; see `revocations.sign_revocation_list`).
 
-    Raises SigningKeyMissing if the private key is not where it should be.
+    It is as of the beginning of the minute, or of the last revocation if that came after: so it
+    stays the same text for whoever asks often, whichever worker answers. Raises SigningKeyMissing
+    if the private key is not where it should be.
     """
     signing = private_key(signing_keys, current_kid(session))
-    return sign_revocation_list(signing, revocations(session, now), now)
+    found = revocations(session, now)
+    minute = now.replace(second=0, microsecond=0)
+    as_of = max([minute, *(revocation.revoked_at for revocation in found)])
+    return sign_revocation_list(signing, found, min(as_of, now))

@@ -2,13 +2,13 @@
 
 import hashlib
 
-from flask import Blueprint, Response, current_app, make_response
+from flask import Blueprint, Response, current_app, make_response, request
 
 from app.clock import utcnow
 from app.extensions import db
 from app.licenses.offline import published_keys, revocation_list
 from app.licenses.schemas import JwkOut, JwkSetOut, RevocationListOut
-from app.licenses.signing import jwk
+from app.licenses.signing import jwk_set
 from app.web.access import public
 from app.web.api import Operation, answer, operation
 
@@ -16,7 +16,14 @@ blueprint = Blueprint("published", __name__, url_prefix="/.well-known")
 
 FRESH_SECONDS = 5
 """How long a cache may answer: a new key is seen within five seconds, a revocation within ten."""
-UNAVAILABLE = {503: "The database cannot be used just now, or the signing key is missing."}
+HEADERS = {
+    "Cache-Control": f"public, max-age={FRESH_SECONDS}.",
+    "ETag": "Send it in If-None-Match: 304 if nothing has changed.",
+}
+NO_SIGNING_KEY = {
+    503: "The database cannot be used just now (`unavailable`), or the signing key is not there "
+    "(`signing_key_missing`)."
+}
 
 
 @blueprint.get("/license-keys.json")
@@ -24,13 +31,14 @@ UNAVAILABLE = {503: "The database cannot be used just now, or the signing key is
 @operation(
     Operation(
         summary="The public signing keys, a JWK Set (RFC 7517, RFC 8037)",
-        answers={200: JwkSetOut},
-        problems=UNAVAILABLE,
+        answers={200: JwkSetOut, 304: None},
+        problems=NO_SIGNING_KEY,
+        headers=HEADERS,
     )
 )
 def license_keys() -> Response:
-    keys = published_keys(db.session(), utcnow())
-    return _cacheable(answer(JwkSetOut(keys=[JwkOut(**jwk(key)) for key in keys])))
+    keys = jwk_set(published_keys(db.session(), utcnow()))["keys"]
+    return _cacheable(answer(JwkSetOut(keys=[JwkOut(**key) for key in keys])))
 
 
 @blueprint.get("/revoked-licenses")
@@ -38,8 +46,9 @@ def license_keys() -> Response:
 @operation(
     Operation(
         summary="The signed list of licenses revoked before their expiry, a compact JWS (RFC 7515)",
-        answers={200: RevocationListOut},
-        problems=UNAVAILABLE,
+        answers={200: RevocationListOut, 304: None},
+        problems=NO_SIGNING_KEY,
+        headers=HEADERS,
         media_type="application/jose",
     )
 )
@@ -54,4 +63,5 @@ def revoked_licenses() -> Response:
 def _cacheable(response: Response) -> Response:
     response.headers["Cache-Control"] = f"public, max-age={FRESH_SECONDS}"
     response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+    response.make_conditional(request)
     return response

@@ -2,10 +2,10 @@
 
 from pydantic import Field, RootModel
 
-from app.web.api import ApiModel
+from app.web.api import Outgoing
 
 
-class JwkOut(ApiModel):
+class JwkOut(Outgoing):
     """A public signing key; `kid` is the one that license keys name."""
 
     kty: str
@@ -16,13 +16,18 @@ class JwkOut(ApiModel):
     alg: str
 
 
-class JwkSetOut(ApiModel):
+class JwkSetOut(Outgoing):
     """The key that signs first, then older ones until the last license under them has ended."""
 
     keys: list[JwkOut]
 
 
 class RevocationListOut(RootModel[str]):
-    """A compact JWS. Its times are seconds since 1970; `next_update` is when it is stale."""
+    """A compact JWS (RFC 7515), `alg` EdDSA, `typ` `revoked-licenses+jwt`.
+
+    Its claims are `iat`, `next_update` (when it is stale) and `revoked`, a list of objects with
+    `jti`, `revoked_at` and `expires_at` (null for a permanent license). Times are whole seconds
+    since 1970 (NumericDate, RFC 7519).
+    """
 
     root: str = Field(pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")

@@ -11,13 +11,15 @@ from app.models.projects import Organisation
 
 
 class SigningKey(Base):
-    """The public half of a signing key; the newest one signs. The private half is never here."""
+    """The public half of a signing key. The private half is never here."""
 
     __tablename__ = "signing_keys"
 
     kid: Mapped[str] = mapped_column(String(8), primary_key=True)
     public_key: Mapped[bytes] = mapped_column(LargeBinary(32))
     created_at: Mapped[datetime]
+    turn: Mapped[int] = mapped_column(server_default="0")
+    """The key with the highest turn signs: a number, because a clock may be set back."""
 
 
 class TemporaryLicense(Base):

@@ -1,36 +1,50 @@
 """JSON operations that document themselves: what checks a request is what the document shows."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Literal, NoReturn
+from math import isinf
+from typing import Any, NoReturn
 
 from flask import Response, current_app, make_response, request
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from app.errors import InvalidInput
+from app.errors import InvalidRequest
 
 BODY_BYTES = 64 * 1024
 MAX_DEPTH = 64
+PROBLEM = "application/problem+json"
 SCHEMAS = "#/components/schemas/"
 ApiView = Callable[..., Response]
+References = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
+"""Where the schema of a model, as it is sent or as it is answered, stands in the document."""
 
 
-class ApiModel(BaseModel):
-    """What goes in and comes out: exact types, and no field that is not documented."""
+class Incoming(BaseModel):
+    """What is sent: exact types, and no field that is not documented."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+class Outgoing(BaseModel):
+    """What is answered. Later versions may answer more."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+
 class AnyObject(RootModel[dict[str, Any]]):
-    """Any JSON object."""
+    """Any JSON object, at most 64 levels deep."""
 
 
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
+class Text(RootModel[str]):
+    """Plain text."""
+
+
+class Problem(Outgoing):
+    """RFC 9457 problem details. `code` is stable, `detail` is for people."""
 
     type: str
     status: int
@@ -43,11 +57,15 @@ class Problem(BaseModel):
 
 @dataclass(frozen=True)
 class Operation:
-    """One call of the interface, as it answers and as it is documented."""
+    """One call of the interface, as it answers and as it is documented.
+
+    `answers` are the statuses with the model of their body, or None where there is none;
+    `problems` the statuses of refusals with what they mean; `headers` what the answers carry.
+    """
 
     summary: str
     answers: Mapping[int, type[BaseModel] | None]
-    problems: Mapping[int, str]
+    problems: Mapping[int, str] = field(default_factory=dict)
     body: type[BaseModel] | None = None
     bearer: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +88,7 @@ def operation(described: Operation) -> Callable[[ApiView], ApiView]:
     return stamp
 
 
-def answer(model: BaseModel, status: int = 200, exclude: frozenset[str] = frozenset()) -> Response:
+def answer(model: BaseModel, status: int = 200, exclude: Iterable[str] = ()) -> Response:
     """`model` as JSON, less the fields in `exclude`, never cached."""
     response = make_response(model.model_dump_json(exclude=set(exclude)), status)
     response.mimetype = "application/json"
@@ -78,24 +96,171 @@ def answer(model: BaseModel, status: int = 200, exclude: frozenset[str] = frozen
     return response
 
 
+def nothing() -> Response:
+    """204: done, and there is nothing to say."""
+    response = make_response("", 204)
+    del response.headers["Content-Type"]
+    return response
+
+
 def read_json() -> Any:
     """The JSON of the request's body.
 
-    Raises 413 above 64 KiB, 415 for another media type, InvalidInput (422) for what is not JSON.
+    Raises 413 above 64 KiB, 415 for another media type, InvalidRequest (422) for what is not JSON,
+    or is JSON that programs understand differently (RFC 8259: a name twice in one object, numbers
+    out of range, half a surrogate pair).
     """
-    if len(request.get_data()) > BODY_BYTES:
+    raw = request.get_data()
+    if len(raw) > BODY_BYTES:
         raise RequestEntityTooLarge
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     try:
-        value = json.loads(request.get_data().decode("utf-8"), parse_constant=_no_constant)
-        # What cannot be written again (half a surrogate pair) can be neither stored nor answered.
+        value = json.loads(
+            raw.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_each_name_once,
+        )
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
-        raise InvalidInput("body", "The body is not JSON (RFC 8259) in UTF-8.") from None
+        raise InvalidRequest(
+            "The body is not JSON (RFC 8259) in UTF-8, each name once in its object and every "
+            "number finite."
+        ) from None
     if _depth(value) > MAX_DEPTH:
-        raise InvalidInput("body", f"The body is nested more than {MAX_DEPTH} levels deep.")
+        raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep.")
     return value
+
+
+def openapi_document(title: str, version: str, description: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of every operation of the running app."""
+    operations = [
+        (rule, method, found)
+        for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: rule.rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+        if (found := getattr(current_app.view_functions[rule.endpoint], "operation", None))
+    ]
+    schemas, references = _schemas([found for _, _, found in operations])
+    paths: dict[str, dict[str, Any]] = {}
+    for rule, method, found in operations:
+        entry = _describe(rule.endpoint, found, references)
+        paths.setdefault(rule.rule, {})[method.lower()] = entry
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": description},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "session_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The `session_token` that a sign-in was answered with.",
+                }
+            },
+        },
+    }
+
+
+def _describe(endpoint: str, described: Operation, references: References) -> dict[str, Any]:
+    answers = {
+        str(status): _answer(described, status, model, references)
+        for status, model in described.answers.items()
+    }
+    problems = {
+        str(status): _problem(described, status, meaning, references)
+        for status, meaning in described.problems.items()
+    }
+    entry: dict[str, Any] = {
+        "operationId": endpoint.replace(".", "_"),
+        "summary": described.summary,
+        "responses": answers | problems,
+        "security": [{"session_token": []}] if described.bearer else [],
+    }
+    if described.body is not None:
+        schema = references[described.body, "validation"]
+        entry["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return entry
+
+
+def _answer(
+    described: Operation, status: int, model: type[BaseModel] | None, references: References
+) -> dict[str, Any]:
+    meaning = {204: "Done.", 304: "What the client has is still right."}
+    response: dict[str, Any] = {"description": meaning.get(status, described.summary)}
+    if described.headers:
+        response["headers"] = _headers(described.headers)
+    if model is not None:
+        schema = references[model, "serialization"]
+        response["content"] = {described.media_type: {"schema": schema}}
+    return response
+
+
+def _problem(
+    described: Operation, status: int, meaning: str, references: References
+) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": meaning}
+    if status == 401 and described.bearer:
+        response["headers"] = _headers({"WWW-Authenticate": "Bearer (RFC 6750)."})
+    if status == 429:
+        response["headers"] = _headers({"Retry-After": "How many seconds to wait."})
+    response["content"] = {PROBLEM: {"schema": references[Problem, "serialization"]}}
+    return response
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: {"description": text, "required": True, "schema": {"type": "string"}}
+        for name, text in headers.items()
+    }
+
+
+def _schemas(operations: list[Operation]) -> tuple[dict[str, Any], References]:
+    """The schemas of every model by name, and the reference to each model's."""
+    models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
+    for found in operations:
+        if found.body:
+            models[found.body, "validation"] = None
+        models |= {(model, "serialization"): None for model in found.answers.values() if model}
+    references, document = models_json_schema([*models], ref_template=SCHEMAS + "{model}")
+    schemas: dict[str, Any] = document["$defs"]
+    return schemas, references
+
+
+SENTENCES = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "has characters that are not allowed there",
+    "value_error": "is not right: {error}",
+}
+"""What is wrong with a value, by the type of pydantic's error; never the value itself."""
+
+
+def _validated(model: type[BaseModel], value: Any) -> BaseModel:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise InvalidRequest(_sentence(model, first)) from None
+
+
+def _sentence(model: type[BaseModel], error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(f"`{name}`" for name in model.model_fields)
+        return f"There is a field that this call does not know. It knows {known}."
+    what = f"`{error['loc'][0]}`" if error["loc"] else "The body"
+    wrong = SENTENCES.get(error["type"], "is not right")
+    return f"{what} {wrong.format(**error.get('ctx', {}))}".rstrip(".") + "."
 
 
 def _depth(value: Any) -> int:
@@ -110,86 +275,19 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def openapi_document(title: str, version: str, description: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of every operation of the running app."""
-    operations = [
-        (rule, method, found)
-        for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: rule.rule)
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        if (found := getattr(current_app.view_functions[rule.endpoint], "operation", None))
-    ]
-    paths: dict[str, dict[str, Any]] = {}
-    for rule, method, found in operations:
-        paths.setdefault(rule.rule, {})[method.lower()] = _describe(rule.endpoint, found)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": description},
-        "paths": paths,
-        "components": {
-            "schemas": _schemas([found for _, _, found in operations]),
-            "securitySchemes": {"session_token": {"type": "http", "scheme": "bearer"}},
-        },
-    }
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return members
 
 
-def _describe(endpoint: str, described: Operation) -> dict[str, Any]:
-    responses = {
-        str(status): _response(described, model) for status, model in described.answers.items()
-    }
-    for status, meaning in described.problems.items():
-        responses[str(status)] = {
-            "description": meaning,
-            "content": {"application/problem+json": {"schema": {"$ref": SCHEMAS + "Problem"}}},
-        }
-    entry: dict[str, Any] = {
-        "operationId": endpoint.replace(".", "_"),
-        "summary": described.summary,
-        "responses": responses,
-        "security": [{"session_token": []}] if described.bearer else [],
-    }
-    if described.body is not None:
-        schema = {"$ref": SCHEMAS + described.body.__name__}
-        entry["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
-    return entry
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError("a number is out of range")
+    return number
 
 
-def _response(described: Operation, model: type[BaseModel] | None) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": described.summary}
-    if described.headers:
-        response["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}}
-            for name, text in described.headers.items()
-        }
-    if model is not None:
-        schema = {"$ref": SCHEMAS + model.__name__}
-        response["content"] = {described.media_type: {"schema": schema}}
-    return response
-
-
-def _schemas(operations: list[Operation]) -> dict[str, Any]:
-    incoming = [found.body for found in operations if found.body]
-    outgoing: list[type[BaseModel]] = [Problem]
-    for found in operations:
-        outgoing += [model for model in found.answers.values() if model]
-    models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
-    models += [(model, "validation") for model in dict.fromkeys(incoming)]
-    models += [(model, "serialization") for model in dict.fromkeys(outgoing)]
-    _, document = models_json_schema(models, ref_template=SCHEMAS + "{model}")
-    schemas: dict[str, Any] = document["$defs"]
-    return schemas
-
-
-def _validated(model: type[BaseModel], value: Any) -> BaseModel:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise InvalidInput(where, f"{where}: {first['msg']}.") from None
-
-
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")

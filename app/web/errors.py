@@ -110,7 +110,7 @@ def wants_problem() -> bool:
 
 def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
     """An RFC 9457 problem."""
-    body = {"type": "about:blank", "status": status, "code": code, "title": title}
+    body = {"type": f"/api/docs#{code}", "status": status, "code": code, "title": title}
     response = jsonify(body | {"detail": detail} | more)
     response.status_code = status
     response.content_type = "application/problem+json"

@@ -37,7 +37,7 @@ def add_headers(response: Response) -> Response:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if https or request.is_secure or request.host.startswith(THIS_MACHINE):
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if request.endpoint != "assets.asset":
+    if not response.cache_control.public:
         response.headers.setdefault("Cache-Control", "private, no-cache")
         response.headers["X-Server-Now"] = utcnow().isoformat(timespec="milliseconds")
         response.vary.update(("Cookie", "HX-Request", "HX-Request-Type"))

@@ -147,8 +147,14 @@ def upgrade() -> None:
             batch_op.f("ix_permanent_licenses_revoked_at"), ["revoked_at"], unique=False
         )
 
+    with op.batch_alter_table("signing_keys", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("turn", sa.Integer(), server_default="0", nullable=False))
+
     with op.batch_alter_table("agent_sessions", schema=None) as batch_op:
         batch_op.add_column(sa.Column("agent_id", sa.Integer(), nullable=True))
+        batch_op.add_column(
+            sa.Column("machine_id_hash", sa.String(length=64), server_default="", nullable=False)
+        )
         batch_op.add_column(
             sa.Column("told_at", app.models.types.UTCDateTime(timezone=True), nullable=True)
         )
@@ -160,6 +166,11 @@ def upgrade() -> None:
             ["agent_id", "ended_at"],
             unique=False,
         )
+        batch_op.create_index(
+            batch_op.f("ix_agent_sessions_organisation_id_last_heard_at"),
+            ["organisation_id", "last_heard_at"],
+            unique=False,
+        )
         batch_op.create_foreign_key(
             batch_op.f("fk_agent_sessions_agent_id"), "agents", ["agent_id"], ["id"]
         )
@@ -169,10 +180,15 @@ def downgrade() -> None:
 
     with op.batch_alter_table("agent_sessions", schema=None) as batch_op:
         batch_op.drop_constraint(batch_op.f("fk_agent_sessions_agent_id"), type_="foreignkey")
+        batch_op.drop_index(batch_op.f("ix_agent_sessions_organisation_id_last_heard_at"))
         batch_op.drop_index(batch_op.f("ix_agent_sessions_agent_id_ended_at"))
         batch_op.drop_column("confirmed_at")
         batch_op.drop_column("told_at")
+        batch_op.drop_column("machine_id_hash")
         batch_op.drop_column("agent_id")
+
+    with op.batch_alter_table("signing_keys", schema=None) as batch_op:
+        batch_op.drop_column("turn")
 
     with op.batch_alter_table("permanent_licenses", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_permanent_licenses_revoked_at"))
