@@ -19,8 +19,24 @@ from app.cli.common import (
 from app.clock import rfc3339, utcnow
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models import Agent
+from app.projects.services import get_organisation
 
-machine_argument = click.argument("machine", metavar="MAC")
+LONGEST_ID = 10
+"""Digits of an agent's own ID; a MAC ID has twelve."""
+
+
+def _machine(_context: click.Context, _parameter: click.Parameter, text: str) -> str | int:
+    """A MAC ID as it is stored, or an agent's own ID."""
+    text = text.strip()
+    if text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID:
+        return int(text)
+    try:
+        return normalise_mac(text)
+    except InvalidInput as error:
+        raise click.BadParameter(f"{error.detail} An agent's own ID serves too.") from None
+
+
+machine_argument = click.argument("machine", metavar="MAC", callback=_machine)
 
 
 @click.group("agents")
@@ -32,91 +48,88 @@ def group() -> None:
 @organisation_option
 @json_option
 def list_agents(organisation_id: str, as_json: bool) -> None:
-    """The machines registered to an organisation."""
+    """List the machines registered to an organisation, the latest registered first."""
     with reading() as session:
-        records = [_as_record(agent) for agent in machines_of(session, organisation_id)]
+        get_organisation(session, organisation_id)
+        rows = [_row(agent) for agent in machines_of(session, organisation_id)]
     if as_json:
-        print_json(records)
+        print_json(rows)
     else:
-        print_table([*RECORD], [[*record.values()] for record in records])
+        print_table(HEADINGS, [[value or "-" for value in row.values()] for row in rows])
 
 
 @group.command("detach")
 @machine_argument
 @as_option
-def detach_agent(machine: str, admin_email: str) -> None:
+def detach_agent(machine: str | int, admin_email: str) -> None:
     """Block a machine: nobody signs in on it, and who is signed in is logged out."""
     with changing() as session:
         actor, agent = super_admin(session, admin_email), _find(session, machine)
         ended = detach(
             session, actor=actor, agent_id=agent.id, now=utcnow(), idle_seconds=_idle_seconds()
         )
-    click.echo(f"Detached {agent.mac_id}; sessions ended: {len(ended)}.")
+        sentence = f"Detached {agent.mac_id}; sessions ended: {len(ended)}."
+    click.echo(sentence)
 
 
 @group.command("attach")
 @machine_argument
 @as_option
-def attach_agent(machine: str, admin_email: str) -> None:
+def attach_agent(machine: str | int, admin_email: str) -> None:
     """Let people sign in on a detached machine again."""
     with changing() as session:
         actor, agent = super_admin(session, admin_email), _find(session, machine)
         attach(session, actor=actor, agent_id=agent.id, now=utcnow())
-    click.echo(f"Attached {agent.mac_id}.")
+        sentence = f"Attached {agent.mac_id}."
+    click.echo(sentence)
 
 
 @group.command("dissociate")
 @machine_argument
 @as_option
-def dissociate_agent(machine: str, admin_email: str) -> None:
+def dissociate_agent(machine: str | int, admin_email: str) -> None:
     """Free a machine: its license is revoked, and it may be registered anew."""
     with changing() as session:
         actor, agent = super_admin(session, admin_email), _find(session, machine)
         ended = dissociate(
             session, actor=actor, agent_id=agent.id, now=utcnow(), idle_seconds=_idle_seconds()
         )
-    click.echo(f"Dissociated {agent.mac_id}; sessions ended: {len(ended)}.")
+        sentence = f"Dissociated {agent.mac_id}; sessions ended: {len(ended)}."
+    click.echo(sentence)
 
 
-RECORD = (
-    "id",
-    "mac_id",
-    "hostname",
-    "agent_version",
-    "state",
-    "key_id",
-    "registered_at",
-    "registered_by",
-    "last_seen_at",
+HEADINGS = (
+    *("ID", "MAC ID", "Host name", "Version", "State", "Key ID"),
+    *("Registered", "Registered by", "Last seen"),
 )
 
 
-def _as_record(agent: Agent) -> dict[str, object]:
-    values = (
-        agent.id,
-        agent.mac_id,
-        agent.hostname,
-        agent.agent_version,
-        "detached" if agent.detached_at else "attached",
-        agent.license.key_id,
-        rfc3339(agent.registered_at),
-        agent.registered_by.email,
-        rfc3339(agent.last_seen_at),
-    )
-    return dict(zip(RECORD, values, strict=True))
+def _row(agent: Agent) -> dict[str, str | int]:
+    return {
+        "id": agent.id,
+        "mac_id": agent.mac_id,
+        "hostname": agent.hostname,
+        "agent_version": agent.agent_version,
+        "state": "detached" if agent.detached_at else "attached",
+        "key_id": agent.license.key_id,
+        "registered_at": rfc3339(agent.registered_at),
+        "registered_by": agent.registered_by.email,
+        "last_seen_at": rfc3339(agent.last_seen_at),
+    }
 
 
-def _find(session: Session, machine: str) -> Agent:
+def _find(session: Session, machine: str | int) -> Agent:
     """The machine with this MAC ID or this ID of its own.
 
     Raises NotFound, and Conflict where a MAC ID names several machines.
     """
-    try:
-        found = machines_with(session, mac_id=normalise_mac(machine))
-    except InvalidInput:
-        found = machines_with(session, agent_id=int(machine)) if machine.isdecimal() else []
+    found = (
+        machines_with(session, agent_id=machine)
+        if isinstance(machine, int)
+        else machines_with(session, mac_id=machine)
+    )
     if not found:
-        raise NotFound(f"There is no machine {machine!r}; see `agents list`.")
+        raise NotFound(f"There is no machine {machine}; see `agents list`.")
     if len(found) > 1:
         ids = ", ".join(str(agent.id) for agent in found)
         raise Conflict(f"{machine} names several machines; name one by its ID: {ids}.")

@@ -1,9 +1,13 @@
-"""`flask licenses ...`: temporary license keys."""
+"""`flask licenses ...`: temporary license keys and permanent licenses."""
 
 import sys
+from datetime import datetime
 
 import click
+from sqlalchemy.orm import Session
 
+from app.accounts.actor import Actor
+from app.agents.machines import revoke_machine_license
 from app.cli.common import (
     REFUSED,
     as_option,
@@ -21,14 +25,14 @@ from app.errors import MalformedTTL, NotFound
 from app.licenses.rules import LicenseState
 from app.licenses.services import (
     Inspection,
+    all_licenses_of,
     find_license,
+    find_permanent_license,
     has_ended,
     inspect_key,
     issue_license,
     key_text,
-    licenses_of,
     revoke_license,
-    state_of,
 )
 from app.licenses.ttl import parse_ttl
 from app.projects.services import get_organisation
@@ -46,7 +50,7 @@ def _ttl(_context: click.Context, _parameter: click.Parameter, text: str) -> int
 
 @click.group("licenses")
 def group() -> None:
-    """Issue, list, revoke and check temporary license keys."""
+    """Issue and check temporary license keys; list and revoke licenses of either kind."""
 
 
 @group.command()
@@ -86,25 +90,26 @@ def issue(organisation_id: str, ttl: int, admin_email: str, as_json: bool) -> No
 @organisation_option
 @json_option
 def list_command(organisation_id: str, as_json: bool) -> None:
-    """List an organisation's keys: the active ones, then those that ended."""
+    """List an organisation's licenses: the active ones, then those that ended."""
     now = utcnow()
     with reading() as session:
         get_organisation(session, organisation_id)
         rows = [
             {
                 "key_id": license.key_id,
-                "kind": "temporary",
-                "state": state_of(license, now).value,
+                "kind": license.kind,
+                "state": license.state.value,
                 "issued_at": rfc3339(license.issued_at),
-                "expires_at": rfc3339(license.expires_at),
+                "expires_at": rfc3339(license.expires_at) if license.expires_at else None,
             }
-            for license in licenses_of(session, organisation_id, now, ended_limit=None)
+            for license in all_licenses_of(session, organisation_id, now)
         ]
     if as_json:
         print_json(rows)
     else:
         print_table(
-            ("Key ID", "Kind", "State", "Issued", "Expires"), [[*row.values()] for row in rows]
+            ("Key ID", "Kind", "State", "Issued", "Expires"),
+            [[value or "-" for value in row.values()] for row in rows],
         )
 
 
@@ -112,19 +117,33 @@ def list_command(organisation_id: str, as_json: bool) -> None:
 @click.argument("key_id", metavar="KEY_ID")
 @as_option
 def revoke(key_id: str, admin_email: str) -> None:
-    """Revoke a key: nobody can sign in with it any more, and who is signed in is logged out."""
+    """Revoke a license of either kind: nobody signs in with it, who is signed in is logged out."""
     now = utcnow()
     with changing() as session:
         actor = super_admin(session, admin_email)
-        license = find_license(session, key_id)
-        if license is None:
-            raise NotFound(f"There is no key {key_id[:40]!r}.")
-        if has_ended(license, now):
-            sentence = f"{license.key_id} had ended already. Nothing was changed."
-        else:
-            revoke_license(session, actor=actor, key_id=license.key_id, now=now)
-            sentence = f"{license.key_id} was revoked."
+        sentence = _revoke(session, actor, key_id, now)
     click.echo(sentence)
+
+
+def _revoke(session: Session, actor: Actor, key_id: str, now: datetime) -> str:
+    """Revoke the license and say so. Raises NotFound."""
+    temporary = find_license(session, key_id)
+    permanent = find_permanent_license(session, key_id)
+    if temporary is not None and not has_ended(temporary, now):
+        revoke_license(session, actor=actor, key_id=temporary.key_id, now=now)
+        return f"{temporary.key_id} was revoked."
+    if permanent is not None and permanent.revoked_at is None:
+        ended = revoke_machine_license(
+            session,
+            actor=actor,
+            agent_id=permanent.agent_id,
+            now=now,
+            idle_seconds=config().agent_idle_seconds,
+        )
+        return f"{permanent.key_id} was revoked; sessions ended: {len(ended)}."
+    if (license := temporary or permanent) is None:
+        raise NotFound(f"There is no key {key_id[:40]!r}.")
+    return f"{license.key_id} had ended already. Nothing was changed."
 
 
 @group.command()

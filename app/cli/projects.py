@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from app.accounts.actor import Actor
+from app.accounts.actor import COMMAND_LINE
 from app.cli.common import (
     USED_WRONGLY,
     changing,
@@ -21,7 +21,6 @@ from app.cli.common import (
 from app.clock import utcnow
 from app.errors import InvalidInput
 from app.models import Project
-from app.permissions import Role
 from app.projects.importing import (
     BadRow,
     ImportResult,
@@ -30,9 +29,6 @@ from app.projects.importing import (
     read_projects,
 )
 from app.projects.search import LONGEST_SEARCH, find_projects, read_search
-
-COMMAND_LINE = Actor(None, "command line", Role.SUPER_ADMIN, "command line")
-"""Whoever may run commands on the portal's machine: nobody is asked who they are."""
 
 HEADINGS = (
     *("ID", "Organisation ID", "Organisation", "Project", "E-mail"),

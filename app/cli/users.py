@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from app.accounts.actor import Actor
+from app.accounts.actor import COMMAND_LINE
 from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, hash_password, is_acceptable
 from app.accounts.services import create_user, disable_user, list_users, reset_password
 from app.cli.common import (
@@ -20,9 +20,6 @@ from app.cli.common import (
 from app.clock import rfc3339, utcnow
 from app.models import User
 from app.permissions import Role
-
-ACTOR = Actor(user_id=None, email="command line", role=None, address="command line")
-
 
 email_argument = click.argument("email", metavar="E", callback=email_value)
 stdin_option = click.option(
@@ -53,7 +50,7 @@ def create(email: str, role: str, organisation_id: str | None, from_stdin: bool)
             email=email,
             role=Role(role),
             password_hash=password_hash,
-            actor=ACTOR,
+            actor=COMMAND_LINE,
             now=utcnow(),
             organisation_id=organisation_id,
         )
@@ -79,9 +76,8 @@ def list_command(as_json: bool) -> None:
 def disable(email: str) -> None:
     """Disable a user: no sign-in any more, and every session of theirs ends."""
     with changing() as session:
-        sentence = (
-            f"Disabled {disable_user(session, email=email, actor=ACTOR, now=utcnow()).email}."
-        )
+        user = disable_user(session, email=email, actor=COMMAND_LINE, now=utcnow())
+        sentence = f"Disabled {user.email}."
     click.echo(sentence)
 
 
@@ -93,7 +89,7 @@ def reset_command(email: str, from_stdin: bool) -> None:
     password_hash = _new_password(from_stdin)
     with changing() as session:
         user = reset_password(
-            session, email=email, password_hash=password_hash, actor=ACTOR, now=utcnow()
+            session, email=email, password_hash=password_hash, actor=COMMAND_LINE, now=utcnow()
         )
         sentence = f"{user.email} has a new password, and is signed out everywhere."
     click.echo(sentence)

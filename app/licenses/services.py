@@ -1,9 +1,11 @@
-"""Temporary licenses: issuing, finding, listing, revoking and checking them."""
+"""Temporary licenses: issuing, finding, listing, revoking and checking them; permanent ones:
+finding and listing.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, case, func, not_, select
 from sqlalchemy.exc import IntegrityError
@@ -18,8 +20,9 @@ from app.licenses.keys import current_kid, private_key, public_keys
 from app.licenses.rules import LicenseState, license_state, new_license_id, normalise_license_id
 from app.licenses.signing import SignedLicense, read_temporary_key, sign_temporary_key
 from app.licenses.ttl import format_ttl
-from app.models import Organisation, TemporaryLicense
+from app.models import Organisation, PermanentLicense, TemporaryLicense
 from app.permissions import Permission
+from app.projects.subscriptions import subscription_ends_at
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,19 @@ class Inspection:
 
 
 INVALID = Inspection(LicenseState.INVALID)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ListedLicense:
+    """A license of either kind, as lists tell of it. A permanent one has no `expires_at`."""
+
+    key_id: str
+    kind: Literal["temporary", "permanent"]
+    state: LicenseState
+    issued_at: datetime
+    expires_at: datetime | None
+    ended_at: datetime | None
 
 
 def issue_license(
@@ -183,6 +199,63 @@ def licenses_of(
     return [*session.scalars(active), *session.scalars(ended)]
 
 
+def find_permanent_license(session: Session, key_id: str) -> PermanentLicense | None:
+    """The permanent license with this Key ID, in any spelling of it, or None."""
+    normalised = normalise_license_id(key_id)
+    if normalised is None:
+        return None
+    return session.scalar(select(PermanentLicense).where(PermanentLicense.key_id == normalised))
+
+
+def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> list[ListedLicense]:
+    """An organisation's licenses of both kinds, in the domain's order.
+
+    A permanent one is active until it is revoked or the organisation's subscription has ended.
+    """
+    temporary = [
+        ListedLicense(
+            license.key_id,
+            "temporary",
+            state_of(license, now),
+            license.issued_at,
+            license.expires_at,
+            license.ended_at,
+        )
+        for license in licenses_of(session, organisation_id, now, ended_limit=None)
+    ]
+    subscription_ends = subscription_ends_at(session, organisation_id)
+    permanent = [
+        ListedLicense(
+            license.key_id,
+            "permanent",
+            license_state(
+                issued_at=license.issued_at,
+                expires_at=subscription_ends or FOR_EVER,
+                revoked_at=license.revoked_at,
+                now=now,
+            ),
+            license.issued_at,
+            None,
+            license.revoked_at or subscription_ends,
+        )
+        for license in session.scalars(
+            select(PermanentLicense)
+            .where(PermanentLicense.organisation_id == organisation_id)
+            .order_by(PermanentLicense.issued_at.desc(), PermanentLicense.id.desc())
+        )
+    ]
+    return sorted([*temporary, *permanent], key=_place, reverse=True)
+
+
+def _place(license: ListedLicense) -> tuple[bool, datetime, datetime]:
+    active = license.state is LicenseState.ACTIVE
+    return (
+        active,
+        license.issued_at if active else license.ended_at or license.issued_at,
+        license.issued_at,
+    )
+
+
 def count_licenses(session: Session, organisation_id: str) -> int:
     """How many licenses an organisation ever had."""
     count = session.scalar(
@@ -271,8 +344,9 @@ def _says_what_is_recorded(signed: SignedLicense, license: TemporaryLicense) -> 
 
 
 def free_key_id(session: Session) -> str:
+    """A new Key ID that no license of either kind has."""
     key_id = new_license_id()
-    while find_license(session, key_id) is not None:
+    while find_license(session, key_id) or find_permanent_license(session, key_id):
         key_id = new_license_id()
     return key_id
 
