@@ -6,7 +6,16 @@ It has a cookie of its own: who is signed in here has nothing to do with who is 
 from datetime import datetime, timedelta
 from math import ceil
 
-from flask import Blueprint, Response, current_app, flash, g, get_template_attribute, request
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    flash,
+    g,
+    get_template_attribute,
+    make_response,
+    request,
+)
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
 
@@ -20,6 +29,7 @@ from app.agents.services import (
     SignedIn,
     Throttled,
     configuration_of,
+    confirm_end,
     heartbeat,
     save_configuration,
     sign_in,
@@ -38,6 +48,9 @@ blueprint = Blueprint("console", __name__)
 
 ADDRESS = "/agent"
 COOKIE = "op_agent"
+ENDED_COOKIE = "op_agent_ended"
+"""The token of a session whose end a whole page has told, until the page confirms it."""
+CONFIRM_SECONDS = 300
 MAC_COOKIE = "op_agent_mac"
 ONE_YEAR = 365 * 24 * 3600
 BROWSER_CONFIGURATION = {"agent": "browser"}
@@ -95,7 +108,7 @@ def log_in() -> ResponseReturnValue:
         limit=limit,
     )
     if isinstance(answer, SignedIn):
-        return _signed_in(answer)
+        return _signed_in(form, answer)
     return _throttled(form, answer) if isinstance(answer, Throttled) else _refused(form, answer)
 
 
@@ -107,11 +120,9 @@ def configuration() -> ResponseReturnValue:
     if isinstance(answer, SessionEnd):
         return _logged_out(answer)
     start_writing()
-    data = configuration_of(db.session(), answer.organisation_id) | BROWSER_CONFIGURATION
-    refusal = save_configuration(db.session(), agent_session=answer, data=data, now=utcnow())
+    refusal = _save_configuration(answer)
     if refusal is not None:
         return _workspace(answer, 403, refusal=refusal)
-    flash("The configuration data was saved in Cloud.", "success")
     return redirect_see_other(ADDRESS)
 
 
@@ -120,7 +131,17 @@ def configuration() -> ResponseReturnValue:
 def log_out() -> ResponseReturnValue:
     _end_session_of_cookie()
     flash("You are logged out.", "success")
-    return _without_cookie(redirect_see_other(ADDRESS))
+    return _without_cookie(redirect_see_other(ADDRESS), COOKIE)
+
+
+@blueprint.post(f"{ADDRESS}/confirm")
+@public
+def confirm() -> ResponseReturnValue:
+    """The page confirms that it has logged out after its session's end."""
+    token = request.cookies.get(ENDED_COOKIE) or request.cookies.get(COOKIE, "")
+    idle_seconds = _config().agent_idle_seconds
+    confirm_end(db.session(), token=token, now=utcnow(), idle_seconds=idle_seconds)
+    return _without_cookie(make_response("", 204), ENDED_COOKIE)
 
 
 @blueprint.after_request
@@ -176,15 +197,34 @@ def _window(status: int, **context: object) -> Response:
 
 def _logged_out(end: SessionEnd) -> Response:
     response = _sign_in_window(AgentSignInForm(formdata=None), 401, ended=end)
-    # A heartbeat leaves the cookie: the browser's other windows are to be told as well.
-    return response if is_partial() else _without_cookie(response)
+    if is_partial():
+        # A heartbeat leaves the cookie: the browser's other windows are to be told as well.
+        return response
+    if end.cause is not EndCause.UNKNOWN:
+        token = request.cookies.get(COOKIE, "")
+        _set_cookie(response, ENDED_COOKIE, token, max_age=CONFIRM_SECONDS)
+    return _without_cookie(response, COOKIE)
 
 
-def _signed_in(answer: SignedIn) -> Response:
+def _signed_in(form: AgentSignInForm, answer: SignedIn) -> Response:
     _end_session_of_cookie()
+    here = answer.agent_session
+    if answer.license_key is not None:
+        flash(f"This machine is registered with {here.organisation.name} now.", "success")
+    if form.save_configuration.data:
+        _save_configuration(here)
     response = redirect_see_other(ADDRESS)
     _set_cookie(response, COOKIE, answer.token)
     return response
+
+
+def _save_configuration(agent_session: AgentSession) -> Refusal | None:
+    """Save what this agent has to save; the next page says so."""
+    data = configuration_of(db.session(), agent_session.organisation_id) | BROWSER_CONFIGURATION
+    refusal = save_configuration(db.session(), agent_session=agent_session, data=data, now=utcnow())
+    if refusal is None:
+        flash("The configuration data was saved in Cloud.", "success")
+    return refusal
 
 
 def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
@@ -246,9 +286,9 @@ def _set_cookie(response: Response, name: str, value: str, max_age: int | None =
     )
 
 
-def _without_cookie(response: Response) -> Response:
+def _without_cookie(response: Response, name: str) -> Response:
     response.delete_cookie(
-        COOKIE, path=ADDRESS, httponly=True, samesite="Strict", secure=_config().https
+        name, path=ADDRESS, httponly=True, samesite="Strict", secure=_config().https
     )
     return response
 

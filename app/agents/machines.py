@@ -3,29 +3,42 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.actor import Actor
 from app.agents.registration import machine_name
 from app.agents.rules import EndCause
-from app.agents.services import end_sessions_on
+from app.agents.services import HIGHEST_ID, end_sessions_on
 from app.audit.feed import FeedKind, tell
 from app.audit.services import record
 from app.audit.tags import AuditTag
-from app.clock import whole_second
 from app.errors import Conflict, NotFound
 from app.models import Agent, AgentSession, PermanentLicense
 from app.permissions import Permission
 
 
-def machines_of(session: Session, organisation_id: str) -> Sequence[Agent]:
-    """The machines registered to an organisation now, the latest registered first."""
+def machines_of(
+    session: Session, organisation_id: str, *, offset: int = 0, limit: int | None = None
+) -> Sequence[Agent]:
+    """The machines registered to an organisation now, or a part of them, the latest first."""
     return session.scalars(
         select(Agent)
-        .where(Agent.organisation_id == organisation_id, Agent.dissociated_at.is_(None))
+        .where(_registered_to(organisation_id))
         .order_by(Agent.registered_at.desc(), Agent.id.desc())
+        .offset(offset)
+        .limit(limit)
     ).all()
+
+
+def count_machines(session: Session, organisation_id: str) -> int:
+    """How many machines are registered to an organisation now."""
+    query = select(func.count()).select_from(Agent).where(_registered_to(organisation_id))
+    return session.scalar(query) or 0
+
+
+def _registered_to(organisation_id: str) -> ColumnElement[bool]:
+    return and_(Agent.organisation_id == organisation_id, Agent.dissociated_at.is_(None))
 
 
 def machines_with(
@@ -36,17 +49,21 @@ def machines_with(
     if mac_id is not None:
         query = query.where(Agent.mac_id == mac_id)
     if agent_id is not None:
-        query = query.where(Agent.id == agent_id)
+        query = query.where(Agent.id == min(agent_id, HIGHEST_ID))
     return session.scalars(query).all()
 
 
-def get_agent(session: Session, agent_id: int) -> Agent:
-    """A registered machine, held until the commit of a writing transaction. Raises NotFound."""
-    agent = session.scalar(
-        select(Agent)
-        .where(Agent.id == agent_id, Agent.dissociated_at.is_(None))
-        .with_for_update(of=Agent)
+def get_agent(session: Session, agent_id: int, *, hold: bool = False) -> Agent:
+    """A registered machine; with `hold` nobody else changes it until the commit. Raises NotFound.
+
+    Signing in on it holds it too.
+    """
+    query = select(Agent).where(
+        Agent.id == min(agent_id, HIGHEST_ID), Agent.dissociated_at.is_(None)
     )
+    if hold:
+        query = query.with_for_update(of=Agent).execution_options(populate_existing=True)
+    agent = session.scalar(query)
     if agent is None:
         raise NotFound("There is no such machine; it may have been dissociated.")
     return agent
@@ -118,7 +135,7 @@ def revoke_machine_license(
     and Conflict if it was revoked before.
     """
     actor.must(Permission.REVOKE_LICENSES)
-    agent = get_agent(session, agent_id)
+    agent = get_agent(session, agent_id, hold=True)
     if agent.license.revoked_at is not None:
         raise Conflict(f"The license of {agent.mac_id} was revoked before.")
     ended = end_sessions_on(
@@ -137,12 +154,12 @@ def revoke_machine_license(
 
 def _to_change(session: Session, actor: Actor, agent_id: int) -> Agent:
     actor.must(Permission.MANAGE_AGENTS)
-    return get_agent(session, agent_id)
+    return get_agent(session, agent_id, hold=True)
 
 
 def _revoke(license: PermanentLicense, actor: Actor, now: datetime) -> None:
     if license.revoked_at is None:
-        license.revoked_at = whole_second(now)
+        license.revoked_at = now
         license.revoked_by_id = actor.user_id
 
 

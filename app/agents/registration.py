@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.actor import Actor
@@ -18,7 +18,7 @@ from app.clock import whole_second
 from app.licenses.keys import current_kid, private_key
 from app.licenses.services import free_key_id
 from app.licenses.signing import sign_permanent_license
-from app.models import Agent, Installation, PermanentLicense
+from app.models import Agent, AgentSession, Installation, PermanentLicense
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def registrations(session: Session, *, mac_id: str, machine_id_hash: str) -> lis
     query = select(Agent).where(Agent.mac_id == mac_id, Agent.dissociated_at.is_(None))
     if machine_id_hash:
         query = query.where(Agent.machine_id_hash.in_((machine_id_hash, "")))
-    return list(session.scalars(query.order_by(Agent.id).with_for_update(of=Agent)))
+    held = query.order_by(Agent.id).with_for_update(of=Agent)
+    return list(session.scalars(held.execution_options(populate_existing=True)))
 
 
 def as_machine(agent: Agent) -> Machine:
@@ -113,6 +114,7 @@ def register(
     agent.license = license
     session.add(agent)
     session.flush()
+    _take_over_sessions(session, agent)
     record(
         session,
         AuditTag.MACHINE_REGISTERED,
@@ -139,6 +141,18 @@ def register(
         issued_at=license.issued_at,
     )
     return agent, text
+
+
+def _take_over_sessions(session: Session, agent: Agent) -> None:
+    """Whoever works on the machine already, under a key, works on a registered one from now on."""
+    fits = AgentSession.mac_id == agent.mac_id
+    if agent.machine_id_hash:
+        fits &= AgentSession.machine_id_hash.in_((agent.machine_id_hash, ""))
+    session.execute(
+        update(AgentSession)
+        .where(fits, AgentSession.agent_id.is_(None), AgentSession.ended_at.is_(None))
+        .values(agent_id=agent.id)
+    )
 
 
 def machine_name(agent: Agent) -> str:

@@ -226,6 +226,10 @@ CONFIGURATION_READ_ONLY = _refusal(RefusalCode.CONFIGURATION_READ_ONLY)
 
 # The end of a session
 
+NOTE_EVERY = timedelta(seconds=30)
+ANSWER_TIME = timedelta(seconds=3)
+"""How late a heartbeat may be, the network being what it is."""
+
 
 class EndCode(StrEnum):
     """What an agent is told of its session's end."""
@@ -261,8 +265,29 @@ class EndCause(StrEnum):
     def code(self) -> EndCode:
         return _CODES.get(self, EndCode.SESSION_ENDED)
 
+    @property
+    def words(self) -> str:
+        """How a list says it."""
+        return _WORDS[self]
+
 
 _CODES = {EndCause(code.value): code for code in EndCode if code is not EndCode.SESSION_ENDED}
+
+_WORDS = {
+    EndCause.KEY_EXPIRED: "Key expired",
+    EndCause.KEY_REVOKED: "Key revoked",
+    EndCause.AGENT_BLOCKED: "Machine detached",
+    EndCause.LICENSE_REVOKED: "License revoked",
+    EndCause.SUBSCRIPTION_EXPIRED: "Subscription ended",
+    EndCause.DISSOCIATED: "Machine dissociated",
+    EndCause.USER_DISABLED: "User disabled",
+    EndCause.ENDED_BY_ADMIN: "Ended by a super admin",
+    EndCause.SIGNED_OUT: "Logged out",
+    EndCause.NOT_HEARD_FROM: "Not heard from",
+    EndCause.CLOCK_SET_BACK: "Clock set back",
+    EndCause.OTHER: "Password reset",
+    EndCause.UNKNOWN: "Unknown",
+}
 
 END_SENTENCES = {
     EndCause.KEY_EXPIRED: f"Your temporary license expired at {AT}. You have been logged out.",
@@ -334,6 +359,11 @@ class SessionEnd:
         return self.sentence.replace(AT, in_words(self.at))
 
 
+def note_interval(idle_seconds: int) -> timedelta:
+    """How often "last heard" is written at most, however often an agent asks."""
+    return min(NOTE_EVERY, timedelta(seconds=idle_seconds) / 3)
+
+
 def session_end(facts: SessionFacts, *, now: datetime, idle_seconds: int) -> SessionEnd | None:
     """Why and when a session ended, or None while it lives: what happened first counts.
 
@@ -360,3 +390,58 @@ def session_end(facts: SessionFacts, *, now: datetime, idle_seconds: int) -> Ses
     if not ends and facts.key_issued_at is not None and now < facts.key_issued_at:
         return SessionEnd(EndCause.CLOCK_SET_BACK, now)
     return min(ends, key=lambda end: end.at, default=None)
+
+
+# The proof that an agent has logged out
+
+
+class ProofState(StrEnum):
+    """How far the agent of a session that has ended is known to be."""
+
+    WAITING = "waiting"
+    """Its next heartbeat is not due yet."""
+    TOLD = "told"
+    """Its heartbeat got the refusal."""
+    CONFIRMED = "confirmed"
+    """It called the end of the session: it has logged out."""
+    OFF_LINE = "off_line"
+    """It has not been heard from since."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far an agent is known to be, and since when.
+
+    Off-line, `at` is the expiry of its key, at which it ends by itself at the latest; None under a
+    permanent license, which has none. None too while waiting.
+    """
+
+    state: ProofState
+    at: datetime | None = None
+
+
+def proof(
+    end: SessionEnd,
+    *,
+    facts: SessionFacts,
+    told_at: datetime | None,
+    confirmed_at: datetime | None,
+    now: datetime,
+    heartbeat_seconds: int,
+    idle_seconds: int,
+) -> Proof:
+    """How far the agent of a session that ended is known to be at `now`.
+
+    It is waited for if it was heard from lately and its next heartbeat is not overdue.
+    """
+    if confirmed_at is not None:
+        return Proof(ProofState.CONFIRMED, confirmed_at)
+    if end.cause is EndCause.SIGNED_OUT:
+        return Proof(ProofState.CONFIRMED, end.at)
+    if told_at is not None:
+        return Proof(ProofState.TOLD, told_at)
+    patience = timedelta(seconds=heartbeat_seconds) + ANSWER_TIME
+    heard_lately = end.at - facts.last_heard_at <= note_interval(idle_seconds) + patience
+    if heard_lately and now < end.at + patience:
+        return Proof(ProofState.WAITING)
+    return Proof(ProofState.OFF_LINE, facts.key_expires_at)

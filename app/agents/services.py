@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, not_, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session, contains_eager, lazyload
 
@@ -33,6 +33,7 @@ from app.agents.rules import (
     SessionEnd,
     SessionFacts,
     decide,
+    note_interval,
     session_end,
 )
 from app.audit.feed import FeedKind, tell
@@ -46,18 +47,22 @@ from app.models import (
     Agent,
     AgentSession,
     Configuration,
+    Organisation,
     PermanentLicense,
     TemporaryLicense,
     User,
 )
 from app.models.engine import writing
 from app.permissions import TEMPORARY_KEY_ROLES, Permission
-from app.projects.subscriptions import subscription_ends_at, subscription_has_ended
+from app.projects.subscriptions import (
+    end_of_subscription,
+    last_day,
+    subscription_ends_at,
+    subscription_has_ended,
+)
 
 log = logging.getLogger(__name__)
 
-NOTE_EVERY = timedelta(seconds=30)
-"""How often "last heard" is written at most, however often an agent asks."""
 NOTE_WAIT_MS = 100
 HIGHEST_ID = 2**31 - 1
 """What the databases' integers hold: a higher number is no session's."""
@@ -104,7 +109,7 @@ def sign_in(
         user.id if user else None, check.account, user.role if user else None, check.address
     )
     if outcome.verdict is Verdict.THROTTLED:
-        _record_refusal(session, THROTTLED, actor=actor, key=None, presented=presented, now=now)
+        _record_refusal(session, THROTTLED, actor=actor, presented=presented, now=now)
         return Throttled(outcome.wait_seconds)
     key = _inspect(session, presented.registration_key, now)
     machines = {agent.id: agent for agent in _registrations(session, presented)} if user else {}
@@ -114,8 +119,15 @@ def sign_in(
         machines=[as_machine(agent) for agent in machines.values()],
     )
     if isinstance(decision, Refusal):
-        code = decision.code.value
-        _record_refusal(session, code, actor=actor, key=key, presented=presented, now=now)
+        _record_refusal(
+            session,
+            decision.code.value,
+            actor=actor,
+            presented=presented,
+            now=now,
+            key=key,
+            organisation_id=user.organisation_id if user else None,
+        )
         return decision
     agent, license_key = machines.get(decision.machine.agent_id if decision.machine else 0), None
     if decision.registers:
@@ -159,6 +171,7 @@ def _open_session(
         temporary_license=license,
         agent=agent,
         mac_id=presented.mac_id,
+        machine_id_hash=hash_machine_id(session, presented.machine_id),
         hostname=presented.hostname,
         agent_version=presented.agent_version,
         address=actor.address,
@@ -169,7 +182,11 @@ def _open_session(
     if license is not None:
         license.last_used_at = now
     if agent is not None:
-        _note_machine(agent, presented, now)
+        agent.last_seen_at = now
+        if license is None:
+            # Not under a key: the Feed names machines, and nothing that a partner does goes there.
+            agent.hostname = presented.hostname or agent.hostname
+            agent.agent_version = presented.agent_version or agent.agent_version
     session.flush()
     record(
         session,
@@ -190,13 +207,6 @@ def _open_session(
             client=actor.email,
         )
     return agent_session, token
-
-
-def _note_machine(agent: Agent, presented: Presented, now: datetime) -> None:
-    """What the agent says of itself may change from one sign-in to the next."""
-    agent.last_seen_at = now
-    agent.hostname = presented.hostname or agent.hostname
-    agent.agent_version = presented.agent_version or agent.agent_version
 
 
 def _person(session: Session, user: User, now: datetime) -> Person:
@@ -223,29 +233,34 @@ def heartbeat(
     `idle_seconds`; an end, the first time that the agent is told) is a short transaction of its
     own, left out if the database is busy: an answer never waits for it.
     """
-    found = _find(session, token)
-    if found is None:
+    found, facts = _find(session, token)
+    if found is None or facts is None:
         return SessionEnd(EndCause.UNKNOWN, now)
-    end = session_end(_facts(session, found), now=now, idle_seconds=idle_seconds)
+    end = session_end(facts, now=now, idle_seconds=idle_seconds)
     if end is not None:
         if found.ended_at is None or found.told_at is None:
             with _apart(session) as own:
                 _store_end(own, found, end, actor=_its_user(found), now=now)
                 _note_once(own, found, AgentSession.told_at, now)
         return end
-    if now - found.last_heard_at >= min(NOTE_EVERY, timedelta(seconds=idle_seconds) / 3):
+    if now - found.last_heard_at >= note_interval(idle_seconds):
         with _apart(session) as own:
-            own.execute(
-                update(AgentSession)
-                .where(AgentSession.id == found.id, AgentSession.last_heard_at < now)
-                .values(last_heard_at=now)
-            )
-            own.execute(
-                update(Agent)
-                .where(Agent.id == found.agent_id, Agent.last_seen_at < now)
-                .values(last_seen_at=now)
-            )
+            _note_heard(own, found, now)
     return found
+
+
+def _note_heard(session: Session, agent_session: AgentSession, now: datetime) -> None:
+    session.execute(
+        update(AgentSession)
+        .where(AgentSession.id == agent_session.id, AgentSession.last_heard_at < now)
+        .values(last_heard_at=now)
+    )
+    if agent_session.agent_id is not None:
+        session.execute(
+            update(Agent)
+            .where(Agent.id == agent_session.agent_id, Agent.last_seen_at < now)
+            .values(last_seen_at=now)
+        )
 
 
 def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) -> bool:
@@ -253,20 +268,29 @@ def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) 
 
     False if the token is that of no session.
     """
-    found = _find(session, token)
-    if found is None:
+    found, facts = _find(session, token)
+    if found is None or facts is None:
         return False
-    end = session_end(_facts(session, found), now=now, idle_seconds=idle_seconds)
-    _store_end(
-        session,
-        found,
-        end or SessionEnd(EndCause.SIGNED_OUT, now),
-        actor=_its_user(found),
-        now=now,
-    )
+    end = session_end(facts, now=now, idle_seconds=idle_seconds)
     if end is not None:
-        _note_once(session, found, AgentSession.confirmed_at, now)
+        _confirm(session, found, end, now)
+    else:
+        end = SessionEnd(EndCause.SIGNED_OUT, now)
+        _store_end(session, found, end, actor=_its_user(found), now=now)
     return True
+
+
+def confirm_end(session: Session, *, token: str, now: datetime, idle_seconds: int) -> None:
+    """Note that an agent has logged out after its session's end; a live session goes on."""
+    found, facts = _find(session, token)
+    end = session_end(facts, now=now, idle_seconds=idle_seconds) if facts else None
+    if found is not None and end is not None:
+        _confirm(session, found, end, now)
+
+
+def _confirm(session: Session, agent_session: AgentSession, end: SessionEnd, now: datetime) -> None:
+    _store_end(session, agent_session, end, actor=_its_user(agent_session), now=now)
+    _note_once(session, agent_session, AgentSession.confirmed_at, now)
 
 
 def end_session(
@@ -278,7 +302,7 @@ def end_session(
     """
     actor.must(Permission.END_SESSIONS)
     found = get_session(session, session_id)
-    ended = session_end(_facts(session, found), now=now, idle_seconds=idle_seconds) is not None
+    ended = has_ended(session, found, now=now, idle_seconds=idle_seconds)
     if ended or not _store_end(
         session, found, SessionEnd(EndCause.ENDED_BY_ADMIN, now), actor=actor, now=now
     ):
@@ -304,6 +328,9 @@ def save_configuration(
     )
     if refused:
         return CONFIGURATION_READ_ONLY
+    # One at a time: two first saves at once would both insert.
+    own = Organisation.id == agent_session.organisation_id
+    session.execute(select(Organisation.id).where(own).with_for_update(key_share=True))
     session.merge(
         Configuration(
             organisation_id=agent_session.organisation_id,
@@ -332,7 +359,7 @@ def end_sessions_on(
     permanent_only: bool = False,
 ) -> list[AgentSession]:
     """End every session that lives on a machine, or those under its permanent license only."""
-    ended = _list(session, AgentSession.agent_id == agent_id, now, idle_seconds)
+    ended = live_sessions_on(session, agent_id, now, idle_seconds)
     if permanent_only:
         ended = [found for found in ended if found.temporary_license is None]
     for found in ended:
@@ -365,9 +392,9 @@ def get_session(session: Session, session_id: int) -> AgentSession:
 def has_ended(
     session: Session, agent_session: AgentSession, *, now: datetime, idle_seconds: int
 ) -> bool:
-    return (
-        session_end(_facts(session, agent_session), now=now, idle_seconds=idle_seconds) is not None
-    )
+    days = select(last_day(agent_session.organisation_id))
+    facts = facts_of(agent_session, session.scalar(days))
+    return session_end(facts, now=now, idle_seconds=idle_seconds) is not None
 
 
 def live_sessions_of(
@@ -375,6 +402,13 @@ def live_sessions_of(
 ) -> list[AgentSession]:
     """The organisation's sessions that live at `now`, the latest started first."""
     return _list(session, AgentSession.organisation_id == organisation_id, now, idle_seconds)
+
+
+def live_sessions_on(
+    session: Session, agent_id: int, now: datetime, idle_seconds: int
+) -> list[AgentSession]:
+    """The sessions that live at `now` on a registered machine, the latest started first."""
+    return _list(session, AgentSession.agent_id == agent_id, now, idle_seconds)
 
 
 def live_sessions_under(
@@ -403,31 +437,34 @@ def _record_refusal(
     code: str,
     *,
     actor: Actor,
-    key: Inspection | None,
     presented: Presented,
     now: datetime,
+    key: Inspection | None = None,
+    organisation_id: str | None = None,
 ) -> None:
+    """Record a refusal, with the key's organisation, or else that of the client user."""
     record(
         session,
         AuditTag.AGENT_SIGN_IN_REFUSED,
         actor=actor,
         now=now,
-        organisation_id=key.organisation_id if key else None,
+        organisation_id=(key.organisation_id if key else None) or organisation_id,
         subject=(key.key_id or "") if key else "",
         code=code,
         mac_id=presented.mac_id,
     )
 
 
-def _find(session: Session, token: str) -> AgentSession | None:
-    return session.scalar(
-        select(AgentSession).where(AgentSession.token_hash == hash_token(token)).options(*_LIGHT)
-    )
+SESSIONS = select(
+    AgentSession,
+    case((AgentSession.temporary_license_id.is_(None), last_day(AgentSession.organisation_id))),
+)
+"""Each session, and what `facts_of` needs beside it."""
 
 
-def _facts(session: Session, agent_session: AgentSession) -> SessionFacts:
-    key, agent = agent_session.temporary_license, agent_session.agent
-    code, organisation_id = agent_session.end_code, agent_session.organisation_id
+def facts_of(agent_session: AgentSession, ends_on: date | None) -> SessionFacts:
+    """What a session's end depends on; `ends_on` is its organisation's `last_day`."""
+    key, agent, code = agent_session.temporary_license, agent_session.agent, agent_session.end_code
     return SessionFacts(
         last_heard_at=agent_session.last_heard_at,
         ended_at=agent_session.ended_at,
@@ -439,8 +476,14 @@ def _facts(session: Session, agent_session: AgentSession) -> SessionFacts:
         agent_detached_at=agent.detached_at if agent else None,
         agent_dissociated_at=agent.dissociated_at if agent else None,
         license_revoked_at=agent.license.revoked_at if agent and not key else None,
-        subscription_ends_at=None if key else subscription_ends_at(session, organisation_id),
+        subscription_ends_at=None if key else end_of_subscription(ends_on),
     )
+
+
+def _find(session: Session, token: str) -> tuple[AgentSession, SessionFacts] | tuple[None, None]:
+    query = SESSIONS.where(AgentSession.token_hash == hash_token(token)).options(*LIGHT)
+    row = session.execute(query).one_or_none()
+    return (row[0], facts_of(*row)) if row else (None, None)
 
 
 def _note_once(
@@ -501,7 +544,7 @@ def _its_user(agent_session: AgentSession) -> Actor:
     return Actor(user.id, user.email, user.role, agent_session.address)
 
 
-_LIGHT = (
+LIGHT = (
     lazyload(AgentSession.temporary_license, TemporaryLicense.organisation),
     lazyload(AgentSession.temporary_license, TemporaryLicense.issued_by),
     lazyload(AgentSession.agent, Agent.organisation),

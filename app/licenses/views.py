@@ -10,6 +10,7 @@ from flask_login import current_user
 from htmx_flask import request
 
 from app.accounts.tokens import new_token
+from app.agents.proofs import Ended, ended_by_revocation
 from app.agents.services import live_sessions_under
 from app.clock import utcnow, whole_second
 from app.config import Config
@@ -55,6 +56,8 @@ class Listing:
     state: LicenseState | None
     key: str | None = field(repr=False)
     key_problem: str | None
+    logged_out: list[Ended]
+    """Who was signed in under the chosen key when it was revoked."""
 
     @property
     def fingerprint(self) -> str:
@@ -63,6 +66,7 @@ class Listing:
         shown: list[object] = [chosen, self.key is not None, self.key_problem]
         for license in (*self.active, *self.ended):
             shown += [license.key_id, state_of(license, self.now), license.last_used_at]
+        shown += [one.proof for one in self.logged_out]
         return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
@@ -233,7 +237,8 @@ def _list(project: Project, chosen: TemporaryLicense | None) -> Listing:
             key_problem = error.detail
     active = [license for license in licenses if state_of(license, now) is LicenseState.ACTIVE]
     ended = licenses[len(active) :]
-    return Listing(now, active, ended, chosen, state, key, key_problem)
+    logged_out = _logged_out_of(chosen, now) if chosen else []
+    return Listing(now, active, ended, chosen, state, key, key_problem, logged_out)
 
 
 def _instructions(project: Project, listing: Listing) -> str:
@@ -262,6 +267,16 @@ def _must_find(project: Project, key_id: str) -> TemporaryLicense:
 
 def _sessions_under(license: TemporaryLicense, now: datetime) -> list[AgentSession]:
     return live_sessions_under(db.session(), license.id, now, _config().agent_idle_seconds)
+
+
+def _logged_out_of(license: TemporaryLicense, now: datetime) -> list[Ended]:
+    return ended_by_revocation(
+        db.session(),
+        license,
+        now=now,
+        heartbeat_seconds=_config().heartbeat_seconds,
+        idle_seconds=_config().agent_idle_seconds,
+    )
 
 
 def _logged_out(people: int) -> str:

@@ -77,6 +77,7 @@ class AgentSession(Base):
     __table_args__ = (
         Index(None, "last_heard_at"),
         Index(None, "organisation_id", "ended_at"),
+        Index(None, "organisation_id", "last_heard_at"),
         Index(None, "temporary_license_id", "ended_at"),
         Index(None, "user_id", "ended_at"),
         Index(None, "agent_id", "ended_at"),
@@ -90,6 +91,7 @@ class AgentSession(Base):
     agent_id: Mapped[int | None] = mapped_column(ForeignKey("agents.id"))
     """The registered machine; none under a temporary key on a machine that is not registered."""
     mac_id: Mapped[str] = mapped_column(String(17))
+    machine_id_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")
     hostname: Mapped[str] = mapped_column(String(255), default="")
     agent_version: Mapped[str] = mapped_column(String(64), default="")
     address: Mapped[str] = mapped_column(String(45))

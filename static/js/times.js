@@ -1,6 +1,6 @@
 // Instants in the viewer's zone, in the shape in which the server wrote them in UTC (macros/time.html).
 //
-//   <time datetime="2026-11-24T18:40:00Z" data-local="long|full|short|time">
+//   <time datetime="2026-11-24T18:40:00Z" data-local="long|full|short|time|second">
 //   <option data-ended="2026-11-24T18:40:00Z" data-prefix="K7QF-3MXP · Key expired · ">
 //   <span data-zone-name> gets the zone's name
 (() => {
@@ -19,6 +19,7 @@
     full: (at) => `${date(at)}, ${clock(at)}:${two(at.getSeconds())}`,
     short: (at) => `${at.getDate()} ${months[at.getMonth()]} ${clock(at)}`,
     time: clock,
+    second: (at) => `${clock(at)}:${two(at.getSeconds())}`,
   };
 
   function local(iso, style) {

@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 from flask import Flask, current_app
 from sqlalchemy.orm import Session
 
-from app.accounts.services import check_password
+from app.accounts.passwords import hash_password
+from app.accounts.services import check_password, create_user
+from app.agents.registration import Presented
 from app.agents.rules import Refusal
 from app.agents.services import SignedIn, Throttled, sign_in
 from app.licenses.services import issue_license, key_text
-from app.models import TemporaryLicense
+from app.models import Agent, AgentSession, TemporaryLicense
+from app.permissions import Role
 from tests.conftest import NOW, PASSWORD, Cast, signing_keys
 
 MAC = "00:1A:2B:3C:4D:5E"
@@ -47,6 +50,8 @@ def try_to_sign_in(
     address: str = "198.51.100.9",
     now: datetime = NOW,
     mac_id: str = MAC,
+    machine_id: str = "",
+    hostname: str = "",
 ) -> SignedIn | Refusal | Throttled:
     """Both steps of a sign-in, committed as a request would."""
     limit = current_app.extensions["config"].signin_failures
@@ -56,8 +61,8 @@ def try_to_sign_in(
     answer = sign_in(
         session,
         check=check,
-        registration_key=registration_key,
-        mac_id=mac_id,
+        presented=Presented(registration_key, mac_id, machine_id, hostname),
+        signing_keys=signing_keys(current_app),  # type: ignore[arg-type]
         now=now,
         limit=limit,
     )
@@ -68,9 +73,37 @@ def try_to_sign_in(
 def signed_in(
     session: Session,
     login_id: str,
-    license: TemporaryLicense,
+    license: TemporaryLicense | None = None,
     now: datetime = NOW + timedelta(seconds=1),
+    **presented: str,
 ) -> SignedIn:
-    answer = try_to_sign_in(session, login_id, text_of(license), now=now)
+    """Somebody in an environment: under a key, or a client user under none."""
+    key = text_of(license) if license else ""
+    answer = try_to_sign_in(session, login_id, key, now=now, **presented)
     assert isinstance(answer, SignedIn)
     return answer
+
+
+def machine_of(here: SignedIn | AgentSession) -> Agent:
+    """The registered machine that a session is on."""
+    session = here.agent_session if isinstance(here, SignedIn) else here
+    assert session.agent is not None
+    return session.agent
+
+
+BEA = "bea@example.com"
+
+
+def add_bea(session: Session, cast: Cast) -> str:
+    """A client user of Bolt's."""
+    create_user(
+        session,
+        email=BEA,
+        role=Role.CLIENT,
+        password_hash=hash_password(PASSWORD),
+        actor=cast.actor(cast.ada),
+        now=NOW,
+        organisation_id=cast.bolt,
+    )
+    session.commit()
+    return BEA
