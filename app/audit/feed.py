@@ -4,15 +4,17 @@ Nothing of temporary keys and of the sessions under them ever stands here: whoev
 names a kind, and there is none for them.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Table, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.models import FeedEvent
-
-PAGE = 50
+from app.projects.rules import fold
 
 
 class FeedKind(StrEnum):
@@ -31,12 +33,46 @@ class FeedKind(StrEnum):
     PROJECT_ARCHIVED = "project.archived", "A project was archived"
     PROJECT_RESTORED = "project.restored", "A project was restored"
     PROJECT_DELETED = "project.deleted", "A project was deleted"
+    PROJECTS_IMPORTED = "project.imported", "Projects were imported"
 
     def __new__(cls, value: str, label: str) -> "FeedKind":
         kind = str.__new__(cls, value)
         kind._value_ = value
         kind.label = label
         return kind
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the Feed as pages show it. `kind` is None for one this version does not know."""
+
+    happened_at: datetime
+    kind: FeedKind | None
+    what: str
+    subject: str
+    client: str
+
+
+KINDS = {kind.value: kind for kind in FeedKind}
+_FOLDED_LABELS = {kind: fold(kind.label) for kind in FeedKind}
+
+
+def feed_event(
+    kind: FeedKind, *, organisation_id: str, subject: str, now: datetime, client: str = ""
+) -> dict[str, Any]:
+    """A line of an organisation's Feed, as `tell_all` takes it.
+
+    `subject` is a machine or a project; `client` is the e-mail of the client user who did it, and
+    blank for what the vendor's staff did.
+    """
+    return {
+        "organisation_id": organisation_id,
+        "happened_at": now,
+        "kind": kind.value,
+        "actor": client[:254],
+        "subject": subject[:300],
+        "search_text": f"{_FOLDED_LABELS[kind]}\n{fold(subject)}\n{fold(client)}",
+    }
 
 
 def tell(
@@ -48,33 +84,61 @@ def tell(
     now: datetime,
     client: str = "",
 ) -> None:
-    """Add a line to an organisation's Feed, in the caller's transaction.
-
-    `subject` is a machine or a project; `client` is the e-mail of the client user who did it, and
-    blank for what the vendor's staff did.
-    """
-    session.add(
-        FeedEvent(
-            organisation_id=organisation_id,
-            happened_at=now,
-            kind=kind.value,
-            actor=client[:254],
-            subject=subject[:300],
-        )
+    """Add a line to an organisation's Feed, in the caller's transaction (see `feed_event`)."""
+    values = feed_event(
+        kind, organisation_id=organisation_id, subject=subject, now=now, client=client
     )
+    session.add(FeedEvent(**values))
+
+
+def tell_all(session: Session, events: Sequence[dict[str, Any]]) -> None:
+    """Add many lines at once, each of `feed_event`, in the caller's transaction."""
+    if events:
+        session.connection().execute(insert(cast(Table, FeedEvent.__table__)), events)
+
+
+def forget(session: Session, organisation_id: str) -> None:
+    """Take an organisation's whole Feed away, because the organisation goes."""
+    session.execute(delete(FeedEvent).where(FeedEvent.organisation_id == organisation_id))
+
+
+def count_lines(
+    session: Session, organisation_id: str, *, kind: FeedKind | None = None, text: str = ""
+) -> int:
+    """How many lines of an organisation's Feed are of that kind and contain each word of `text`."""
+    which = _which(organisation_id, kind, text)
+    return session.scalar(select(func.count()).select_from(FeedEvent).where(*which)) or 0
 
 
 def feed_of(
-    session: Session, organisation_id: str, *, kind: str = "", text: str = "", limit: int = PAGE
-) -> list[FeedEvent]:
-    """The latest lines of an organisation's Feed, of one kind or of all, that contain `text`."""
-    query = select(FeedEvent).where(FeedEvent.organisation_id == organisation_id)
-    if kind:
-        query = query.where(FeedEvent.kind == kind)
-    if text:
-        folded = text.replace("\x00", "")
-        query = query.where(
-            FeedEvent.subject.icontains(folded, autoescape=True)
-            | FeedEvent.actor.icontains(folded, autoescape=True)
-        )
-    return list(session.scalars(query.order_by(FeedEvent.id.desc()).limit(limit)))
+    session: Session,
+    organisation_id: str,
+    *,
+    kind: FeedKind | None = None,
+    text: str = "",
+    offset: int = 0,
+    limit: int = 50,
+) -> list[Line]:
+    """Those lines, or a part of them, newest first. Accents and case of `text` do not matter."""
+    events = session.scalars(
+        select(FeedEvent)
+        .where(*_which(organisation_id, kind, text))
+        .order_by(FeedEvent.id.desc())
+        .offset(offset)
+        .limit(limit)
+    )
+    return [_line(event) for event in events]
+
+
+def _which(organisation_id: str, kind: FeedKind | None, text: str) -> list[ColumnElement[bool]]:
+    which = [FeedEvent.organisation_id == organisation_id]
+    if kind is not None:
+        which.append(FeedEvent.kind == kind.value)
+    words = dict.fromkeys(fold(text).split())
+    return which + [FeedEvent.search_text.contains(word, autoescape=True) for word in words]
+
+
+def _line(event: FeedEvent) -> Line:
+    kind = KINDS.get(event.kind)
+    what = kind.label if kind else event.kind
+    return Line(event.happened_at, kind, what, event.subject, event.actor)

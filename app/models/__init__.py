@@ -5,7 +5,7 @@ from app.models.agents import Agent, AgentSession, Configuration, Installation
 from app.models.audit import AuditEvent, FeedEvent
 from app.models.base import Base
 from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
-from app.models.projects import Organisation, Project
+from app.models.projects import ImportDraft, Organisation, Project
 
 __all__ = [
     "Agent",
@@ -14,6 +14,7 @@ __all__ = [
     "Base",
     "Configuration",
     "FeedEvent",
+    "ImportDraft",
     "Installation",
     "KeyInspection",
     "Organisation",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
@@ -41,3 +41,5 @@ class FeedEvent(Base):
     actor: Mapped[str] = mapped_column(String(254))
     """The e-mail of a client user, or empty: what the vendor's staff do is not signed by name."""
     subject: Mapped[str] = mapped_column(String(300))
+    search_text: Mapped[str] = mapped_column(Text)
+    """What a search of the Feed looks through: all three in words, folded."""

@@ -1,8 +1,9 @@
 """Organisations and their projects."""
 
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.base import Base
@@ -41,3 +42,19 @@ class Project(Base):
     updated_at: Mapped[datetime]
 
     organisation: Mapped[Organisation] = relationship(back_populates="projects", lazy="joined")
+
+
+class ImportDraft(Base):
+    """A file that somebody has uploaded and not imported yet: at most one a person."""
+
+    __tablename__ = "import_drafts"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    token: Mapped[str] = mapped_column(String(64))
+    """Which of a person's files it is: another one that is uploaded takes its place."""
+    file_name: Mapped[str] = mapped_column(String(200))
+    content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    """Emptied when it is imported."""
+    uploaded_at: Mapped[datetime]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What the import did; none: it is not imported yet."""

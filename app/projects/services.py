@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.accounts.actor import Actor
+from app.audit.feed import FeedKind, forget, tell
 from app.audit.services import record
 from app.audit.tags import AuditTag
 from app.errors import Conflict, InvalidInput, NotFound
@@ -110,7 +111,7 @@ def create_project(
             session.add(_new_organisation(fields, now))
             session.flush()
         session.add(project)
-    _record(session, AuditTag.PROJECT_CREATED, project, actor, now)
+    _note(session, _CREATED, project, actor, now)
     return Created(project, joined=organisation is not None)
 
 
@@ -147,7 +148,7 @@ def update_project(
             organisation.search_text = organisation_search_text(organisation.name, organisation.id)
             _fill(project, fields)
             project.updated_at = now
-        _record(session, AuditTag.PROJECT_UPDATED, project, actor, now, changed=_words(changed))
+        _note(session, _UPDATED, project, actor, now, changed=_words(changed))
     return project
 
 
@@ -157,7 +158,7 @@ def archive_project(session: Session, *, actor: Actor, project_id: int, now: dat
     project = _take_for_change(session, project_id)
     if project.archived_at is None:
         project.archived_at = project.updated_at = now
-        _record(session, AuditTag.PROJECT_ARCHIVED, project, actor, now)
+        _note(session, _ARCHIVED, project, actor, now)
     return project
 
 
@@ -168,7 +169,7 @@ def restore_project(session: Session, *, actor: Actor, project_id: int, now: dat
     if project.archived_at is not None:
         project.archived_at = None
         project.updated_at = now
-        _record(session, AuditTag.PROJECT_RESTORED, project, actor, now)
+        _note(session, _RESTORED, project, actor, now)
     return project
 
 
@@ -182,11 +183,12 @@ def delete_project(session: Session, *, actor: Actor, project_id: int, now: date
     reason = why_not_deletable(session, project)
     if reason is not None:
         raise Conflict(reason)
-    _record(session, AuditTag.PROJECT_DELETED, project, actor, now)
+    _note(session, _DELETED, project, actor, now)
     organisation, name = project.organisation, project.name
     session.delete(project)
     session.flush()
     if session.scalar(select(Project.id).where(_of(organisation)).limit(1)) is None:
+        forget(session, organisation.id)
         session.delete(organisation)
         session.flush()
     return name
@@ -296,14 +298,23 @@ def _words(names: list[str]) -> str:
     return ", ".join(names).replace("_", " ")
 
 
-def _record(
+_CREATED = (AuditTag.PROJECT_CREATED, FeedKind.PROJECT_CREATED)
+_UPDATED = (AuditTag.PROJECT_UPDATED, FeedKind.PROJECT_UPDATED)
+_ARCHIVED = (AuditTag.PROJECT_ARCHIVED, FeedKind.PROJECT_ARCHIVED)
+_RESTORED = (AuditTag.PROJECT_RESTORED, FeedKind.PROJECT_RESTORED)
+_DELETED = (AuditTag.PROJECT_DELETED, FeedKind.PROJECT_DELETED)
+
+
+def _note(
     session: Session,
-    tag: AuditTag,
+    change: tuple[AuditTag, FeedKind],
     project: Project,
     actor: Actor,
     now: datetime,
     **data: str,
 ) -> None:
+    """Record a change of a project, and tell the Feed of it."""
+    tag, kind = change
     record(
         session,
         tag,
@@ -313,4 +324,11 @@ def _record(
         subject=project.name,
         project_id=project.id,
         **data,
+    )
+    tell(
+        session,
+        kind,
+        organisation_id=project.organisation_id,
+        subject=project.name,
+        now=now,
     )

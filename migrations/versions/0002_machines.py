@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("actor", sa.String(length=254), nullable=False),
         sa.Column("subject", sa.String(length=300), nullable=False),
+        sa.Column("search_text", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organisation_id"], ["organisations.id"], name=op.f("fk_feed_events_organisation_id")
         ),
@@ -55,6 +56,17 @@ def upgrade() -> None:
             batch_op.f("ix_feed_events_organisation_id_id"), ["organisation_id", "id"], unique=False
         )
 
+    op.create_table(
+        "import_drafts",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("token", sa.String(length=64), nullable=False),
+        sa.Column("file_name", sa.String(length=200), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("uploaded_at", app.models.types.UTCDateTime(timezone=True), nullable=False),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_import_drafts_user_id")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_import_drafts")),
+    )
     op.create_table(
         "agents",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -205,6 +217,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_agents_organisation_id_dissociated_at"))
 
     op.drop_table("agents")
+    op.drop_table("import_drafts")
     with op.batch_alter_table("feed_events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_feed_events_organisation_id_id"))
 
