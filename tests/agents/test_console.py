@@ -146,15 +146,6 @@ def cookie_of(answer: TestResponse, name: str) -> str:
         ({"login_id": "nobody@example.com"}, (401, "password", "Login ID or password is wrong.")),
         ({"login_id": Cast.ada}, (422, "login_id", "Your account works on the portal")),
         ({"login_id": Cast.carl}, (422, "registration_key", "is for partners and developers")),
-        (
-            {"login_id": Cast.carl, "registration_key": ""},
-            (
-                422,
-                "login_id",
-                "Client sign-in is not available yet: this version of the portal knows temporary "
-                "keys only.",
-            ),
-        ),
         ({"registration_key": ""}, (422, "registration_key", "You need a registration key.")),
         ({"registration_key": " \n\t "}, (422, "registration_key", "You need a registration key.")),
         ({"registration_key": "rw1.x"}, (422, "registration_key", "is not valid here")),

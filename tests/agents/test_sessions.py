@@ -11,6 +11,7 @@ from app.accounts.passwords import hash_password
 from app.accounts.services import disable_user, reset_password
 from app.agents.rules import EndCause, SessionEnd
 from app.agents.services import (
+    configuration_of,
     count_partners_signed_in,
     end_session,
     has_ended,
@@ -246,8 +247,10 @@ def test_a_session_that_never_was_cannot_be_ended(session: Session, cast: Cast) 
 def test_saving_configuration_data_is_refused_and_recorded(session: Session, cast: Cast) -> None:
     license = issue(session, cast)
     here = signed_in(session, cast.pat, license)
-    answer = save_configuration(session, agent_session=here.agent_session, now=START)
+    answer = save_configuration(session, agent_session=here.agent_session, data={"a": 1}, now=START)
+    assert answer is not None
     assert answer.code == "configuration_read_only"
+    assert configuration_of(session, cast.acme) == {}
     (event,) = events(session, AuditTag.CONFIGURATION_REFUSED)
     assert (event.actor, event.organisation_id, event.subject) == (
         cast.pat,
@@ -294,7 +297,7 @@ def test_the_database_and_the_rule_agree_on_which_sessions_live(
         session.flush()
         for now in instants:
             listed = live_sessions_of(session, cast.acme, now, IDLE) == [here]
-            assert listed is not has_ended(here, now=now, idle_seconds=IDLE)
+            assert listed is not has_ended(session, here, now=now, idle_seconds=IDLE)
 
 
 def test_a_list_of_many_sessions_is_one_query(session: Session, cast: Cast) -> None:

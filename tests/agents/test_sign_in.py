@@ -129,8 +129,6 @@ def spaces_and_quotes(session: Session, cast: Cast) -> str:
         (Cast.audrey, active, "role_not_allowed"),
         (Cast.carl, active, "temporary_key_not_for_clients"),
         (Cast.carl, cut, "temporary_key_not_for_clients"),
-        (Cast.carl, nothing, "permanent_license_unavailable"),
-        (Cast.carl, spaces_and_quotes, "permanent_license_unavailable"),
         (Cast.pat, nothing, "temporary_key_required"),
         (Cast.dev, nothing, "temporary_key_required"),
         (Cast.pat, spaces_and_quotes, "temporary_key_required"),

@@ -12,13 +12,19 @@ from app.agents.rules import (
     Admission,
     EndCause,
     EndCode,
+    Machine,
     Person,
     PresentedKey,
+    Proof,
+    ProofState,
     Refusal,
     RefusalCode,
     SessionEnd,
     SessionFacts,
     decide,
+    fitting_machine,
+    note_interval,
+    proof,
     session_end,
 )
 from app.licenses.rules import LicenseState
@@ -27,59 +33,123 @@ from app.permissions import TEMPORARY_KEY_ROLES, Role
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 LATER = NOW + timedelta(hours=3)
 EARLIER = NOW - timedelta(hours=3)
-ACME = "ORG-000123"
+ACME, BOLT = "ORG-000123", "ORG-000456"
 
+# Who: row 1 for everybody who is not somebody.
 NOBODY = None
+ADMIN, AUDITOR = Person(Role.SUPER_ADMIN), Person(Role.AUDITOR)
+PARTNER, DEVELOPER = Person(Role.PARTNER), Person(Role.DEVELOPER)
+CLIENT = Person(Role.CLIENT, ACME)
+LAPSED = Person(Role.CLIENT, ACME, subscription_ended=True)
+
 NO_KEY = None
 ACTIVE = PresentedKey(LicenseState.ACTIVE, ACME, LATER)
 EXPIRED = PresentedKey(LicenseState.EXPIRED, ACME, EARLIER)
 REVOKED = PresentedKey(LicenseState.REVOKED, ACME, LATER)
 INVALID = PresentedKey(LicenseState.INVALID)
 
+UNREGISTERED: list[Machine] = []
+OWN = Machine(1, ACME, "Acme")
+OWN_REVOKED = Machine(2, ACME, "Acme", license_revoked=True)
+OTHER = Machine(3, BOLT, "Bolt & Söhne")
+OTHER_REVOKED = Machine(4, BOLT, "Bolt & Söhne", license_revoked=True)
+OWN_DETACHED = Machine(5, ACME, "Acme", detached=True)
+OTHER_DETACHED = Machine(6, BOLT, "Bolt & Söhne", detached=True)
+
 ROWS = [
-    (1, NOBODY, NO_KEY, "invalid_credentials"),
-    (1, NOBODY, ACTIVE, "invalid_credentials"),
-    (1, NOBODY, EXPIRED, "invalid_credentials"),
-    (3, Role.SUPER_ADMIN, NO_KEY, "role_not_allowed"),
-    (3, Role.SUPER_ADMIN, ACTIVE, "role_not_allowed"),
-    (3, Role.AUDITOR, NO_KEY, "role_not_allowed"),
-    (3, Role.AUDITOR, ACTIVE, "role_not_allowed"),
-    (4, Role.CLIENT, ACTIVE, "temporary_key_not_for_clients"),
-    (4, Role.CLIENT, EXPIRED, "temporary_key_not_for_clients"),
-    (4, Role.CLIENT, INVALID, "temporary_key_not_for_clients"),
-    (7, Role.CLIENT, NO_KEY, "permanent_license_unavailable"),
-    (8, Role.PARTNER, NO_KEY, "temporary_key_required"),
-    (8, Role.DEVELOPER, NO_KEY, "temporary_key_required"),
-    (9, Role.PARTNER, INVALID, "key_invalid"),
-    (9, Role.DEVELOPER, INVALID, "key_invalid"),
-    (10, Role.PARTNER, EXPIRED, "key_expired"),
-    (10, Role.DEVELOPER, EXPIRED, "key_expired"),
-    (11, Role.PARTNER, REVOKED, "key_revoked"),
-    (11, Role.DEVELOPER, REVOKED, "key_revoked"),
-    (13, Role.PARTNER, ACTIVE, None),
-    (13, Role.DEVELOPER, ACTIVE, None),
+    (1, NOBODY, NO_KEY, UNREGISTERED, "invalid_credentials"),
+    (1, NOBODY, ACTIVE, [OWN], "invalid_credentials"),
+    (1, NOBODY, EXPIRED, [OWN_DETACHED], "invalid_credentials"),
+    (2, CLIENT, NO_KEY, [OWN_DETACHED], "agent_blocked"),
+    (2, CLIENT, ACTIVE, [OWN_DETACHED], "agent_blocked"),
+    (2, LAPSED, NO_KEY, [OTHER_DETACHED], "agent_blocked"),
+    (2, PARTNER, NO_KEY, [OWN_DETACHED], "agent_blocked"),
+    (2, PARTNER, ACTIVE, [OTHER_DETACHED], "agent_blocked"),
+    (2, DEVELOPER, INVALID, [OWN_DETACHED], "agent_blocked"),
+    (2, ADMIN, NO_KEY, [OWN_DETACHED], "agent_blocked"),
+    (2, CLIENT, NO_KEY, [OWN, OTHER, OWN_DETACHED], "agent_blocked"),
+    (3, ADMIN, NO_KEY, UNREGISTERED, "role_not_allowed"),
+    (3, ADMIN, ACTIVE, [OWN], "role_not_allowed"),
+    (3, AUDITOR, NO_KEY, [OTHER], "role_not_allowed"),
+    (3, AUDITOR, ACTIVE, UNREGISTERED, "role_not_allowed"),
+    (4, CLIENT, ACTIVE, UNREGISTERED, "temporary_key_not_for_clients"),
+    (4, CLIENT, EXPIRED, [OWN], "temporary_key_not_for_clients"),
+    (4, CLIENT, INVALID, [OTHER], "temporary_key_not_for_clients"),
+    (4, LAPSED, REVOKED, [OWN_REVOKED], "temporary_key_not_for_clients"),
+    (5, CLIENT, NO_KEY, [OTHER], "machine_registered_elsewhere"),
+    (5, CLIENT, NO_KEY, [OTHER_REVOKED], "machine_registered_elsewhere"),
+    (5, LAPSED, NO_KEY, [OTHER], "machine_registered_elsewhere"),
+    (5, CLIENT, NO_KEY, [OWN, OTHER], "machine_registered_elsewhere"),
+    (6, CLIENT, NO_KEY, UNREGISTERED, None),
+    (6, LAPSED, NO_KEY, UNREGISTERED, "subscription_expired"),
+    (7, CLIENT, NO_KEY, [OWN], None),
+    (7, LAPSED, NO_KEY, [OWN], "subscription_expired"),
+    (7, CLIENT, NO_KEY, [OWN_REVOKED], "license_revoked"),
+    (7, LAPSED, NO_KEY, [OWN_REVOKED], "subscription_expired"),
+    (8, PARTNER, NO_KEY, UNREGISTERED, "temporary_key_required"),
+    (8, DEVELOPER, NO_KEY, [OWN], "temporary_key_required"),
+    (8, PARTNER, NO_KEY, [OTHER], "temporary_key_required"),
+    (9, PARTNER, INVALID, UNREGISTERED, "key_invalid"),
+    (9, DEVELOPER, INVALID, [OTHER], "key_invalid"),
+    (10, PARTNER, EXPIRED, UNREGISTERED, "key_expired"),
+    (10, DEVELOPER, EXPIRED, [OTHER], "key_expired"),
+    (11, PARTNER, REVOKED, UNREGISTERED, "key_revoked"),
+    (11, DEVELOPER, REVOKED, [OTHER], "key_revoked"),
+    (12, PARTNER, ACTIVE, [OTHER], "machine_registered_elsewhere"),
+    (12, DEVELOPER, ACTIVE, [OWN, OTHER], "machine_registered_elsewhere"),
+    (13, PARTNER, ACTIVE, UNREGISTERED, None),
+    (13, DEVELOPER, ACTIVE, [OWN], None),
+    (13, PARTNER, ACTIVE, [OWN_REVOKED], None),
 ]
 
 
-@pytest.mark.parametrize(("row", "role", "key", "code"), ROWS)
+@pytest.mark.parametrize(("row", "person", "key", "machines", "code"), ROWS)
 def test_the_table_row_by_row(
-    row: int, role: Role | None, key: PresentedKey | None, code: str | None
+    row: int,
+    person: Person | None,
+    key: PresentedKey | None,
+    machines: list[Machine],
+    code: str | None,
 ) -> None:
-    answer = decide(person=Person(role) if role else None, key=key)
+    answer = decide(person=person, key=key, machines=machines)
     if code is None:
-        assert answer == Admission(ACME, ends_at=LATER)
+        assert answer == Admission(
+            ACME,
+            machines[0] if machines else None,
+            ends_at=LATER if row == 13 else None,
+            registers=row == 6,
+        )
     else:
         assert isinstance(answer, Refusal)
         assert answer.code == code
-        assert answer.sentence == SENTENCES[answer.code]
+
+
+def test_every_row_of_the_table_is_tested() -> None:
+    assert {row[0] for row in ROWS} == set(range(1, 14))
 
 
 def test_an_expired_key_is_refused_with_the_instant_at_which_it_ended() -> None:
-    answer = decide(person=Person(Role.PARTNER), key=EXPIRED)
+    answer = decide(person=PARTNER, key=EXPIRED)
     assert isinstance(answer, Refusal)
     assert answer.expired_at == EARLIER
     assert "Tue 24 Nov 2026, 12:40 UTC" in answer.detail
     assert "{at}" not in answer.detail
+
+
+@pytest.mark.parametrize(("person", "key"), [(CLIENT, NO_KEY), (PARTNER, ACTIVE)])
+def test_a_machine_of_another_organisation_is_refused_naming_it(
+    person: Person, key: PresentedKey | None
+) -> None:
+    answer = decide(person=person, key=key, machines=[OTHER])
+    assert isinstance(answer, Refusal)
+    assert answer.registered_to == "Bolt & Söhne"
+    assert answer.detail == "Your machine is already registered with Bolt & Söhne."
+
+
+def test_a_detached_machine_is_refused_with_the_words_of_the_guide() -> None:
+    answer = decide(person=CLIENT, key=NO_KEY, machines=[OWN_DETACHED])
+    assert isinstance(answer, Refusal)
+    assert answer.detail == "Agent is Blocked."
 
 
 def test_every_code_has_a_sentence_of_its_own() -> None:
@@ -87,35 +157,144 @@ def test_every_code_has_a_sentence_of_its_own() -> None:
     assert len(set(SENTENCES.values())) == len(RefusalCode)
     assert set(END_SENTENCES) == set(EndCause)
     assert len(set(END_SENTENCES.values())) == len(EndCause)
+    assert len({cause.words for cause in EndCause}) == len(EndCause)
 
 
 instants = st.one_of(
     st.none(), st.integers(-10, 10).map(lambda seconds: NOW + timedelta(seconds=seconds))
 )
-people = st.one_of(st.none(), st.sampled_from(Role).map(Person))
+organisations = st.sampled_from([ACME, BOLT])
+people = st.one_of(
+    st.none(),
+    st.builds(Person, st.sampled_from([role for role in Role if role is not Role.CLIENT])),
+    st.builds(Person, st.just(Role.CLIENT), organisations, st.booleans()),
+)
 keys = st.one_of(
     st.none(),
+    st.builds(PresentedKey, st.just(LicenseState.INVALID)),
     st.builds(
         PresentedKey,
-        state=st.sampled_from(LicenseState),
-        organisation_id=st.one_of(st.none(), st.just(ACME)),
-        expires_at=instants,
+        state=st.sampled_from([state for state in LicenseState if state != "invalid"]),
+        organisation_id=organisations,
+        expires_at=instants.filter(bool),
     ),
+)
+machines = st.lists(
+    st.builds(
+        Machine,
+        agent_id=st.integers(1, 1000),
+        organisation_id=organisations,
+        organisation_name=st.just("A name"),
+        detached=st.booleans(),
+        license_revoked=st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda machine: machine.agent_id,
 )
 
 
-@given(people, keys)
-def test_everybody_gets_one_answer_and_nobody_gets_in_without_an_active_key(
-    person: Person | None, key: PresentedKey | None
+def rows_that_decide(
+    person: Person | None, key: PresentedKey | None, machine: Machine | None
+) -> list[int]:
+    """The table once more, each row by itself with what the rows above it leave over.
+
+    Written apart from `decide`, so that neither excuses the other.
+    """
+    role = person.role if person else None
+    known = person is not None
+    blocked = known and machine is not None and machine.detached
+    client = known and not blocked and role is Role.CLIENT
+    partner = known and not blocked and role in (Role.PARTNER, Role.DEVELOPER)
+    state = key.state if key else None
+    org = person.organisation_id if person else None
+    elsewhere = client and machine is not None and machine.organisation_id != org
+    active = partner and state is LicenseState.ACTIVE
+    of_key = machine is None or (key is not None and machine.organisation_id == key.organisation_id)
+    rows = {
+        1: not known,
+        2: blocked,
+        3: known and not blocked and role in (Role.SUPER_ADMIN, Role.AUDITOR),
+        4: client and key is not None,
+        5: client and key is None and elsewhere,
+        6: client and key is None and machine is None,
+        7: client and key is None and machine is not None and not elsewhere,
+        8: partner and key is None,
+        9: partner and state is LicenseState.INVALID,
+        10: partner and state is LicenseState.EXPIRED,
+        11: partner and state is LicenseState.REVOKED,
+        12: active and not of_key,
+        13: active and of_key,
+    }
+    return [row for row, decides in rows.items() if decides]
+
+
+ANSWERS = {
+    1: {"invalid_credentials"},
+    2: {"agent_blocked"},
+    3: {"role_not_allowed"},
+    4: {"temporary_key_not_for_clients"},
+    5: {"machine_registered_elsewhere"},
+    6: {None, "subscription_expired"},
+    7: {None, "subscription_expired", "license_revoked"},
+    8: {"temporary_key_required"},
+    9: {"key_invalid"},
+    10: {"key_expired"},
+    11: {"key_revoked"},
+    12: {"machine_registered_elsewhere"},
+    13: {None},
+}
+
+
+@given(people, keys, machines)
+def test_exactly_one_row_decides_whatever_is_presented(
+    person: Person | None, key: PresentedKey | None, fitting: list[Machine]
 ) -> None:
-    answer = decide(person=person, key=key)
-    assert isinstance(answer, Admission) or answer.code in RefusalCode
-    if isinstance(answer, Admission):
-        assert person is not None
+    own = key.organisation_id if key else person.organisation_id if person else None
+    (row,) = rows_that_decide(person, key, fitting_machine(fitting, own))
+    answer = decide(person=person, key=key, machines=fitting)
+    code = answer.code.value if isinstance(answer, Refusal) else None
+    assert code in ANSWERS[row]
+    if row in (6, 7):
+        assert (code == "subscription_expired") is person.subscription_ended
+
+
+@given(people, keys, machines)
+def test_nobody_gets_in_who_should_not(
+    person: Person | None, key: PresentedKey | None, fitting: list[Machine]
+) -> None:
+    answer = decide(person=person, key=key, machines=fitting)
+    if not isinstance(answer, Admission):
+        return
+    assert person is not None
+    assert not any(machine.detached for machine in fitting)
+    assert all(machine.organisation_id == answer.organisation_id for machine in fitting)
+    if person.role is Role.CLIENT:
+        assert key is None
+        assert answer.organisation_id == person.organisation_id
+        assert not person.subscription_ended
+        assert answer.machine is None or not answer.machine.license_revoked
+        assert answer.ends_at is None
+        assert answer.registers is (fitting == [])
+    else:
         assert person.role in TEMPORARY_KEY_ROLES
         assert key is not None
         assert key.state is LicenseState.ACTIVE
         assert (answer.organisation_id, answer.ends_at) == (key.organisation_id, key.expires_at)
+        assert not answer.registers
+
+
+@given(machines, st.randoms())
+def test_which_of_several_machines_decides_does_not_depend_on_their_order(
+    fitting: list[Machine], chance: object
+) -> None:
+    shuffled = list(fitting)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    found = fitting_machine(shuffled, ACME)
+    assert found == fitting_machine(fitting, ACME)
+    if any(machine.detached for machine in fitting):
+        assert found.detached
+    elif any(machine.organisation_id != ACME for machine in fitting):
+        assert found.organisation_id != ACME
 
 
 # The end of a session
@@ -172,6 +351,14 @@ def test_a_session_that_is_not_heard_from_ends(seconds: int, ended: bool) -> Non
             EndCause.USER_DISABLED,
             EndCode.SESSION_ENDED,
         ),
+        ({"agent_detached_at": NOW + SECOND}, EndCause.AGENT_BLOCKED, EndCode.AGENT_BLOCKED),
+        ({"agent_dissociated_at": NOW + SECOND}, EndCause.DISSOCIATED, EndCode.SESSION_ENDED),
+        ({"license_revoked_at": NOW + SECOND}, EndCause.LICENSE_REVOKED, EndCode.LICENSE_REVOKED),
+        (
+            {"agent_dissociated_at": NOW + SECOND, "license_revoked_at": NOW + SECOND},
+            EndCause.DISSOCIATED,
+            EndCode.SESSION_ENDED,
+        ),
     ],
 )
 @pytest.mark.parametrize("seconds_later", [0, 1, 2, 100_000])
@@ -204,6 +391,14 @@ def test_under_a_permanent_license_there_is_no_expiry() -> None:
     assert end_of(permanent, NOW + timedelta(seconds=IDLE) - SECOND) is None
 
 
+@pytest.mark.parametrize(("seconds", "ended"), [(-1, False), (0, True), (1, True)])
+def test_a_session_ends_with_the_subscription(seconds: int, ended: bool) -> None:
+    midnight = NOW + timedelta(seconds=60)
+    permanent = SessionFacts(last_heard_at=NOW, subscription_ends_at=midnight)
+    answer = end_of(permanent, midnight + seconds * SECOND)
+    assert answer == (("subscription_expired", midnight) if ended else None)
+
+
 def test_nobody_works_under_a_key_that_the_clock_says_is_not_issued_yet() -> None:
     """The server's clock was set back by an hour."""
     an_hour_ago = NOW - timedelta(hours=1)
@@ -220,6 +415,10 @@ def test_nobody_works_under_a_key_that_the_clock_says_is_not_issued_yet() -> Non
         key_issued_at=st.just(NOW - timedelta(seconds=10)),
         key_expires_at=instants,
         key_revoked_at=instants,
+        agent_detached_at=instants,
+        agent_dissociated_at=instants,
+        license_revoked_at=instants,
+        subscription_ends_at=instants,
     ),
     st.integers(1, 10),
     st.integers(-10, 20),
@@ -233,8 +432,76 @@ def test_a_session_that_has_ended_stays_ended_and_for_the_same_reason(
         assert session.ended_at is None
         assert session.user_disabled_at is None
         assert session.key_revoked_at is None
+        assert session.agent_detached_at is None
+        assert session.agent_dissociated_at is None
+        assert session.license_revoked_at is None
+        assert session.subscription_ends_at is None or now < session.subscription_ends_at
         assert session.key_expires_at is None or now < session.key_expires_at
         assert now < session.last_heard_at + timedelta(seconds=idle)
     elif end.at <= now:
         for later in (SECOND, timedelta(days=1)):
             assert session_end(session, now=now + later, idle_seconds=idle) == end
+
+
+# The proof that an agent has logged out
+
+HEARTBEAT = 5
+END = SessionEnd(EndCause.KEY_REVOKED, NOW)
+SIGNED_OUT = SessionEnd(EndCause.SIGNED_OUT, NOW)
+NOT_HEARD = SessionEnd(EndCause.NOT_HEARD_FROM, NOW)
+PROOFS = [
+    # the end; last heard (seconds before it), told, confirmed, asked (after it); state, since when
+    (END, (2, None, None, 0), ProofState.WAITING, None),
+    (END, (2, None, None, 7), ProofState.WAITING, None),
+    (END, (2, None, None, 8), ProofState.OFF_LINE, LATER),
+    (END, (38, None, None, 0), ProofState.WAITING, None),
+    (END, (39, None, None, 0), ProofState.OFF_LINE, LATER),
+    (END, (2, 4, None, 4), ProofState.TOLD, NOW + 4 * SECOND),
+    (END, (2, 4, None, 10_000), ProofState.TOLD, NOW + 4 * SECOND),
+    (END, (2, 400, None, 401), ProofState.TOLD, NOW + 400 * SECOND),
+    (END, (2, 4, 5, 5), ProofState.CONFIRMED, NOW + 5 * SECOND),
+    (END, (2, None, 5, 5), ProofState.CONFIRMED, NOW + 5 * SECOND),
+    (SIGNED_OUT, (2, None, None, 0), ProofState.CONFIRMED, NOW),
+    (SIGNED_OUT, (2, 4, None, 4), ProofState.CONFIRMED, NOW),
+    (NOT_HEARD, (900, None, None, 0), ProofState.OFF_LINE, LATER),
+]
+
+
+@pytest.mark.parametrize(("end", "seconds", "state", "at"), PROOFS)
+def test_how_far_an_agent_is_known_to_be(
+    end: SessionEnd,
+    seconds: tuple[int, int | None, int | None, int],
+    state: ProofState,
+    at: datetime | None,
+) -> None:
+    heard, told, confirmed, asked = seconds
+    found = proof(
+        end,
+        facts=facts(last_heard_at=NOW - heard * SECOND, key_expires_at=LATER),
+        told_at=None if told is None else NOW + told * SECOND,
+        confirmed_at=None if confirmed is None else NOW + confirmed * SECOND,
+        now=NOW + asked * SECOND,
+        heartbeat_seconds=HEARTBEAT,
+        idle_seconds=IDLE,
+    )
+    assert found == Proof(state, at)
+
+
+def test_off_line_under_a_permanent_license_there_is_no_end_to_promise() -> None:
+    found = proof(
+        SessionEnd(EndCause.LICENSE_REVOKED, NOW),
+        facts=SessionFacts(last_heard_at=NOW),
+        told_at=None,
+        confirmed_at=None,
+        now=NOW + timedelta(minutes=1),
+        heartbeat_seconds=HEARTBEAT,
+        idle_seconds=IDLE,
+    )
+    assert found == Proof(ProofState.OFF_LINE, None)
+
+
+@pytest.mark.parametrize(("idle", "seconds"), [(900, 30), (90, 30), (89, 89 / 3), (6, 2)])
+def test_last_heard_is_written_every_half_minute_or_third_of_the_idle_limit_at_most(
+    idle: int, seconds: float
+) -> None:
+    assert note_interval(idle) == timedelta(seconds=seconds)
