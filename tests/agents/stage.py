@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from flask import Flask, current_app
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
@@ -11,7 +12,7 @@ from app.agents.registration import Presented
 from app.agents.rules import Refusal
 from app.agents.services import SignedIn, Throttled, sign_in
 from app.licenses.services import issue_license, key_text
-from app.models import Agent, AgentSession, TemporaryLicense
+from app.models import Agent, AgentSession, FeedEvent, TemporaryLicense
 from app.permissions import Role
 from tests.conftest import NOW, PASSWORD, Cast, signing_keys
 
@@ -107,3 +108,13 @@ def add_bea(session: Session, cast: Cast) -> str:
     )
     session.commit()
     return BEA
+
+
+def feed(session: Session, organisation_id: str = Cast.acme) -> list[tuple[str, str, str]]:
+    """The lines of an organisation's Feed, the newest first: kind, actor, subject."""
+    lines = session.scalars(
+        select(FeedEvent)
+        .where(FeedEvent.organisation_id == organisation_id)
+        .order_by(FeedEvent.id.desc())
+    )
+    return [(line.kind, line.actor, line.subject) for line in lines]
