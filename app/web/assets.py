@@ -22,10 +22,10 @@ ONE_YEAR = "public, max-age=31536000, immutable"
 
 
 class PageSessions(SecureCookieSessionInterface):
-    """Sessions for pages alone: a static file that varied by cookie would hardly be cached."""
+    """Sessions for pages alone: what everybody may cache would hardly be if it varied by cookie."""
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        if request.endpoint != "assets.asset":
+        if not response.cache_control.public:
             super().save_session(app, session, response)
 
 
