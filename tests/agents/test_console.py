@@ -1,5 +1,6 @@
 """The OP Agent in the browser: its window, the way in, and every way out."""
 
+import html
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +13,13 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from app.accounts.services import disable_user
-from app.agents.services import end_session
+from app.agents.machines import detach, dissociate, revoke_machine_license
+from app.agents.services import configuration_of, end_session, save_configuration
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.licenses.services import revoke_license
-from app.models import AgentSession, TemporaryLicense
-from tests.agents.stage import HOUR, issue, text_of
+from app.models import Agent, AgentSession, Project, TemporaryLicense
+from tests.agents.stage import BEA, HOUR, add_bea, issue, signed_in, text_of
 from tests.agents.test_sign_in import events
 from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
@@ -476,6 +478,240 @@ def test_signing_in_again_in_the_same_browser_ends_the_earlier_session(
     first, second = stored(app)
     assert first.end_code == "signed_out"
     assert second.ended_at is None
+
+
+def proofs(app: Flask) -> tuple[object, object]:
+    """When the latest session's agent was told of its end, and when it confirmed."""
+    found = stored(app)[-1]
+    return found.told_at, found.confirmed_at
+
+
+@pytest.fixture
+def ended(app: Flask, partner: Visitor, key: str, cast: Cast, clock: Clock) -> Visitor:
+    """A partner's browser whose session a super admin has ended a minute later."""
+    log_in(partner, key)
+    clock.instant = A_MINUTE_LATER
+    with app.app_context():
+        ending(db.session(), cast)
+        db.session.commit()
+    return partner
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "heartbeat"])
+def test_the_page_confirms_that_it_has_logged_out(
+    app: Flask, ended: Visitor, clock: Clock, htmx: bool
+) -> None:
+    answer = ended.get("/agent", htmx=htmx)
+    assert answer.status_code == 401
+    assert proofs(app) == (A_MINUTE_LATER, None)
+    assert re.search(r'hx-post="/agent/confirm"\s+hx-trigger="load"', answer.text)
+    confirmed_at = clock.advance(seconds=1)
+    assert ended.post("/agent/confirm", htmx=True).status_code == 204
+    assert proofs(app) == (A_MINUTE_LATER, confirmed_at)
+    clock.advance(seconds=1)
+    ended.post("/agent/confirm", htmx=True)
+    assert proofs(app) == (A_MINUTE_LATER, confirmed_at)
+
+
+def test_after_the_confirmation_nothing_of_the_session_is_kept(ended: Visitor) -> None:
+    answer = ended.get("/agent")
+    assert cookie_of(answer, "op_agent").startswith("op_agent=;")
+    kept = cookie_of(answer, "op_agent_ended")
+    for part in ("HttpOnly", "SameSite=Strict", "Path=/agent", "Max-Age=300"):
+        assert part in kept
+    answer = ended.post("/agent/confirm")
+    assert cookie_of(answer, "op_agent_ended").startswith("op_agent_ended=;")
+    assert ended.get("/agent").status_code == 200
+
+
+def test_confirming_ends_no_session_that_lives(app: Flask, partner: Visitor, key: str) -> None:
+    log_in(partner, key)
+    assert partner.post("/agent/confirm").status_code == 204
+    assert partner.get("/agent").status_code == 200
+    assert stored(app)[-1].ended_at is None
+
+
+def test_confirming_without_a_session_is_no_error(partner: Visitor) -> None:
+    assert partner.post("/agent/confirm").status_code == 204
+
+
+def test_a_window_told_late_does_not_end_the_session_begun_meanwhile(
+    app: Flask, ended: Visitor, key: str
+) -> None:
+    ended.get("/agent", htmx=True)
+    log_in(ended, key)
+    ended.post("/agent/confirm", htmx=True)
+    assert ended.get("/agent").status_code == 200
+    earlier, later = stored(app)
+    assert earlier.confirmed_at is not None
+    assert later.ended_at is None
+
+
+# Client users, on machines of their organisation
+
+
+def client_logs_in(visitor: Visitor, **fields: object) -> TestResponse:
+    return log_in(visitor, "", login_id=Cast.carl, **fields)
+
+
+def test_a_client_user_registers_the_browser_and_is_told_so_once(
+    app: Flask, partner: Visitor
+) -> None:
+    answer = client_logs_in(partner)
+    assert (answer.status_code, answer.location) == (303, "/agent")
+    page = partner.get("/agent")
+    assert "This machine is registered with Acme now." in page.text
+    with app.app_context():
+        (agent,) = db.session.scalars(select(Agent))
+        assert agent.agent_version == "browser"
+        key_id = agent.license.key_id
+    assert f'Permanent, <span class="key-id">{key_id}</span>' in page.text
+    assert "Client user" in page.text
+    assert "rw1." not in page.text
+    partner.post("/agent/logout")
+    client_logs_in(partner)
+    assert "is registered with" not in partner.get("/agent").text
+
+
+def test_under_a_permanent_license_nothing_counts_down(partner: Visitor, clock: Clock) -> None:
+    client_logs_in(partner)
+    page = partner.get("/agent").text
+    for absent in ("Time left", "data-ends", 'http-equiv="refresh"', 'id="logged-out"'):
+        assert absent not in page
+    assert 'hx-trigger="every 5s, check"' in page
+    clock.advance(minutes=14)
+    assert partner.get("/agent", htmx=True).status_code == 200
+
+
+@pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
+def test_a_client_user_saves_the_configuration_and_is_told_so(
+    app: Flask, partner: Visitor, htmx: bool
+) -> None:
+    client_logs_in(partner)
+    button = re.search(
+        r"<button[^>]*>(?:(?!</button>).)*Save configuration", partner.get("/agent").text, re.S
+    )
+    assert button
+    assert "disabled" not in button[0].rsplit("<button", 1)[1]
+    answer = partner.post("/agent/configuration", htmx=htmx)
+    assert answer.headers["HX-Redirect" if htmx else "Location"] == "/agent"
+    assert "The configuration data was saved in Cloud." in partner.get("/agent").text
+    with app.app_context():
+        assert configuration_of(db.session(), Cast.acme) == {"agent": "browser"}
+        (event,) = events(db.session(), AuditTag.CONFIGURATION_SAVED)
+        assert event.actor == Cast.carl
+
+
+def test_what_other_agents_saved_is_kept(app: Flask, partner: Visitor) -> None:
+    client_logs_in(partner)
+    with app.app_context():
+        here = db.session.scalars(select(AgentSession)).one()
+        save_configuration(db.session(), agent_session=here, data={"theirs": 1}, now=NOW)
+        db.session.commit()
+    partner.post("/agent/configuration")
+    with app.app_context():
+        saved = configuration_of(db.session(), Cast.acme)
+    assert saved == {"theirs": 1, "agent": "browser"}
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+def test_the_checkbox_saves_at_the_sign_in(app: Flask, partner: Visitor, ticked: bool) -> None:
+    client_logs_in(partner, **({"save_configuration": "y"} if ticked else {}))
+    assert ("was saved in Cloud" in partner.get("/agent").text) is ticked
+    with app.app_context():
+        assert bool(configuration_of(db.session(), Cast.acme)) is ticked
+
+
+def detaching(session: Session, cast: Cast, agent: Agent) -> None:
+    detach(
+        session,
+        actor=cast.actor(cast.ada),
+        agent_id=agent.id,
+        now=A_MINUTE_LATER,
+        idle_seconds=900,
+    )
+
+
+def revoking_the_license(session: Session, cast: Cast, agent: Agent) -> None:
+    revoke_machine_license(
+        session,
+        actor=cast.actor(cast.ada),
+        agent_id=agent.id,
+        now=A_MINUTE_LATER,
+        idle_seconds=900,
+    )
+
+
+def dissociating(session: Session, cast: Cast, agent: Agent) -> None:
+    dissociate(
+        session,
+        actor=cast.actor(cast.ada),
+        agent_id=agent.id,
+        now=A_MINUTE_LATER,
+        idle_seconds=900,
+    )
+
+
+def giving_to_bolt(session: Session, cast: Cast, agent: Agent) -> None:
+    dissociating(session, cast, agent)
+    session.commit()
+    add_bea(session, cast)
+    signed_in(session, BEA, now=A_MINUTE_LATER, mac_id=agent.mac_id)
+
+
+def ending_the_subscription(session: Session, cast: Cast, agent: Agent) -> None:
+    project = session.get(Project, cast.acme_project)
+    assert project is not None
+    project.plan_expires_on = NOW.date() - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (
+            detaching,
+            "Agent is Blocked. It was detached at 15:41 UTC;",
+            "mac_id",
+            "Agent is Blocked.",
+        ),
+        (
+            revoking_the_license,
+            "This machine's license was revoked at 15:41 UTC.",
+            "mac_id",
+            "This machine's license was revoked.",
+        ),
+        (
+            giving_to_bolt,
+            "This machine was dissociated from the organisation at 15:41 UTC.",
+            "mac_id",
+            "Your machine is already registered with Bolt & Söhne.",
+        ),
+        (
+            ending_the_subscription,
+            "Your organisation's subscription ended at",
+            "login_id",
+            "Your organisation's subscription has ended.",
+        ),
+    ],
+    ids=["detached", "revoked", "dissociated", "subscription"],
+)
+def test_a_client_user_is_logged_out_and_refused_with_the_reason(
+    app: Flask, partner: Visitor, cast: Cast, clock: Clock, case: tuple[object, str, str, str]
+) -> None:
+    change, told_now, field, refused = case
+    client_logs_in(partner)
+    clock.instant = A_MINUTE_LATER
+    with app.app_context():
+        change(db.session(), cast, db.session.scalars(select(Agent)).one())  # type: ignore[operator]
+        db.session.commit()
+    answer = partner.get("/agent", htmx=True)
+    assert answer.status_code == 401
+    assert html.unescape(told(answer)).startswith(told_now)
+    again = client_logs_in(partner)
+    assert again.status_code == 422
+    assert html.unescape(beside(again, field)).startswith(refused)
+    if field == "mac_id":
+        assert "key-options is-shown" in again.text
 
 
 # Under a temporary license

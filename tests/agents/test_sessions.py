@@ -91,6 +91,68 @@ def test_an_unknown_token_belongs_to_no_session(session: Session, cast: Cast) ->
         assert end_of(session, token, NOW) == ("session_ended", EndCause.UNKNOWN, NOW)
 
 
+def statements_of(session: Session, token: str, now: datetime) -> list[str]:
+    """What a heartbeat asks of the database, but for beginning and ending transactions."""
+    session.commit()
+    session.expunge_all()
+    asked: list[str] = []
+
+    def note(*details: object) -> None:
+        asked.append(str(details[2]).split(maxsplit=1)[0])
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        answer = beat(session, token, now)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    assert isinstance(answer, AgentSession)
+    _ = (answer.organisation.name, answer.user.email, answer.license_key_id)
+    return [word for word in asked if word not in ("BEGIN", "PRAGMA", "ROLLBACK", "COMMIT")]
+
+
+@pytest.mark.parametrize("who", [Cast.pat, Cast.carl])
+def test_a_heartbeat_that_changes_nothing_is_one_query_and_no_write(
+    session: Session, cast: Cast, who: str
+) -> None:
+    here = signed_in(session, who, issue(session, cast) if who == cast.pat else None)
+    assert statements_of(session, here.token, START + 29 * SECOND) == ["SELECT"]
+
+
+@pytest.mark.parametrize(
+    ("who", "writes"), [(Cast.pat, ["UPDATE"]), (Cast.carl, ["UPDATE", "UPDATE"])]
+)
+def test_every_half_minute_a_heartbeat_writes_last_heard_and_last_seen(
+    session: Session, cast: Cast, who: str, writes: list[str]
+) -> None:
+    here = signed_in(session, who, issue(session, cast) if who == cast.pat else None)
+    number = here.agent_session.id
+    now = START + 30 * SECOND
+    assert statements_of(session, here.token, now) == ["SELECT", *writes]
+    found = session.get(AgentSession, number)
+    assert found is not None
+    assert found.last_heard_at == now
+    if found.agent is not None:
+        assert found.agent.last_seen_at == now
+    assert statements_of(session, here.token, now + SECOND) == ["SELECT"]
+
+
+def test_being_told_is_noted_once(session: Session, cast: Cast) -> None:
+    here = signed_in(session, cast.pat, issue(session, cast))
+    number = here.agent_session.id
+    end_session(
+        session,
+        actor=cast.actor(cast.ada),
+        session_id=number,
+        now=START + SECOND,
+        idle_seconds=IDLE,
+    )
+    for seconds in (3, 8):
+        beat(session, here.token, START + seconds * SECOND)
+    session.expire_all()
+    assert here.agent_session.told_at == START + 3 * SECOND
+    assert here.agent_session.confirmed_at is None
+
+
 # Ending
 
 
