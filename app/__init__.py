@@ -18,6 +18,7 @@ from app.licenses.published import blueprint as published
 from app.licenses.views import blueprint as licenses
 from app.models.engine import set_up_sqlite
 from app.private_files import secret_key
+from app.projects.imports import blueprint as imports
 from app.projects.views import blueprint as projects
 from app.web import context, errors
 from app.web.access import check_access
@@ -63,7 +64,7 @@ def create_app(config: Config | None = None) -> Flask:
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
-    portal = (assets, accounts, home, projects, licenses, agents, console, audit)
+    portal = (assets, accounts, home, projects, imports, licenses, agents, console, audit)
     for blueprint in (*portal, agent_api, published, docs):
         app.register_blueprint(blueprint)
     cli.init_app(app)

@@ -4,13 +4,11 @@ Nothing of temporary keys and of the sessions under them ever stands here: whoev
 names a kind, and there is none for them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from app.models import FeedEvent
@@ -57,24 +55,6 @@ KINDS = {kind.value: kind for kind in FeedKind}
 _FOLDED_LABELS = {kind: fold(kind.label) for kind in FeedKind}
 
 
-def feed_event(
-    kind: FeedKind, *, organisation_id: str, subject: str, now: datetime, client: str = ""
-) -> dict[str, Any]:
-    """A line of an organisation's Feed, as `tell_all` takes it.
-
-    `subject` is a machine or a project; `client` is the e-mail of the client user who did it, and
-    blank for what the vendor's staff did.
-    """
-    return {
-        "organisation_id": organisation_id,
-        "happened_at": now,
-        "kind": kind.value,
-        "actor": client[:254],
-        "subject": subject[:300],
-        "search_text": f"{_FOLDED_LABELS[kind]}\n{fold(subject)}\n{fold(client)}",
-    }
-
-
 def tell(
     session: Session,
     kind: FeedKind,
@@ -84,17 +64,26 @@ def tell(
     now: datetime,
     client: str = "",
 ) -> None:
-    """Add a line to an organisation's Feed, in the caller's transaction (see `feed_event`)."""
-    values = feed_event(
-        kind, organisation_id=organisation_id, subject=subject, now=now, client=client
+    """Add a line to an organisation's Feed, in the caller's transaction.
+
+    `subject` is a machine or a project; `client` is the e-mail of the client user who did it, and
+    blank for what the vendor's staff did.
+    """
+    session.add(
+        FeedEvent(
+            organisation_id=organisation_id,
+            happened_at=now,
+            kind=kind.value,
+            actor=client[:254],
+            subject=subject[:300],
+            search_text=feed_search_text(kind, subject, client),
+        )
     )
-    session.add(FeedEvent(**values))
 
 
-def tell_all(session: Session, events: Sequence[dict[str, Any]]) -> None:
-    """Add many lines at once, each of `feed_event`, in the caller's transaction."""
-    if events:
-        session.connection().execute(insert(cast(Table, FeedEvent.__table__)), events)
+def feed_search_text(kind: FeedKind, subject: str, client: str = "") -> str:
+    """What a search looks through for a line of the Feed."""
+    return f"{_FOLDED_LABELS[kind]}\n{fold(subject)}\n{fold(client)}"
 
 
 def forget(session: Session, organisation_id: str) -> None:

@@ -81,10 +81,10 @@ class Search:
 
 def read_search(args: Mapping[str, str]) -> Search:
     """The search that an address asks for; what makes no sense in it is as if it were not there."""
-    plan = _visible(args.get("plan", ""))
+    plan = visible(args.get("plan", ""))
     expiry, sort = args.get("expiry", ""), args.get("sort", "")
     return Search(
-        text=_visible(args.get("q", "")),
+        text=visible(args.get("q", "")),
         plan=plan if len(plan) <= PLAN_LENGTH else "",
         expiry=Expiry(expiry) if expiry in list(Expiry) else Expiry.ANY,
         with_active_keys=args.get("keys") == "active",
@@ -149,6 +149,6 @@ def _matches(search: Search) -> ColumnElement[bool]:
     return or_(words, Project.organisation_id == holder.scalar_subquery())
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """`text` without control characters: no project has one, and not every database takes them."""
     return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())

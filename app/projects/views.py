@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.audit.feed import KINDS, FeedKind, count_lines, feed_of
 from app.clock import utcnow
 from app.errors import Conflict, InvalidInput
 from app.extensions import db
@@ -13,7 +14,14 @@ from app.models import Project
 from app.permissions import Permission
 from app.projects.forms import ProjectForm, differences, form_of
 from app.projects.pages import tabs_for
-from app.projects.search import LONGEST_SEARCH, Search, count_found, find_projects, read_search
+from app.projects.search import (
+    LONGEST_SEARCH,
+    Search,
+    count_found,
+    find_projects,
+    read_search,
+    visible,
+)
 from app.projects.services import (
     archive_project,
     create_project,
@@ -35,6 +43,7 @@ blueprint.add_app_template_global(tabs_for)
 
 PAGE_SIZE = 24
 OTHERS_SHOWN = 12
+FEED_PAGE_SIZE = 50
 
 
 @blueprint.get("")
@@ -94,12 +103,6 @@ def create() -> ResponseReturnValue:
     return redirect_see_other(url_for("projects.overview", project_id=created.project.id))
 
 
-@blueprint.get("/import")
-@requires(Permission.MANAGE_PROJECTS)
-def import_page() -> ResponseReturnValue:
-    return render_template("projects/import.html")
-
-
 @blueprint.get("/<int:project_id>")
 @requires(Permission.VIEW_PORTAL)
 def overview(project_id: int) -> ResponseReturnValue:
@@ -120,7 +123,41 @@ def overview(project_id: int) -> ResponseReturnValue:
 @blueprint.get("/<int:project_id>/feed")
 @requires(Permission.VIEW_PORTAL)
 def feed(project_id: int) -> ResponseReturnValue:
-    return render_template("projects/feed.html", project=get_project(db.session(), project_id))
+    session = db.session()
+    project = get_project(session, project_id)
+    text = visible(request.args.get("q", ""))[:LONGEST_SEARCH]
+    kind = KINDS.get(request.args.get("kind", ""))
+    total = count_lines(session, project.organisation_id, kind=kind, text=text)
+    page = page_asked_for(size=FEED_PAGE_SIZE, total=total)
+
+    def page_address(number: int) -> str:
+        args: dict[str, Any] = {"q": text or None, "kind": kind}
+        args["page"] = number if number > 1 else None
+        return url_for("projects.feed", project_id=project_id, **args)
+
+    response = render(
+        "projects/feed.html",
+        "projects/_feed.html",
+        project=project,
+        lines=feed_of(
+            session,
+            project.organisation_id,
+            kind=kind,
+            text=text,
+            offset=page.offset,
+            limit=page.size,
+        ),
+        page=page,
+        page_address=page_address,
+        text=text,
+        kind=kind,
+        kinds=list(FeedKind),
+        longest_search=LONGEST_SEARCH,
+        fresh=is_partial(),
+    )
+    if is_partial():
+        _keep_address_in_step(response, page_address(page.number))
+    return response
 
 
 @blueprint.get("/<int:project_id>/edit")

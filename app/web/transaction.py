@@ -19,12 +19,25 @@ def reads_first(view: View) -> View:
     return view
 
 
+def takes_uploads(most_bytes: int) -> Callable[[View], View]:
+    """Stamp a view whose requests may be larger than those of all others."""
+
+    def stamp(view: View) -> View:
+        view.most_bytes = most_bytes  # type: ignore[attr-defined]
+        return view
+
+    return stamp
+
+
 def choose_kind() -> None:
     """Before a request's first query: will its transaction read, or write?
 
     The body is read here, while no lock is held: a slow sender keeps nobody waiting.
     """
     view = current_app.view_functions.get(request.endpoint or "")
+    most_bytes = getattr(view, "most_bytes", None)
+    if most_bytes is not None:
+        request.max_content_length = most_bytes
     set_reading(request.method in SAFE_METHODS or getattr(view, "reads_first", False))
     if request.method not in SAFE_METHODS:
         request.get_data(cache=True, parse_form_data=True)
@@ -34,6 +47,12 @@ def start_writing() -> None:
     """End the reading transaction and let the next query begin a writing one."""
     db.session.rollback()
     set_reading(False)
+
+
+def stop_writing() -> None:
+    """Undo what was written, and go on reading: the answer says why."""
+    db.session.rollback()
+    set_reading(True)
 
 
 @contextmanager

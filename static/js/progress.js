@@ -1,9 +1,9 @@
 // What is under way, and what failed.
 //
 // A thin bar on top while a request runs (its delay is in the style sheet); after two seconds of a change being sent,
-// a sentence; when the portal does not answer, an alert. A form that is being sent is not sent twice. Requests made
-// by a timer (hx-trigger="every ...", or anything under data-quiet) show no bar; what one of them told in #notices goes
-// when the next succeeds.
+// a sentence (the form's own, if it has data-slow); when the portal does not answer, an alert. A form that is being
+// sent is not sent twice. Requests made by a timer (hx-trigger="every ...", or anything under data-quiet) show no bar;
+// what one of them told in #notices goes when the next succeeds.
 (() => {
   "use strict";
 
@@ -18,16 +18,16 @@
     source?.closest?.("[data-quiet]") || source?.getAttribute?.("hx-trigger")?.includes("every "),
   );
 
-  function notice(id, shown) {
+  function notice(id, shown, text) {
     const element = document.getElementById(id);
     if (!element || (element.textContent !== "") === shown) return;
     // In the top layer, or an open dialog would cover it. Shown first, for a live region tells only what changes in it.
     if (shown) element.showPopover?.();
     else if (element.matches(":popover-open")) element.hidePopover();
-    element.textContent = shown ? element.dataset.text : "";
+    element.textContent = shown ? text ?? element.dataset.text : "";
   }
 
-  const slow = () => notice("slow-notice", true);
+  const slow = () => notice("slow-notice", true, sentForm?.dataset.slow);
 
   function refresh() {
     const seen = [...running.values()].some((request) => !request.quiet);
