@@ -22,7 +22,7 @@ from app.licenses.services import revoke_license
 from app.models import Agent, PermanentLicense, Project, User
 from app.permissions import Role
 from tests.agents.stage import IDLE, MAC, issue, text_of
-from tests.conftest import NOW, PASSWORD, Cast
+from tests.conftest import NOW, PASSWORD, Cast, Clock
 
 BASE = "/api/agent/v1"
 BEA = "bea@example.com"
@@ -145,6 +145,15 @@ class RealAgent:
 
     def confirm(self) -> Answer:
         return self.ask("DELETE", "/session")
+
+
+def wait(agent: RealAgent, clock: Clock, seconds: float) -> None:
+    """Let time pass, the agent being heard from now and then."""
+    while seconds > 600:
+        clock.advance(seconds=600)
+        agent.heartbeat()
+        seconds -= 600
+    clock.advance(seconds=seconds)
 
 
 # Setting the stage; each is committed

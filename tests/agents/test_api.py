@@ -32,6 +32,7 @@ from tests.agents.api_stage import (
     set_stage,
     to_the_app,
     try_row,
+    wait,
 )
 from tests.agents.stage import HOUR, IDLE, issue, text_of
 from tests.conftest import NOW, Cast, Clock
@@ -191,7 +192,7 @@ class TestTimeLeft:
         self, agent: RealAgent, key: str, clock: Clock, seconds: float, left: float
     ) -> None:
         agent.sign_in(Cast.pat, key)
-        _wait(agent, clock, seconds)
+        wait(agent, clock, seconds)
         assert agent.heartbeat().json["expires_in"] == left
 
     @pytest.mark.parametrize(("seconds", "status"), [(3599, 200), (3600, 401), (3601, 401)])
@@ -199,7 +200,7 @@ class TestTimeLeft:
         self, agent: RealAgent, key: str, clock: Clock, seconds: int, status: int
     ) -> None:
         agent.sign_in(Cast.pat, key)
-        _wait(agent, clock, seconds)
+        wait(agent, clock, seconds)
         answer = agent.heartbeat()
         assert answer.status == status
         if status == 401:
@@ -306,7 +307,7 @@ class TestTheEnd:
         self, app: Flask, agent: RealAgent, key: str, clock: Clock
     ) -> None:
         agent.sign_in(Cast.pat, key)
-        _wait(agent, clock, HOUR)
+        wait(agent, clock, HOUR)
         assert agent.heartbeat().code == "key_expired"
         clock.advance(seconds=2)
         assert [agent.confirm().status for _ in range(2)] == [204, 204]
@@ -403,15 +404,6 @@ class TestInspection:
                 "organisation_id": None,
                 "expires_at": None,
             }
-
-
-def _wait(agent: RealAgent, clock: Clock, seconds: float) -> None:
-    """Let time pass, the agent being heard from now and then."""
-    while seconds > 600:
-        clock.advance(seconds=600)
-        agent.heartbeat()
-        seconds -= 600
-    clock.advance(seconds=seconds)
 
 
 def _count(model: type) -> int:
