@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from app.accounts.actor import Actor
 from app.accounts.passwords import hash_password
 from app.accounts.services import create_user, find_user
+from app.agents.machines import detach, machines_with
 from app.clock import utcnow
 from app.licenses.services import issue_license, key_text, revoke_license
 from app.models import Organisation, Project
@@ -19,6 +20,7 @@ from app.projects.rules import fold
 from tests.browser.conftest import Portal, Watch
 
 PARTNER = "robin@partner.example"
+CLIENT = "chris@client.example"
 PASSWORD = "robin's own password"
 ACME = "ORG-810001"
 NAME = "Acme Console & Söhne"
@@ -36,13 +38,13 @@ class Stage:
         assert user
         return Actor(user.id, user.email, user.role, "test")
 
-    def issue(self, seconds: int) -> str:
+    def issue(self, seconds: int, organisation_id: str = ACME) -> str:
         """A new key of so many seconds."""
         with self.portal.session() as session:
             license = issue_license(
                 session,
                 actor=self.actor(session),
-                organisation_id=ACME,
+                organisation_id=organisation_id,
                 ttl=seconds,
                 choices=(seconds,),
                 now=utcnow(),
@@ -69,14 +71,16 @@ def stage(portal: Portal) -> Stage:
             updated_at=now,
         )
         session.add(project)
-        create_user(
-            session,
-            email=PARTNER,
-            role=Role.PARTNER,
-            password_hash=hash_password(PASSWORD),
-            actor=actor,
-            now=now,
-        )
+        for email, role in ((PARTNER, Role.PARTNER), (CLIENT, Role.CLIENT)):
+            create_user(
+                session,
+                email=email,
+                role=role,
+                password_hash=hash_password(PASSWORD),
+                actor=actor,
+                now=now,
+                organisation_id=ACME if role is Role.CLIENT else None,
+            )
         session.flush()
         return Stage(portal, project.id)
 
@@ -255,12 +259,14 @@ def test_a_super_admin_ends_a_session_on_the_agents_tab(
     log_in(stage, partner, stage.issue(3600))
     key_id = partner.locator(".license-banner .key-id").inner_text()
     stage.portal.sign_in(page, f"/projects/{stage.project_id}/agents")
-    row = page.get_by_role("row").filter(has_text=key_id)
+    here = page.get_by_role("table", name="Signed in on machines that are not registered")
+    row = here.get_by_role("row").filter(has_text=key_id)
     expect(row).to_contain_text(PARTNER)
     button = row.get_by_role("button", name=re.compile("^End session"))
     button.click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("will be logged out at the next heartbeat, within 1 second")
+    expect(dialog).to_contain_text("Logged out at the next heartbeat, within 1 second:")
+    expect(dialog.get_by_role("listitem")).to_contain_text(PARTNER)
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_be_hidden()
     button.click()
@@ -268,6 +274,71 @@ def test_a_super_admin_ends_a_session_on_the_agents_tab(
     expect(page.get_by_text(f"The session of {PARTNER} was ended.")).to_be_visible()
     expect(row).to_have_count(0)
     expect(partner.get_by_text("A super admin ended your session at")).to_be_visible(timeout=4000)
+    ended = page.get_by_role("table", name="Ended in the last 24 hours").get_by_role("row")
+    expect(ended.filter(has_text=key_id)).to_contain_text("Confirmed logged out at", timeout=6000)
+
+
+def log_in_as_client(stage: Stage, page: Page) -> None:
+    page.goto(f"{stage.portal.url}/agent")
+    page.get_by_role("textbox", name="Login ID").fill(CLIENT)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name=NAME, level=1)).to_be_visible()
+
+
+def test_a_client_user_registers_the_browser_and_saves_configuration_data(
+    stage: Stage, page: Page
+) -> None:
+    log_in_as_client(stage, page)
+    expect(page.get_by_text(f"This machine is registered with {NAME} now.")).to_be_visible()
+    expect(page.get_by_text("Time left")).to_have_count(0)
+    page.get_by_role("button", name="Save configuration").click()
+    expect(page.get_by_text("The configuration data was saved in Cloud.")).to_be_visible()
+    with page.expect_response("**/agent"):
+        pass
+    page.get_by_role("button", name="Log out").click()
+    log_in_as_client(stage, page)
+    expect(page.get_by_text("is registered with")).to_have_count(0)
+
+
+def test_a_detached_browser_is_logged_out_and_blocked(
+    stage: Stage, page: Page, watch: Watch
+) -> None:
+    watch.expect(401, 422)
+    log_in_as_client(stage, page)
+    mac_id = page.locator("dd.mono").last.inner_text().strip()
+    with stage.portal.session() as session:
+        (agent,) = machines_with(session, mac_id=mac_id)
+        detach(
+            session,
+            actor=stage.actor(session),
+            agent_id=agent.id,
+            now=utcnow(),
+            idle_seconds=900,
+        )
+    expect(page.get_by_text("Agent is Blocked. It was detached at")).to_be_visible(timeout=4000)
+    page.get_by_role("textbox", name="Login ID").fill(CLIENT)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("textbox", name="MAC ID")).to_have_accessible_description(
+        re.compile(r"^Agent is Blocked\.")
+    )
+
+
+def test_a_page_that_comes_late_confirms_too(stage: Stage, page: Page, watch: Watch) -> None:
+    """The session ended while no window was open."""
+    watch.expect(401)
+    log_in(stage, page, stage.issue(3600))
+    key_id = page.locator(".license-banner .key-id").inner_text()
+    page.goto("about:blank")
+    with stage.portal.session() as session:
+        revoke_license(session, actor=stage.actor(session), key_id=key_id, now=utcnow())
+    with page.expect_response("**/agent/confirm") as confirmed:
+        page.goto(f"{stage.portal.url}/agent")
+    assert confirmed.value.status == 204
+    expect(page.get_by_text("Your temporary license was revoked at")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Your temporary license was revoked at")).to_have_count(0)
 
 
 def test_the_list_of_sessions_refreshes_itself_and_keeps_the_focus(
