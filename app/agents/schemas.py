@@ -17,7 +17,8 @@ MAC_PATTERN = (
     r"(:[0-9A-Fa-f]{2}){5}|(-[0-9A-Fa-f]{2}){5}|([0-9A-Fa-f]{2}(\.[0-9A-Fa-f]{4}){2})"
     r"|[0-9A-Fa-f]{10})$"
 )
-"""The spellings of `normalise_mac`, for the document; it also refuses the all-zero address."""
+"""The spellings of `normalise_mac`, for the document."""
+ALL_ZERO_PATTERN = r"^[0:.-]*$"
 
 
 def _stored_mac(text: str) -> str:
@@ -33,7 +34,7 @@ Mac = Annotated[
     Field(
         description="The machine's MAC ID: 00:1A:2B:3C:4D:5E, 00-1a-2b-3c-4d-5e or 001A.2B3C.4D5E. "
         "Broadcast, multicast and all-zero addresses are refused.",
-        json_schema_extra={"pattern": MAC_PATTERN},
+        json_schema_extra={"pattern": MAC_PATTERN, "not": {"pattern": ALL_ZERO_PATTERN}},
     ),
 ]
 
