@@ -181,19 +181,19 @@ def _import_page(
     form: UploadForm, draft: ImportDraft | None, args: Mapping[str, str], status: int = 200
 ) -> Response:
     """The page, and on it the preview of a file that waits."""
-    preview: dict[str, Any] = {"draft": None}
+    shown: dict[str, Any] = {"draft": None}
     if draft is not None and draft.result is None:
-        preview = _preview(draft, args)
+        shown = _preview(draft, args)
     response = render(
         "projects/import.html",
         "projects/_import.html",
         status,
         form=form,
         most_megabytes=MOST_MEGABYTES,
-        **preview,
+        **shown,
     )
     if is_partial() and draft is not None:
-        response.headers["HX-Replace-Url"] = _address(draft.token, preview["columns"].chosen)
+        response.headers["HX-Replace-Url"] = _address(draft.token, shown["columns"].chosen)
     return response
 
 
