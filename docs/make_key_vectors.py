@@ -1,4 +1,5 @@
-"""Writes docs/key-vectors.json: license keys, good and bad, with what a checker must say to each.
+"""Writes docs/key-vectors.json: temporary keys, permanent licenses and lists of revoked licenses,
+good and bad, with what a checker must say to each.
 
 Run it as `.venv/bin/python docs/make_key_vectors.py`. It gives the same file each time. It uses
 nothing of the portal, so that the portal can be held against it. The private keys are made of
@@ -21,7 +22,7 @@ OLDER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 FOREIGN_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
 
 SALT = b"rolling-window/temporary-license/v1"
-OTHER_SALT = b"rolling-window/permanent-license/v1"
+PERMANENT_SALT = b"rolling-window/permanent-license/v1"
 ORDER = 2**252 + 27742317777372353535851937790883648493
 """The order L of the group: S and S + L would both fit the equation (RFC 8032, 5.1.7)."""
 
@@ -198,7 +199,7 @@ def wrongly_signed() -> list[Json]:
     seconds = int(ISSUED_AT.timestamp())
     squeezed = encode(zlib.compress(compact(payload())))
     return [
-        refused("other-salt", sign(body, salt=OTHER_SALT), "Signed for another purpose."),
+        refused("other-salt", sign(body, salt=PERMANENT_SALT), "Signed for another purpose."),
         refused("no-salt", sign(body, salt=b""), "Nothing but the zero byte before the value."),
         refused(
             "unknown-signing-key", key_of(payload(kid=kid(FOREIGN_KEY)), FOREIGN_KEY),
@@ -246,6 +247,165 @@ def wrongly_filled() -> list[Json]:
     ]  # fmt: skip
 
 
+# Permanent licenses
+
+MAC_ID = "00:1A:2B:3C:4D:5E"
+MACHINE_ID = "4c4c4544-0042-3510-8052-b4c04f4a4e32"
+
+
+def permanent(private_key: Ed25519PrivateKey = SIGNING_KEY, **changes: object) -> str:
+    """A permanent license; a member that is changed to None is left out."""
+    members = {"kid": kid(private_key), "jti": "P4RM-22AA", "org": "ORG-000123", "mac": MAC_ID}
+    kept = {name: value for name, value in (members | changes).items() if value is not None}
+    return sign(encode(compact(kept)), private_key=private_key, salt=PERMANENT_SALT)
+
+
+def permanent_vector(
+    name: str, key: str, now: datetime, state: str, note: str, **changes: object
+) -> Json:
+    fields = {
+        "kid": kid(SIGNING_KEY),
+        "key_id": "P4RM-22AA",
+        "organisation_id": "ORG-000123",
+        "mac_id": MAC_ID,
+        "machine_id": None,
+        "issued_at": rfc3339(ISSUED_AT),
+    }
+    expected = {"state": state, "fields": fields | changes}
+    return {"name": name, "key": key, "now": rfc3339(now), "expected": expected, "note": note}
+
+
+def permanent_licenses() -> list[Json]:
+    license = permanent()
+    prefix, _, timestamp, signature = license.split(".")
+    other_mac = permanent(mac="00:1A:2B:3C:4D:5F").split(".")[1]
+    as_temporary = sign(license.split(".")[1])
+    members = {"kid": kid(SIGNING_KEY), "jti": "P4RM-22AA", "org": "ORG-000123", "mac": MAC_ID}
+    with_null = encode(compact(members | {"machine": None}))
+    return [
+        permanent_vector("valid", license, MIDWAY, "active", "Without a machine ID."),
+        permanent_vector(
+            "with-machine-id", permanent(machine=MACHINE_ID), MIDWAY, "active",
+            "With what the operating system calls the machine.", machine_id=MACHINE_ID,
+        ),
+        permanent_vector(
+            "at-issue", license, ISSUED_AT, "active", "The issue instant belongs to the license."
+        ),
+        permanent_vector(
+            "one-second-early", license, ISSUED_AT - timedelta(seconds=1), "invalid",
+            "Well signed, but issued in the future.",
+        ),
+        permanent_vector(
+            "a-lifetime-later", license, datetime(2100, 1, 1, tzinfo=UTC), "active",
+            "It has no expiry of its own.",
+        ),
+        permanent_vector(
+            "older-signing-key", permanent(OLDER_KEY), MIDWAY, "active",
+            "Signed with the other key of the set.", kid=kid(OLDER_KEY),
+        ),
+        permanent_vector(
+            "later-member", permanent(note="later", ttl=1), MIDWAY, "active",
+            "Members that are not known are passed over; ttl means nothing here.",
+        ),
+        refused(
+            "tampered-mac", ".".join([prefix, other_mac, timestamp, signature]),
+            "The MAC ID of another machine put in.",
+        ),
+        refused("temporary-salt", as_temporary, "Signed as a temporary key: it is neither."),
+        refused("unknown-signing-key", permanent(FOREIGN_KEY), "A key that is not in the set."),
+        refused("mac-missing", permanent(mac=None), "mac is needed."),
+        refused("mac-as-number", permanent(mac=7), "mac is text."),
+        refused("machine-empty", permanent(machine=""), "machine stands there or does not."),
+        refused(
+            "machine-null", sign(with_null, salt=PERMANENT_SALT), "machine is text where it stands."
+        ),
+        refused("cut", license[:-1], "The last character is missing."),
+    ]  # fmt: skip
+
+
+# Lists of revoked licenses
+
+LISTED_AT = int(MIDWAY.timestamp())
+REVOKED: list[Json] = [
+    {
+        "jti": "K7QF-3MXP",
+        "revoked_at": LISTED_AT - 1800,
+        "expires_at": int(EXPIRES_AT.timestamp()),
+    },
+    {"jti": "P4RM-22AA", "revoked_at": LISTED_AT - 60, "expires_at": None},
+]
+
+
+def revocation_list(
+    revoked: list[Json] = REVOKED,
+    private_key: Ed25519PrivateKey = SIGNING_KEY,
+    **header: object,
+) -> str:
+    """A compact JWS over the list; `header` changes members of its header."""
+    protected = {"alg": "EdDSA", "typ": "revoked-licenses+jwt", "kid": kid(private_key)} | header
+    claims = {"iat": LISTED_AT, "next_update": LISTED_AT + 3600, "revoked": revoked}
+    signed = f"{encode(compact(protected))}.{encode(compact(claims))}"
+    return f"{signed}.{encode(private_key.sign(signed.encode('ascii')))}"
+
+
+def list_vector(
+    name: str, text: str, note: str, *, seconds: int = 0, state: str = "current", **fields: object
+) -> Json:
+    """A list as it is to be read `seconds` after it was made."""
+    now = MIDWAY + timedelta(seconds=seconds)
+    said = {"iat": LISTED_AT, "next_update": LISTED_AT + 3600, "revoked": REVOKED} | fields
+    expected = {"state": state, "fields": said}
+    return {"name": name, "list": text, "now": rfc3339(now), "expected": expected, "note": note}
+
+
+def refused_list(name: str, text: str, note: str) -> Json:
+    expected = {"state": "invalid", "fields": None}
+    return {"name": name, "list": text, "now": rfc3339(MIDWAY), "expected": expected, "note": note}
+
+
+def revocation_lists() -> list[Json]:
+    text = revocation_list()
+    header, claims, signature = text.split(".")
+    emptied = revocation_list([]).split(".")[1]
+    unsigned = encode(compact({"alg": "none", "typ": "revoked-licenses+jwt"}))
+    return [
+        list_vector("valid", text, "A temporary key, and a permanent license without an expiry."),
+        list_vector("empty", revocation_list([]), "Nothing is revoked.", revoked=[]),
+        list_vector(
+            "at-next-update", text, "The last instant for which the list speaks.", seconds=3600
+        ),
+        list_vector(
+            "one-second-later", text, "Well signed, but a newer list is due: fetch it.",
+            seconds=3601, state="stale",
+        ),
+        list_vector(
+            "older-signing-key", revocation_list(private_key=OLDER_KEY),
+            "Signed with the other key of the set.",
+        ),
+        refused_list(
+            "emptied", f"{header}.{emptied}.{signature}", "The revocations were taken out."
+        ),
+        refused_list("alg-none", f"{unsigned}.{claims}.", "Without a signature."),
+        refused_list(
+            "other-type", revocation_list(typ="JWT"), "Signed by the portal for another purpose."
+        ),
+        refused_list(
+            "critical", revocation_list(crit=["b64"]),
+            "Something in it must be understood, and is not (RFC 7515, 4.1.11).",
+        ),
+        refused_list(
+            "unknown-signing-key", revocation_list(private_key=FOREIGN_KEY),
+            "A key that is not in the set.",
+        ),
+        refused_list(
+            "kid-of-another-key", revocation_list(kid=kid(OLDER_KEY)),
+            "kid names one key of the set, the signature is of the other.",
+        ),
+        refused_list("cut", text[:-1], "The last character is missing."),
+        refused_list("a-license-key", VALID, "A license key in the place of a list."),
+    ]  # fmt: skip
+
+
 def document() -> Json:
     """All of docs/key-vectors.json."""
     return {
@@ -257,6 +417,11 @@ def document() -> Json:
         + misspelt_signatures()
         + wrongly_signed()
         + wrongly_filled(),
+        "permanent": {
+            "salt": PERMANENT_SALT.decode("ascii"),
+            "vectors": permanent_licenses(),
+        },
+        "revocation_lists": {"vectors": revocation_lists()},
     }
 
 

@@ -11,11 +11,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.errors import KeyInvalid
+from app.licenses.revocations import Revocation, sign_revocation_list
 from app.licenses.rules import license_state
 from app.licenses.signing import (
     key_id_of,
     public_key_from_bytes,
+    read_permanent_license,
     read_temporary_key,
+    sign_permanent_license,
     sign_temporary_key,
 )
 
@@ -27,6 +30,22 @@ INVALID = {"state": "invalid", "fields": None}
 each_vector = pytest.mark.parametrize(
     "vector", DOCUMENT["vectors"], ids=[vector["name"] for vector in DOCUMENT["vectors"]]
 )
+
+
+each_license = pytest.mark.parametrize(
+    "vector",
+    DOCUMENT["permanent"]["vectors"],
+    ids=[vector["name"] for vector in DOCUMENT["permanent"]["vectors"]],
+)
+each_list = pytest.mark.parametrize(
+    "vector",
+    DOCUMENT["revocation_lists"]["vectors"],
+    ids=[vector["name"] for vector in DOCUMENT["revocation_lists"]["vectors"]],
+)
+
+
+def public_keys() -> dict[str, Ed25519PublicKey]:
+    return {kid: public_key_from_bytes(decode(entry["x"])) for kid, entry in JWKS.items()}
 
 
 def decode(text: str) -> bytes:
@@ -41,9 +60,8 @@ def rfc3339(moment: datetime) -> str:
 
 
 def portal_says(key: str, now: datetime) -> dict[str, object]:
-    public_keys = {kid: public_key_from_bytes(decode(entry["x"])) for kid, entry in JWKS.items()}
     try:
-        read = read_temporary_key(key, public_keys)
+        read = read_temporary_key(key, public_keys())
     except KeyInvalid:
         return INVALID
     fields = {
@@ -58,6 +76,67 @@ def portal_says(key: str, now: datetime) -> dict[str, object]:
         issued_at=read.issued_at, expires_at=read.expires_at, revoked_at=None, now=now
     )
     return {"state": state, "fields": fields}
+
+
+def portal_says_of_permanent(key: str, now: datetime) -> dict[str, object]:
+    try:
+        read = read_permanent_license(key, public_keys())
+    except KeyInvalid:
+        return INVALID
+    fields = {
+        "kid": read.kid,
+        "key_id": read.jti,
+        "organisation_id": read.organisation_id,
+        "mac_id": read.mac_id,
+        "machine_id": read.machine_id,
+        "issued_at": rfc3339(read.issued_at),
+    }
+    return {"state": "invalid" if now < read.issued_at else "active", "fields": fields}
+
+
+def stranger_says_of_permanent(key: str, now: datetime) -> dict[str, object]:
+    """A check written from docs/key-format.md alone."""
+    try:
+        prefix, payload, timestamp, signature = key.split(".")
+        claims = json.loads(decode(payload))
+        public_key = Ed25519PublicKey.from_public_bytes(decode(JWKS[claims["kid"]]["x"]))
+        value = f"{DOCUMENT['permanent']['salt']}\0{payload}.{timestamp}".encode()
+        public_key.verify(decode(signature), value)
+        issued = int.from_bytes(decode(timestamp), "big")
+        issued_at = datetime.fromisoformat("1970-01-01T00:00:00Z") + timedelta(seconds=issued)
+        texts = [claims["kid"], claims["jti"], claims["org"], claims["mac"]]
+        if "machine" in claims:
+            texts.append(claims["machine"])
+    except (ValueError, KeyError, TypeError, OverflowError, InvalidSignature):
+        return INVALID
+    if prefix != "rw1" or not all(isinstance(text, str) and text for text in texts):
+        return INVALID
+    fields = {
+        "kid": claims["kid"],
+        "key_id": claims["jti"],
+        "organisation_id": claims["org"],
+        "mac_id": claims["mac"],
+        "machine_id": claims.get("machine"),
+        "issued_at": rfc3339(issued_at),
+    }
+    return {"state": "invalid" if now < issued_at else "active", "fields": fields}
+
+
+def stranger_says_of_list(text: str, now: datetime) -> dict[str, object]:
+    """A check written from docs/key-format.md alone."""
+    try:
+        header, claims, signature = text.split(".")
+        protected, said = json.loads(decode(header)), json.loads(decode(claims))
+        if (protected["alg"], protected["typ"]) != ("EdDSA", "revoked-licenses+jwt"):
+            return INVALID
+        public_key = Ed25519PublicKey.from_public_bytes(decode(JWKS[protected["kid"]]["x"]))
+        public_key.verify(decode(signature), f"{header}.{claims}".encode())
+    except (ValueError, KeyError, TypeError, InvalidSignature):
+        return INVALID
+    if "crit" in protected:
+        return INVALID
+    state = "current" if now.timestamp() <= said["next_update"] else "stale"
+    return {"state": state, "fields": said}
 
 
 def stranger_says(key: str, now: datetime) -> dict[str, object]:
@@ -110,6 +189,30 @@ def test_a_stranger_says_what_the_vector_says(vector: dict) -> None:
     assert stranger_says(vector["key"], now) == vector["expected"]
 
 
+@each_license
+def test_the_portal_says_what_the_vector_of_a_permanent_license_says(vector: dict) -> None:
+    now = datetime.fromisoformat(vector["now"])
+    assert portal_says_of_permanent(vector["key"], now) == vector["expected"]
+
+
+@each_license
+def test_a_stranger_says_what_the_vector_of_a_permanent_license_says(vector: dict) -> None:
+    now = datetime.fromisoformat(vector["now"])
+    assert stranger_says_of_permanent(vector["key"], now) == vector["expected"]
+
+
+@each_license
+def test_no_permanent_license_is_a_temporary_key(vector: dict) -> None:
+    now = datetime.fromisoformat(vector["now"])
+    assert portal_says(vector["key"], now) == stranger_says(vector["key"], now) == INVALID
+
+
+@each_list
+def test_a_stranger_says_what_the_vector_of_a_list_says(vector: dict) -> None:
+    now = datetime.fromisoformat(vector["now"])
+    assert stranger_says_of_list(vector["list"], now) == vector["expected"]
+
+
 def test_the_file_is_what_its_script_makes() -> None:
     script = runpy.run_path(str(DOCS / "make_key_vectors.py"))
     assert script["document"]() == DOCUMENT
@@ -127,6 +230,35 @@ def test_the_portal_makes_the_valid_key_byte_for_byte() -> None:
         issued_at=script["ISSUED_AT"],
     )
     assert made == DOCUMENT["vectors"][0]["key"]
+
+
+@pytest.mark.parametrize(
+    ("number", "machine_id"), [(0, None), (1, "4c4c4544-0042-3510-8052-b4c04f4a4e32")]
+)
+def test_the_portal_makes_the_valid_permanent_licenses_byte_for_byte(
+    number: int, machine_id: str | None
+) -> None:
+    script = runpy.run_path(str(DOCS / "make_key_vectors.py"))
+    made = sign_permanent_license(
+        script["SIGNING_KEY"],
+        jti="P4RM-22AA",
+        organisation_id="ORG-000123",
+        mac_id="00:1A:2B:3C:4D:5E",
+        machine_id=machine_id,
+        issued_at=script["ISSUED_AT"],
+    )
+    assert made == DOCUMENT["permanent"]["vectors"][number]["key"]
+
+
+def test_the_portal_makes_the_valid_list_byte_for_byte() -> None:
+    script = runpy.run_path(str(DOCS / "make_key_vectors.py"))
+    midway = script["MIDWAY"]
+    revoked = [
+        Revocation("K7QF-3MXP", midway - timedelta(minutes=30), script["EXPIRES_AT"]),
+        Revocation("P4RM-22AA", midway - timedelta(minutes=1), None),
+    ]
+    made = sign_revocation_list(script["SIGNING_KEY"], revoked, midway)
+    assert made == DOCUMENT["revocation_lists"]["vectors"][0]["list"]
 
 
 def test_there_are_vectors_of_every_outcome_and_each_has_its_own_name() -> None:
