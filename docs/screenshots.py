@@ -4,6 +4,7 @@ Run it as `make screenshots`. It starts a portal of its own, walks the seven ste
 docs/images/*.png.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -95,6 +96,72 @@ def _take(browser: Browser, url: str) -> None:
     _shoot(short, "9-logged-out")
     portal.goto(f"{url}/audit")
     _shoot(portal, "11-audit")
+    _take_agents(browser, portal, url)
+
+
+def _take_agents(browser: Browser, portal: Page, url: str) -> None:
+    """The Agents tab: three machines, two sessions, one revoked just now."""
+    portal.goto(f"{url}/projects?q=ORG-000001")
+    portal.locator(".project-card a").first.click()
+    portal.get_by_role("link", name="License", exact=True).click()
+    license_tab = portal.url
+    tokens = [
+        _sign_in(url, "client@example.com", f"00:1A:2B:3C:4D:0{number}", host)
+        for number, host in enumerate(("ERP-SERVER", "WAREHOUSE-PC", "LAPTOP-7"))
+    ]
+    for token in tokens[1:]:
+        _call(url, "DELETE", "/session", token=token)
+    _generate(portal, "1 hr")
+    revoked = _window(browser)
+    _log_in(revoked, url, _key(portal))
+    expect(revoked.get_by_text("Time left")).to_be_visible()
+    key_id = revoked.locator(".license-banner .key-id").inner_text()
+    _generate(portal, "3 hrs")
+    working = _window(browser)
+    _log_in(working, url, _key(portal), "developer@example.com", "00:1A:2B:3C:4D:02")
+    expect(working.get_by_text("Time left")).to_be_visible()
+    portal.goto(f"{license_tab}?key={key_id}")
+    portal.get_by_role("button", name="Revoke", exact=True).click()
+    portal.get_by_role("button", name="Revoke key").click()
+    expect(portal.get_by_text("Confirmed logged out at")).to_be_visible(timeout=15000)
+    _shoot(portal, "revoke-with-proof")
+    portal.get_by_role("link", name="Agents", exact=True).click()
+    expect(portal.get_by_text("Key revoked")).to_be_visible()
+    portal.get_by_role("button", name="Revoke license of WAREHOUSE-PC").click()
+    portal.get_by_role("dialog").get_by_role("button", name="Revoke license").click()
+    expect(portal.get_by_text("Nobody was signed in.")).to_be_visible()
+    portal.reload()
+    portal.screenshot(path=IMAGES / "agents-tab.png", animations="disabled", full_page=True)
+    portal.get_by_role("button", name="Detach LAPTOP-7").click()
+    expect(portal.get_by_role("dialog")).to_be_visible()
+    _shoot(portal, "detach")
+
+
+def _generate(portal: Page, ttl: str) -> None:
+    portal.get_by_role("combobox", name="TTL interval").select_option(label=ttl)
+    portal.get_by_role("button", name="Generate key").click()
+    expect(portal.get_by_role("button", name="Copy", exact=True)).to_be_focused()
+
+
+def _sign_in(url: str, login_id: str, mac_id: str, hostname: str) -> str:
+    """A client user signs in on a desktop agent: the session's token."""
+    fields = {"login_id": login_id, "password": PASSWORD, "mac_id": mac_id}
+    body = fields | {"hostname": hostname, "agent_version": "2.4.1"}
+    answer = json.loads(_call(url, "POST", "/sessions", body))
+    return str(answer["session_token"])
+
+
+def _call(
+    url: str, method: str, path: str, body: dict[str, str] | None = None, token: str = ""
+) -> bytes:
+    request = Request(
+        f"{url}/api/agent/v1{path}",
+        method=method,
+        data=json.dumps(body).encode() if body else None,
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+    )
+    with urlopen(request, timeout=10) as answer:
+        return bytes(answer.read())
 
 
 def _window(browser: Browser) -> Page:
@@ -108,12 +175,21 @@ def _key(page: Page) -> str:
     return page.get_by_role("textbox", name="License key").input_value()
 
 
-def _log_in(page: Page, url: str, key: str, *, shoot: bool = False) -> None:
+def _log_in(
+    page: Page,
+    url: str,
+    key: str,
+    login_id: str = "partner@example.com",
+    mac_id: str = "",
+    *,
+    shoot: bool = False,
+) -> None:
     page.goto(f"{url}/agent")
-    page.get_by_role("textbox", name="Login ID").fill("partner@example.com")
+    page.get_by_role("textbox", name="Login ID").fill(login_id)
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
     page.keyboard.press("Control+F10")
     page.get_by_role("textbox", name="Registration Key").fill(key)
+    page.get_by_role("textbox", name="MAC ID").fill(mac_id)
     if shoot:
         _shoot(page, "7-agent-key")
     page.get_by_role("button", name="Log in").click()

@@ -14,8 +14,16 @@ from sqlalchemy.orm import Session
 
 from app.accounts.tokens import hash_token, new_token
 from app.extensions import db
-from app.models import AgentSession, AuditEvent, Base, Project
-from tests.agents.stage import issue, text_of, try_to_sign_in
+from app.models import Agent, AgentSession, AuditEvent, Base, Project
+from tests.agents.stage import (
+    BEA,
+    add_bea,
+    issue,
+    machine_of,
+    signed_in,
+    text_of,
+    try_to_sign_in,
+)
 from tests.agents.test_console import beside, cookie_of, log_in
 from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
@@ -131,7 +139,9 @@ def test_the_two_cookies_do_not_open_each_others_doors(
     assert partner.get("/audit").status_code == 303
 
 
-@pytest.mark.parametrize("path", ["/agent", "/agent/configuration", "/agent/logout"])
+@pytest.mark.parametrize(
+    "path", ["/agent", "/agent/configuration", "/agent/logout", "/agent/confirm"]
+)
 @pytest.mark.parametrize("token", ["", "nonsense"])
 def test_a_form_on_mallorys_page(
     app: Flask, partner: Visitor, key: str, path: str, token: str
@@ -320,3 +330,80 @@ def test_the_clock_of_the_agent_counts_for_nothing(
         },
     )
     assert answer.status_code == 401
+
+
+@pytest.fixture
+def machine(app: Flask, cast: Cast, clock: Clock) -> int:
+    """A machine of Acme's, on which Carl, its client user, has signed in."""
+    with app.app_context():
+        return machine_of(signed_in(db.session(), cast.carl)).id
+
+
+def state_of(app: Flask, number: int) -> tuple[object, ...]:
+    with app.app_context():
+        agent = db.session.get(Agent, number)
+        assert agent is not None
+        return agent.detached_at, agent.dissociated_at, agent.license.revoked_at
+
+
+@pytest.mark.parametrize(
+    "change", ["detach", "attach", "dissociate", "revoke-license", "end-temporary"]
+)
+def test_mallorys_page_sends_the_buttons_of_the_agents_tab(
+    app: Flask, cast: Cast, machine: int, ada: Visitor, change: str
+) -> None:
+    """Ada, a super admin, opens a page of Mallory's while she is signed in."""
+    base = f"/projects/{cast.acme_project}/agents"
+    path = (
+        f"{base}/{change}" if change == "end-temporary" else f"{base}/machines/{machine}/{change}"
+    )
+    assert ada.client.post(path).status_code == 400
+    assert ada.client.post(path, data={"csrf_token": "nonsense"}).status_code == 400
+    assert state_of(app, machine) == (None, None, None)
+
+
+def test_asking_changes_nothing(app: Flask, cast: Cast, machine: int, ada: Visitor) -> None:
+    """Mallory puts the addresses of the questions into pictures of an e-mail."""
+    for change in ("detach", "attach", "dissociate", "revoke-license"):
+        address = f"/projects/{cast.acme_project}/agents/machines/{machine}/{change}"
+        assert ada.get(address).status_code == 200
+    assert state_of(app, machine) == (None, None, None)
+
+
+def test_what_is_kept_for_the_confirmation_opens_nothing(
+    app: Flask, partner: Visitor, key: str, clock: Clock
+) -> None:
+    """Mallory copies the cookie of a session that has ended and uses it as one that lives."""
+    log_in(partner, key)
+    clock.advance(hours=1)
+    partner.get("/agent")
+    kept = partner.client.get_cookie("op_agent_ended", path="/agent")
+    assert kept is not None
+    mallory = Visitor(app.test_client())
+    carry(mallory, str(kept.value))
+    assert mallory.get("/agent").status_code == 401
+    assert mallory.post("/agent/configuration").status_code == 401
+
+
+def test_another_machine_id_does_not_make_a_registered_mac_id_free(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """Mallory, of Bolt, has the MAC ID of a machine that Acme registered without a machine ID."""
+    add_bea(session, cast)
+    signed_in(session, cast.carl)
+    for machine_id in ("", "mallory's own", "x" * 128):
+        answer = try_to_sign_in(session, BEA, machine_id=machine_id)
+        assert getattr(answer, "code", None) == "machine_registered_elsewhere"
+
+
+def test_a_client_user_never_enters_another_organisation(
+    session: Session, cast: Cast, clock: Clock
+) -> None:
+    """Bea, of Bolt, sits at a free machine of Acme's and hopes to see Acme's data."""
+    add_bea(session, cast)
+    signed_in(session, cast.carl)
+    here = signed_in(session, BEA, mac_id="02:00:00:00:00:77")
+    assert here.agent_session.organisation_id == cast.bolt
+    of_acme = text_of(issue(session, cast))
+    answer = try_to_sign_in(session, BEA, of_acme, mac_id="02:00:00:00:00:77")
+    assert getattr(answer, "code", None) == "temporary_key_not_for_clients"
