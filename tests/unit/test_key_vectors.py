@@ -2,9 +2,11 @@
 
 import base64
 import json
+import re
 import runpy
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -269,3 +271,49 @@ def test_there_are_vectors_of_every_outcome_and_each_has_its_own_name() -> None:
         "expired",
         "invalid",
     }
+
+
+def _python_of_the_page() -> dict[str, object]:
+    """What the Python examples of docs/key-format.md define."""
+    page = (DOCS / "key-format.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, names)
+    return names
+
+
+def test_the_examples_of_the_page_are_true() -> None:
+    page = (DOCS / "key-format.md").read_text(encoding="utf-8")
+    for text in (
+        DOCUMENT["vectors"][0]["key"],
+        DOCUMENT["permanent"]["vectors"][1]["key"],
+        DOCUMENT["revocation_lists"]["vectors"][0]["list"],
+    ):
+        assert f"```\n{text}\n```" in page
+        for part in text.removeprefix("rw1.").split("."):
+            if part.startswith("eyJ"):
+                assert f"`{decode(part).decode()}`" in page
+
+
+def test_the_python_of_the_page_checks_keys() -> None:
+    check: Any = _python_of_the_page()["check"]
+    clean = [one for one in DOCUMENT["vectors"] if re.fullmatch(r"[\w.-]+", one["key"], re.ASCII)]
+    for vector in clean:
+        now = datetime.fromisoformat(vector["now"]).timestamp()
+        if vector["expected"]["state"] == "active":
+            assert check(vector["key"], DOCUMENT["jwks"], now)["jti"] == "K7QF-3MXP"
+        elif vector["expected"]["fields"]:
+            with pytest.raises(ValueError, match="not active"):
+                check(vector["key"], DOCUMENT["jwks"], now)
+
+
+@each_list
+def test_the_python_of_the_page_reads_lists(vector: dict) -> None:
+    read: Any = _python_of_the_page()["revoked_licenses"]
+    now = datetime.fromisoformat(vector["now"]).timestamp()
+    if vector["expected"]["state"] == "current":
+        listed = {entry["jti"] for entry in vector["expected"]["fields"]["revoked"]}
+        assert read(vector["list"], DOCUMENT["jwks"], now) == listed
+    else:
+        with pytest.raises((ValueError, KeyError, StopIteration, InvalidSignature)):
+            read(vector["list"], DOCUMENT["jwks"], now)
