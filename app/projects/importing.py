@@ -222,7 +222,7 @@ def preview_projects(session: Session, *, actor: Actor, file: ReadFile, shown: i
     updated: list[tuple[Any, ReadRow]] = []
     unchanged: list[ReadRow] = []
     for rows in _portions(file.rows):
-        changes = _compare(session, rows, file.columns)
+        changes = _compare(session, rows, file.columns, hold=False)
         changes.add_to(counts)
         created = nsmallest(shown, created + changes.created, attrgetter("line"))
         updated = nsmallest(shown, updated + changes.updated, lambda pair: pair[1].line)
@@ -254,7 +254,7 @@ def import_projects(
     done = 0
     try:
         for rows in _portions(file.rows):
-            changes = _compare(session, rows, file.columns)
+            changes = _compare(session, rows, file.columns, hold=not dry_run)
             changes.add_to(counts)
             if not dry_run:
                 _write(session, changes, now)
@@ -508,10 +508,15 @@ class _Changes:
         counts["organisations_created"] += len(self.organisations)
 
 
-def _compare(session: Session, rows: list[ReadRow], columns: frozenset[str]) -> _Changes:
+def _compare(
+    session: Session, rows: list[ReadRow], columns: frozenset[str], *, hold: bool
+) -> _Changes:
     ids = {row.organisation_id for row in rows}
-    known = set(session.scalars(select(Organisation.id).where(Organisation.id.in_(ids))))
-    projects = _projects_of(session, known)
+    query = select(Organisation.id).where(Organisation.id.in_(ids)).order_by(Organisation.id)
+    if hold:
+        query = query.with_for_update(key_share=True)
+    known = set(session.scalars(query))
+    projects = _projects_of(session, known, hold=hold)
     changes = _Changes()
     for row in rows:
         if row.organisation_id not in known:
@@ -528,11 +533,18 @@ def _compare(session: Session, rows: list[ReadRow], columns: frozenset[str]) -> 
     return changes
 
 
-def _projects_of(session: Session, organisation_ids: Collection[str]) -> dict[Any, Any]:
-    """What is known of the projects of these organisations, by Organisation ID and name."""
+def _projects_of(
+    session: Session, organisation_ids: Collection[str], *, hold: bool
+) -> dict[Any, Any]:
+    """What is known of the projects of these organisations, by Organisation ID and name.
+
+    With `hold` until the commit: what somebody edits meanwhile is not undone.
+    """
     columns = [getattr(Project, column) for column in ("id", "search_text", *CHECKS)]
-    found = session.execute(select(*columns).where(Project.organisation_id.in_(organisation_ids)))
-    return {(project.organisation_id, project.name): project for project in found}
+    query = select(*columns).where(Project.organisation_id.in_(organisation_ids))
+    if hold:
+        query = query.order_by(Project.id).with_for_update(of=Project)
+    return {(project.organisation_id, project.name): project for project in session.execute(query)}
 
 
 def _updated(project: Any, row: ReadRow, columns: frozenset[str]) -> ReadRow:
