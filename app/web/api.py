@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.errors import InvalidRequest
+from app.web.transaction import SAFE_METHODS
 
 BODY_BYTES = 64 * 1024
 MAX_DEPTH = 64
@@ -73,11 +74,16 @@ class Operation:
 
 
 def operation(described: Operation) -> Callable[[ApiView], ApiView]:
-    """Make a view an operation: its body is checked first and given to it as `body`."""
+    """Make a view an operation: its body is checked first and given to it as `body`.
+
+    More than 64 KiB are 413.
+    """
 
     def stamp(view: ApiView) -> ApiView:
         @wraps(view)
         def checked(**arguments: Any) -> Response:
+            if request.method not in SAFE_METHODS and len(request.get_data()) > BODY_BYTES:
+                raise RequestEntityTooLarge
             if described.body is not None:
                 arguments["body"] = _validated(described.body, read_json())
             return view(**arguments)
@@ -106,18 +112,15 @@ def nothing() -> Response:
 def read_json() -> Any:
     """The JSON of the request's body.
 
-    Raises 413 above 64 KiB, 415 for another media type, InvalidRequest (422) for what is not JSON,
+    Raises 415 for another media type, InvalidRequest (422) for what is not JSON,
     or is JSON that programs understand differently (RFC 8259: a name twice in one object, numbers
     out of range, half a surrogate pair).
     """
-    raw = request.get_data()
-    if len(raw) > BODY_BYTES:
-        raise RequestEntityTooLarge
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     try:
         value = json.loads(
-            raw.decode("utf-8"),
+            request.get_data().decode("utf-8"),
             parse_constant=_refuse_constant,
             parse_float=_finite,
             object_pairs_hook=_each_name_once,

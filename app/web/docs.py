@@ -63,6 +63,15 @@ EXAMPLES = {
 """A command for each call, by its operationId; a person puts their own values in."""
 
 
+WORDS = {
+    "array": "list",
+    "boolean": "true or false",
+    "integer": "whole number",
+    "string": "text",
+}
+"""What people call JSON's types."""
+
+
 class Field(NamedTuple):
     """A row of the page's tables of fields."""
 
@@ -92,7 +101,7 @@ def page() -> Response:
     document = openapi_document()
     calls = [
         (method.upper(), path, call, _example(call), _tables(document, call))
-        for path, methods in document["paths"].items()
+        for path, methods in sorted(document["paths"].items(), key=lambda entry: _place(entry[0]))
         for method, call in methods.items()
     ]
     return make_response(
@@ -121,6 +130,15 @@ def fields_of(
         item = _resolve(document, inner.get("items", {}))
         yield from fields_of(document, inner, f"{within}{name}.")
         yield from fields_of(document, item, f"{within}{name}[].")
+
+
+def _place(path: str) -> int:
+    """Where a path stands on the page: what agents need first, this description last."""
+    return next(
+        at
+        for at, start in enumerate(("/api/agent/", "/.well-known/", "/"))
+        if path.startswith(start)
+    )
 
 
 def _tables(document: Mapping[str, Any], call: Mapping[str, Any]) -> list[tuple[str, list[Field]]]:
@@ -170,4 +188,4 @@ def _kind(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if found.get("format") == "date-time":
         return "time"
     kind = str(found.get("type", "anything"))
-    return {"string": "text", "integer": "whole number", "array": "list"}.get(kind, kind)
+    return WORDS.get(kind, kind)

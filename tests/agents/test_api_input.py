@@ -229,6 +229,16 @@ class TestConfigurations:
         answer = client.ask("PUT", "/configuration", raw=b'{"a": "' + b"x" * size + b'"}')
         assert (answer.status, answer.code) == (413, "payload_too_large")
 
+    def test_with_any_other_call_too(self, client: RealAgent) -> None:
+        for method, path in (
+            ("POST", "/sessions"),
+            ("POST", "/keys/inspect"),
+            ("DELETE", "/session"),
+        ):
+            answer = client.ask(method, path, raw=b" " * (64 * KIB + 1))
+            assert (answer.status, answer.code) == (413, "payload_too_large")
+        assert client.heartbeat().status == 200
+
     @pytest.mark.parametrize("depth", [65, 1000, 30_000])
     def test_deeply_nested_are_refused(self, client: RealAgent, depth: int) -> None:
         raw = b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)

@@ -13,12 +13,24 @@ from app.permissions import ROLE_PERMISSIONS, Permission, Role, allows
 from tests.conftest import Cast, Visitor
 
 PUBLIC = {
+    "agent_api.close_session",
+    "agent_api.inspect",
+    "agent_api.open_session",
+    "agent_api.put_configuration",
+    "agent_api.show_configuration",
+    "agent_api.show_session",
+    "docs.openapi",
+    "docs.page",
+    "published.license_keys",
+    "published.revoked_licenses",
     "accounts.sign_in",
     "accounts.sign_in_page",
     "accounts.sign_out",
     "assets.asset",
 }
-"""Open to everybody, besides the OP Agent's window, which asks for its own session."""
+"""Open to everybody, besides the OP Agent's window, which asks for its own session, as the JSON
+interface asks for a token.
+"""
 
 
 def rules(app: Flask) -> list[Rule]:
