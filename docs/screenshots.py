@@ -22,6 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 PASSWORD = "for the pictures only"
 SIZE = {"width": 1200, "height": 800}
+CLIENTS = """\
+Organisation ID,Company,E-mail,Plan,Plan expiry,Region
+ORG-000001,Northwind Order Hub,integration@northwind.example,Enterprise,2028-06-30,North
+ORG-000001,Northwind Analytics,data@northwind.example,Trial,2027-01-31,North
+ORG-000301,Løvstad Bokhandel,it@lovstad.example,Growth,2027-12-31,North
+ORG-000302,Açúcar & Filhos,ti@acucar.example,Growth,2027-09-30,South
+"""
 
 
 def main() -> None:
@@ -97,6 +104,7 @@ def _take(browser: Browser, url: str) -> None:
     portal.goto(f"{url}/audit")
     _shoot(portal, "11-audit")
     _take_agents(browser, portal, url)
+    _take_import(portal, url)
 
 
 def _take_agents(browser: Browser, portal: Page, url: str) -> None:
@@ -135,6 +143,18 @@ def _take_agents(browser: Browser, portal: Page, url: str) -> None:
     portal.get_by_role("button", name="Detach LAPTOP-7").click()
     expect(portal.get_by_role("dialog")).to_be_visible()
     _shoot(portal, "detach")
+
+
+def _take_import(portal: Page, url: str) -> None:
+    """The Import page: what a file would do."""
+    portal.goto(f"{url}/projects/import")
+    file = {"name": "clients.csv", "mimeType": "text/csv", "buffer": CLIENTS.encode()}
+    portal.get_by_label("CSV file").set_input_files(file)
+    portal.get_by_role("button", name="Preview").click()
+    portal.get_by_text("will be created").click()
+    portal.get_by_text("will be updated").click()
+    portal.evaluate("window.scrollTo(0, 0)")
+    portal.screenshot(path=IMAGES / "12-import.png", animations="disabled", full_page=True)
 
 
 def _generate(portal: Page, ttl: str) -> None:

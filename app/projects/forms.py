@@ -92,6 +92,8 @@ def differences(form: ProjectForm, project: Project) -> list[tuple[str, str, str
 
 MOST_MEGABYTES = 10
 MOST_BYTES = MOST_MEGABYTES * 1024 * 1024
+MOST_LINES = 500_000
+"""Of very short lines ten megabytes hold millions, each of which costs memory to look at."""
 
 
 class FileTooLarge(InvalidInput):
@@ -102,9 +104,9 @@ class FileTooLarge(InvalidInput):
     def __init__(self) -> None:
         super().__init__(
             "file",
-            f"The file is too large: up to {MOST_MEGABYTES} MB can be imported here. Import it on "
-            "the portal's machine, in the folder where the portal is installed, with the command "
-            "“.venv/bin/flask --app wsgi projects import FILE”.",
+            f"The file is too large: up to {MOST_MEGABYTES} MB and {MOST_LINES:,} lines can be "
+            "imported here. Import it on the portal's machine, in the folder where the portal is "
+            "installed, with the command “.venv/bin/flask --app wsgi projects import FILE”.",
         )
 
 

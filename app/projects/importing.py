@@ -113,10 +113,14 @@ UPDATE_PROJECT = (
 
 @dataclass(frozen=True)
 class Head:
-    """How a file begins: its headings and its first rows, whatever they hold."""
+    """How a file begins: its headings and its first rows, whatever they hold.
+
+    `more_lines` is how many lines follow.
+    """
 
     headings: list[str]
     rows: list[list[str]]
+    more_lines: int
 
 
 @dataclass(frozen=True)
@@ -185,9 +189,9 @@ def read_head(file: BinaryIO, *, rows: int) -> Head:
         first = list(islice(lines, rows))
         if not first:
             raise _nothing_in_it()
-        while text.read(1 << 16):
-            pass
-    return Head(headings, [cells for _, cells in first if not isinstance(cells, str)])
+        more_lines = sum(part.count("\n") for part in iter(lambda: text.read(1 << 16), ""))
+    cells = [cells for _, cells in first if not isinstance(cells, str)]
+    return Head(headings, cells, more_lines)
 
 
 def read_projects(

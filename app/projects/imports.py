@@ -17,6 +17,7 @@ from app.permissions import Permission
 from app.projects.drafts import find_draft, import_draft, keep_draft
 from app.projects.forms import (
     MOST_BYTES,
+    MOST_LINES,
     MOST_MEGABYTES,
     ColumnsForm,
     FileTooLarge,
@@ -67,10 +68,13 @@ def preview() -> ResponseReturnValue:
     last = _draft_of(request.form)
     try:
         content = form.content()
-        columns = _columns_kept(last, content)
+        head = _head(content)
+        if head.more_lines > MOST_LINES:
+            raise FileTooLarge
     except InvalidInput as error:
         form.refuse(error)
         return _import_page(form, last, request.form, error.status)
+    columns = _columns_kept(last, head)
     start_writing()
     token = keep_draft(
         db.session(),
@@ -100,7 +104,7 @@ def confirm() -> ResponseReturnValue:
     draft = _draft_of(request.form)
     if draft is None or not _waits(draft):
         return _not_to_import(draft)
-    form = columns_form(request.form, _head(draft).headings)
+    form = columns_form(request.form, _head(draft.content).headings)
     expected = read_expectation(request.form.get("expected", ""))
     again = redirect_see_other(_address(draft.token, form.chosen))
     file = _rows(draft, form)
@@ -153,8 +157,8 @@ def _told(result: ImportResult) -> str:
     return f"{result.created} created, {result.updated} updated, {result.unchanged} left alone"
 
 
-def _head(draft: ImportDraft) -> Head:
-    return read_head(BytesIO(draft.content), rows=ROWS_SHOWN)
+def _head(content: bytes) -> Head:
+    return read_head(BytesIO(content), rows=ROWS_SHOWN)
 
 
 def _rows(draft: ImportDraft, form: ColumnsForm) -> ReadFile | None:
@@ -164,12 +168,11 @@ def _rows(draft: ImportDraft, form: ColumnsForm) -> ReadFile | None:
     return read_projects(BytesIO(draft.content), columns=form.columns)
 
 
-def _columns_kept(last: ImportDraft | None, content: bytes) -> dict[str, str]:
-    """The columns chosen for the last file, if a new one has the same. Raises InvalidInput."""
-    headings = read_head(BytesIO(content), rows=ROWS_SHOWN).headings
-    if last is None or last.result is not None or _head(last).headings != headings:
+def _columns_kept(last: ImportDraft | None, head: Head) -> dict[str, str]:
+    """The columns that were chosen for the last file, if the new one has the same."""
+    if last is None or last.result is not None or _head(last.content).headings != head.headings:
         return {}
-    return columns_form(request.form, headings).chosen
+    return columns_form(request.form, head.headings).chosen
 
 
 def _address(token: str, columns: Mapping[str, str]) -> str:
@@ -199,7 +202,7 @@ def _import_page(
 
 def _preview(draft: ImportDraft, args: Mapping[str, str]) -> dict[str, Any]:
     """What the page shows of a file: how it begins, which column is which, what it would do."""
-    head = _head(draft)
+    head = _head(draft.content)
     columns = columns_form(args, head.headings)
     file = _rows(draft, columns)
     outlook = None

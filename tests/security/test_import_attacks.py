@@ -96,6 +96,16 @@ def test_a_line_of_millions_of_cells_costs_little(ada: Visitor, rows: int) -> No
     assert time.perf_counter() - began < 30
 
 
+def test_millions_of_lines_are_not_looked_at(app: Flask, ada: Visitor) -> None:
+    """Ten megabytes of the shortest lines unfold to a gigabyte of refused rows."""
+    refused = upload_large(ada, b"CIK,Name\n" + b"1,a\n" * 2_500_000)
+    assert refused.status_code == 413
+    assert "up to 10 MB and 500,000 lines can be imported here" in refused.text
+    with app.app_context():
+        assert db.session.scalar(select(ImportDraft.token)) is None
+        db.session.remove()
+
+
 def test_a_thousand_columns_are_not_all_shown(ada: Visitor) -> None:
     """As many columns as are read still make no endless page."""
     header = ",".join(f"column {number}" for number in range(1000))

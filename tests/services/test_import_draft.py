@@ -183,6 +183,11 @@ def test_the_headings_and_the_first_rows_are_given_whatever_they_hold() -> None:
     assert rows == [["1", "2"], ["=1+1", "x", "y" * 999]]
 
 
+def test_the_lines_that_follow_are_counted() -> None:
+    content = b"CIK,Name\n" + b"1,a\n" * 100_000
+    assert 0 <= 100_000 - read_head(io.BytesIO(content), rows=5).more_lines < 5_000
+
+
 def test_a_file_that_cannot_be_read_is_refused_wherever_in_it_the_reason_is() -> None:
     rows = "1,One\n" * 50_000
     text = "CIK,Name\n" + rows

@@ -146,7 +146,7 @@ class TestTheFile:
     def test_a_larger_one_is_told_of_the_command(self, ada: Visitor, size: int) -> None:
         answer = upload_large(ada, b"x" * size)
         assert answer.status_code == 413
-        assert "up to 10 MB can be imported here" in error_beside_the_file(answer)
+        assert "up to 10 MB and 500,000 lines can be imported here" in error_beside_the_file(answer)
         assert "flask --app wsgi projects import FILE" in error_beside_the_file(answer)
         assert "Preview</button>" in answer.text
 
