@@ -53,7 +53,7 @@ REFUSALS = {
     405: Refusal(
         "method_not_allowed",
         "That does not work here",
-        "This address cannot be used in that way. Go back and use the buttons of the page.",
+        "This address cannot be used in that way.",
     ),
     413: Refusal(
         "payload_too_large",
