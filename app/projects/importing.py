@@ -132,14 +132,18 @@ class BadRow:
 
 
 class ReadRow(NamedTuple):
-    """A row that was checked, with all that can be worked out before anything is written."""
+    """A row that was checked, with all that can be worked out before others have to wait.
+
+    After `line` the order is that of INSERT_PROJECT.
+    """
 
     line: int
     organisation_id: str
     name: str
     contact_email: str
     plan: str
-    plan_expires_on: date | None
+    plan_expires_on: str | None
+    """As ISO 8601 text, which both databases take."""
     search_text: str
 
 
@@ -169,12 +173,12 @@ class ImportResult:
 class Preview:
     """What an import would do, and the first projects of each kind in the file's order.
 
-    `updated` has what is known of a project, and the row that it becomes.
+    `updated` has what a project is, and the row that it becomes.
     """
 
     result: ImportResult
     created: list[ReadRow]
-    updated: list[tuple[Any, ReadRow]]
+    updated: list[tuple[ReadRow, ReadRow]]
     unchanged: list[ReadRow]
 
 
@@ -223,13 +227,14 @@ def preview_projects(session: Session, *, actor: Actor, file: ReadFile, shown: i
     actor.must(Permission.MANAGE_PROJECTS)
     counts: Counter[str] = Counter()
     created: list[ReadRow] = []
-    updated: list[tuple[Any, ReadRow]] = []
+    updated: list[tuple[ReadRow, ReadRow]] = []
     unchanged: list[ReadRow] = []
     for rows in _portions(file.rows):
         changes = _compare(session, rows, file.columns, hold=False)
         changes.add_to(counts)
         created = nsmallest(shown, created + changes.created, attrgetter("line"))
-        updated = nsmallest(shown, updated + changes.updated, lambda pair: pair[1].line)
+        also = [(project, row) for _, project, row in changes.updated]
+        updated = nsmallest(shown, updated + also, lambda pair: pair[1].line)
         unchanged = nsmallest(shown, unchanged + changes.unchanged, attrgetter("line"))
     return Preview(ImportResult(**counts), created, updated, unchanged)
 
@@ -449,8 +454,13 @@ def _read_row(
             reasons.append(error.detail)
     if reasons:
         return BadRow(line, " ".join(reasons))
+    values["plan_expires_on"] = _as_text(values["plan_expires_on"])
     text = project_search_text(values["name"], values["contact_email"])
     return ReadRow(line=line, search_text=text, **values)
+
+
+def _as_text(day: date | None) -> str | None:
+    return day.isoformat() if day else None
 
 
 def _refuse_other_formats(file: BinaryIO) -> None:
@@ -497,11 +507,15 @@ def _portions(rows: Iterable[ReadRow]) -> Iterator[list[ReadRow]]:
 
 @dataclass
 class _Changes:
-    """What some rows change: a new organisation is its first row; a project becomes a row."""
+    """What some rows change.
+
+    A new organisation is its first row; of an updated project there are its number, what it is
+    and what it becomes.
+    """
 
     organisations: dict[str, ReadRow] = field(default_factory=dict)
     created: list[ReadRow] = field(default_factory=list)
-    updated: list[tuple[Any, ReadRow]] = field(default_factory=list)
+    updated: list[tuple[int, ReadRow, ReadRow]] = field(default_factory=list)
     unchanged: list[ReadRow] = field(default_factory=list)
 
     def add_to(self, counts: Counter[str]) -> None:
@@ -515,43 +529,57 @@ class _Changes:
 def _compare(
     session: Session, rows: list[ReadRow], columns: frozenset[str], *, hold: bool
 ) -> _Changes:
-    ids = {row.organisation_id for row in rows}
-    query = select(Organisation.id).where(Organisation.id.in_(ids)).order_by(Organisation.id)
-    if hold:
-        query = query.with_for_update(key_share=True)
-    known = set(session.scalars(query))
+    """What rows change; with `hold` nobody else changes it until the commit."""
+    known = _known_organisations(session, {row.organisation_id for row in rows}, hold=hold)
     projects = _projects_of(session, known, hold=hold)
     changes = _Changes()
     for row in rows:
         if row.organisation_id not in known:
             changes.organisations.setdefault(row.organisation_id, row)
-        project = projects.get((row.organisation_id, row.name))
-        if project is None:
+        found = projects.get((row.organisation_id, row.name))
+        if found is None:
             changes.created.append(row)
             continue
+        project_id, project = found
         updated = _updated(project, row, columns)
-        if _updatable(updated) == _updatable(project):
+        if updated[3:] == project[3:]:
             changes.unchanged.append(row)
         else:
-            changes.updated.append((project, updated))
+            changes.updated.append((project_id, project, updated))
     return changes
+
+
+def _known_organisations(
+    session: Session, organisation_ids: Collection[str], *, hold: bool
+) -> set[str]:
+    """Those that are there already."""
+    query = select(Organisation.id).where(Organisation.id.in_(organisation_ids))
+    if hold:
+        query = query.order_by(Organisation.id).with_for_update(key_share=True)
+    return set(session.scalars(query))
 
 
 def _projects_of(
     session: Session, organisation_ids: Collection[str], *, hold: bool
-) -> dict[Any, Any]:
-    """What is known of the projects of these organisations, by Organisation ID and name.
-
-    With `hold` until the commit: what somebody edits meanwhile is not undone.
-    """
-    columns = [getattr(Project, column) for column in ("id", "search_text", *CHECKS)]
-    query = select(*columns).where(Project.organisation_id.in_(organisation_ids))
+) -> dict[tuple[str, str], tuple[int, ReadRow]]:
+    """The projects of these organisations, by Organisation ID and name, with their numbers."""
+    fields = (Project.contact_email, Project.plan, Project.plan_expires_on, Project.search_text)
+    query = select(Project.id, Project.organisation_id, Project.name, *fields)
+    query = query.where(Project.organisation_id.in_(organisation_ids))
     if hold:
-        query = query.order_by(Project.id).with_for_update(of=Project)
-    return {(project.organisation_id, project.name): project for project in session.execute(query)}
+        # In the order of the index: by number, SQLite would read the whole table each time.
+        in_order = query.order_by(Project.organisation_id, Project.name)
+        query = in_order.with_for_update(of=Project)
+    return {
+        (organisation_id, name): (
+            project_id,
+            ReadRow(0, organisation_id, name, email, plan, _as_text(day), text),
+        )
+        for project_id, organisation_id, name, email, plan, day, text in session.execute(query)
+    }
 
 
-def _updated(project: Any, row: ReadRow, columns: frozenset[str]) -> ReadRow:
+def _updated(project: ReadRow, row: ReadRow, columns: frozenset[str]) -> ReadRow:
     """What a known project becomes: a column that the file has not got stays as it is."""
     kept = [column for column in CHECKS if column not in columns]
     if not kept:
@@ -560,37 +588,26 @@ def _updated(project: Any, row: ReadRow, columns: frozenset[str]) -> ReadRow:
     return row._replace(search_text=project_search_text(row.name, row.contact_email))
 
 
-def _updatable(project: Any) -> tuple[object, ...]:
-    """What an import may change of a project, as the statements take it: a date as text."""
-    last_day = project.plan_expires_on
-    return (
-        project.contact_email,
-        project.plan,
-        last_day.isoformat() if last_day else None,
-        project.search_text,
-    )
-
-
 def _write(session: Session, changes: _Changes, now: datetime) -> None:
     """Organisations first, and the Feed, which holds them: the order in which everybody locks."""
     moment = _as_the_driver_takes_it(session, now)
-    organisations = [
-        (row.organisation_id, row.name, organisation_search_text(row.name, organisation_id), moment)
-        for organisation_id, row in changes.organisations.items()
-    ]
+    organisations = [_new_organisation(row, moment) for row in changes.organisations.values()]
     told = [
         (organisation_id, moment, kind.value, subject, feed_search_text(kind, subject))
         for organisation_id, kind, subject in _feed_lines(changes)
     ]
-    created = [
-        (row.organisation_id, row.name, *_updatable(row), USUAL_STATUS, moment, moment)
-        for row in changes.created
-    ]
-    updated = [(*_updatable(row), moment, project.id) for project, row in changes.updated]
+    created = [(*row[1:], USUAL_STATUS, moment, moment) for row in changes.created]
+    updated = [(*row[3:], moment, project_id) for project_id, _, row in changes.updated]
     _execute(session, INSERT_ORGANISATION, organisations)
     _execute(session, INSERT_FEED_EVENT, told)
     _execute(session, INSERT_PROJECT, created)
     _execute(session, UPDATE_PROJECT, updated)
+
+
+def _new_organisation(row: ReadRow, moment: object) -> tuple[object, ...]:
+    # The name's folded form is there already, and folding it again is quick.
+    text = organisation_search_text(row.search_text.partition("\n")[0], row.organisation_id)
+    return row.organisation_id, row.name, text, moment
 
 
 def _feed_lines(changes: _Changes) -> Iterator[tuple[str, FeedKind, str]]:
@@ -600,7 +617,7 @@ def _feed_lines(changes: _Changes) -> Iterator[tuple[str, FeedKind, str]]:
     """
     created, updated = FeedKind.PROJECT_CREATED, FeedKind.PROJECT_UPDATED
     lines = [(row.organisation_id, created, row.name) for row in changes.created]
-    lines += [(row.organisation_id, updated, row.name) for _, row in changes.updated]
+    lines += [(row.organisation_id, updated, row.name) for *_, row in changes.updated]
     lines.sort(key=itemgetter(0))
     for organisation_id, grouped in groupby(lines, key=itemgetter(0)):
         own = list(grouped)
