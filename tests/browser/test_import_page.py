@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, FilePayload, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Page, Route, expect
 from sqlalchemy import select
 
 from app.models import Project
@@ -172,6 +172,18 @@ def test_it_works_without_javascript(
     page.get_by_role("button", name="Import", exact=True).dblclick()
     expect(page.get_by_text(re.compile("was imported( already)?: 3 created"))).to_be_visible()
     assert imported(portal, prefix) == all_of_it("Gold")
+
+
+def test_whoever_waits_is_told_what_for(at_page: Page, prefix: str) -> None:
+    held: list[Route] = []
+    preview(at_page, csv_file(prefix))
+    at_page.route("**/import/confirm", held.append)
+    at_page.get_by_role("button", name="Import", exact=True).click(no_wait_after=True)
+    expect(at_page.locator("#slow-notice")).to_have_text(
+        "The projects are being imported. Please wait."
+    )
+    held[0].continue_()
+    expect(at_page.get_by_text("clients.csv was imported: 3 created")).to_be_visible()
 
 
 def test_a_browser_that_is_closed_after_the_preview_leaves_nothing_half_done(

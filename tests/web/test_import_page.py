@@ -100,6 +100,11 @@ class TestTheFile:
         assert "Preview</button>" in page
         assert "Import</button>" not in page
 
+    def test_without_one_there_is_no_preview(self, ada: Visitor) -> None:
+        answer = ada.get(PAGE, htmx=True)
+        assert answer.status_code == 200
+        assert not answer.text.strip()
+
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
