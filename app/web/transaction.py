@@ -30,6 +30,11 @@ def choose_kind() -> None:
         request.get_data(cache=True, parse_form_data=True)
 
 
+def forget_kind(_error: BaseException | None) -> None:
+    """After a request: what comes next in this context decides for itself."""
+    set_reading(False)
+
+
 def start_writing() -> None:
     """End the reading transaction and let the next query begin a writing one."""
     db.session.rollback()

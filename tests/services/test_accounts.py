@@ -210,6 +210,15 @@ def test_an_ended_session_is_not_touched(session: Session, cast: Cast) -> None:
     assert find(session, token) is None
 
 
+def test_a_session_of_a_disabled_user_is_not_found_even_if_it_never_ended(
+    session: Session, cast: Cast
+) -> None:
+    _, token = sign_in(session, cast.ada)
+    find_user(session, cast.ada).disabled_at = NOW
+    session.flush()
+    assert find(session, token) is None
+
+
 @pytest.mark.parametrize("token", ["", "x", "\x00", "\udcff", "é", "x" * 100_000])
 def test_a_made_up_token_finds_nothing(session: Session, cast: Cast, token: str) -> None:
     assert find(session, token) is None
