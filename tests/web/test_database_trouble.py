@@ -16,6 +16,7 @@ from app import create_app
 from app.config import Config, load_config
 from app.extensions import db
 from app.models import AuditEvent
+from app.models.engine import reading_only
 from app.setup import upgrade_database
 from app.web.database_errors import (
     DAMAGED,
@@ -68,7 +69,7 @@ def told(answer: object, sentence: str) -> bool:
 
 
 def events(portal: Flask) -> int:
-    with portal.app_context():
+    with portal.app_context(), reading_only():
         count = db.session.query(AuditEvent).count()
         db.session.remove()
     return count
