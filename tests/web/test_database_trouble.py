@@ -1,6 +1,5 @@
 """What can befall a database from outside: a sentence, not a crash, and nothing half done."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -179,16 +178,6 @@ def test_a_file_that_may_only_be_read_is_read_and_says_so_when_written(
     assert told(visitor.post("/login", {"email": Cast.ada, "password": "x"}), READ_ONLY)
     with read_only.app_context():
         db.engine.dispose()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write whatever its mode says")
-def test_a_file_without_the_right_to_write_says_so(
-    config: Config, portal: Flask, ada: Visitor
-) -> None:
-    config.database_file.chmod(0o400)
-    with portal.app_context():
-        db.engine.dispose()
-    assert told(ada.post("/logout"), READ_ONLY)
 
 
 def test_a_full_disk_is_said_to_be_full_and_nothing_is_kept(
