@@ -391,7 +391,14 @@ def _compare(
     session: Session, rows: list[ReadRow], columns: frozenset[str], moment: object
 ) -> _Changes:
     ids = {row.organisation_id for row in rows}
-    known = set(session.scalars(select(Organisation.id).where(Organisation.id.in_(ids))))
+    known = set(
+        session.scalars(
+            select(Organisation.id)
+            .where(Organisation.id.in_(ids))
+            .order_by(Organisation.id)
+            .with_for_update(key_share=True)
+        )
+    )
     projects = _projects_of(session, known)
     changes = _Changes()
     for row in rows:
@@ -411,9 +418,17 @@ def _compare(
 
 
 def _projects_of(session: Session, organisation_ids: Collection[str]) -> dict[Any, Any]:
-    """What is known of the projects of these organisations, by Organisation ID and name."""
+    """What is known of the projects of these organisations, by Organisation ID and name.
+
+    They are held until the commit: what somebody edits meanwhile is not undone.
+    """
     columns = [getattr(Project, column) for column in ("id", "search_text", *CHECKS)]
-    found = session.execute(select(*columns).where(Project.organisation_id.in_(organisation_ids)))
+    found = session.execute(
+        select(*columns)
+        .where(Project.organisation_id.in_(organisation_ids))
+        .order_by(Project.id)
+        .with_for_update(of=Project)
+    )
     return {(project.organisation_id, project.name): project for project in found}
 
 

@@ -11,11 +11,12 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy import select
 
 from app import create_app
 from app.accounts import passwords, throttle
 from app.extensions import db
-from app.models import SignInFailure, WebSession
+from app.models import AuditEvent, SignInFailure, WebSession
 from app.web.access import safe_next
 from app.web.assets import asset_address
 from tests.conftest import PASSWORD, Cast, Clock, Visitor
@@ -392,3 +393,31 @@ def test_methods_nobody_uses(app: Flask, ada: Visitor) -> None:
     assert ada.client.get("/logout", headers=headers).status_code == 405
     assert ada.client.get("/logout?_method=POST").status_code == 405
     assert is_in(ada)
+
+
+def test_what_an_auditor_tries_is_on_the_record(audrey: Visitor, cast: Cast, app: Flask) -> None:
+    """An auditor, or who has stolen their session, tries to make a project."""
+    answer = audrey.post("/projects/new", {"name": "Mine"})
+    assert answer.status_code == 403
+    with app.app_context():
+        event = db.session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())).first()
+        assert event is not None
+        assert (event.tag, event.actor) == ("portal.not_allowed", cast.audrey)
+        assert event.subject == "/projects/new"
+
+
+def test_a_password_typed_as_an_e_mail_is_not_written_down(visitor: Visitor, app: Flask) -> None:
+    """Somebody in a hurry types their password into the wrong field; auditors read the log."""
+    visitor.post("/login", {"email": "My$ecretPassw0rd!", "password": "x"})
+    with app.app_context():
+        events = db.session.scalars(select(AuditEvent)).all()
+        assert events[-1].actor == "(not an e-mail)"
+        assert not [event for event in events if "ecret" in repr(vars(event))]
+
+
+def test_a_form_of_very_many_fields_is_refused_before_it_is_read(visitor: Visitor) -> None:
+    """The attacker keeps the portal busy with forms of a million empty fields."""
+    answer = visitor.client.post(
+        "/login", data="a&" * 501, content_type="application/x-www-form-urlencoded"
+    )
+    assert answer.status_code == 413
