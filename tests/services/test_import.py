@@ -328,7 +328,7 @@ def test_portions_change_nothing_about_the_outcome(
     result = bring_in(session, cast, "CIK,Name\n" + "".join(rows), progress=done.append)
     assert result == ImportResult(created=40, updated=0, unchanged=0, organisations_created=7)
     assert done == sorted(done)
-    assert done[-1] == 40
+    assert (len(done) > 1, done[-1]) == (True, 40)
     again = bring_in(session, cast, "CIK,Name\n" + "".join(rows))
     assert again.unchanged == 40
 

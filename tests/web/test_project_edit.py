@@ -236,6 +236,8 @@ def test_another_organisation_id_sent_by_hand_is_not_taken(
 ) -> None:
     """Somebody changes the read-only field to move a project to another client."""
     typed = fields_of(ada.get(edit)) | {"organisation_id": cast.bolt, "plan": "Trial"}
+    refused = ada.post(edit, typed | {"status": ""})
+    assert value(refused.text, "organisation_id") == cast.acme
     assert ada.post(edit, typed).status_code == 303
     changed = project(app, "Acme ERP")
     assert changed is not None
