@@ -1,5 +1,6 @@
 """`flask projects ...`: importing and listing them."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -106,6 +107,8 @@ def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str |
     read = _read(file, named_columns)
     if read.bad_rows:
         _refuse_bad_rows(read.bad_rows, as_json)
+    # A million rows are not searched for garbage again and again while others wait.
+    gc.freeze()
     with (
         reading() if dry_run else changing() as session,
         _progress("Comparing" if dry_run else "Writing", len(read.rows)) as progress,

@@ -61,7 +61,7 @@ def test_a_row_is_read_with_all_its_columns() -> None:
     (row,) = read(HEADER + " ORG-1 ,Acmé,a@b.c,Trial,2026-12-31\n").rows
     assert row.line == 2
     assert (row.organisation_id, row.name, row.contact_email) == ("ORG-1", "Acmé", "a@b.c")
-    assert (row.plan, row.plan_expires_on) == ("Trial", date(2026, 12, 31))
+    assert (row.plan, row.plan_expires_on) == ("Trial", "2026-12-31")
     assert row.search_text == "acme\na@b.c"
 
 
