@@ -1,24 +1,31 @@
 .PHONY: run test check screenshots
 
 VENV = .venv
-INSTALLED = $(VENV)/.installed
+# What runs, and beside it what tests and checks: only the first is installed to serve.
+RUN = $(VENV)/.installed
+DEV = $(VENV)/.installed-dev
+INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check -r
 
-run: $(INSTALLED)
+run: $(RUN)
 	@PORTAL_SAMPLE_DATA=$${PORTAL_SAMPLE_DATA:-on} $(VENV)/bin/flask --app wsgi serve
 
-test: $(INSTALLED)
+test: $(DEV)
 	$(VENV)/bin/python -m pytest
 
-check: $(INSTALLED)
+check: $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/djlint templates --lint --check --quiet
 
-screenshots: $(INSTALLED)
+screenshots: $(DEV)
 	$(VENV)/bin/python docs/screenshots.py
 
-$(INSTALLED): requirements.txt requirements-dev.txt
+$(RUN): requirements.txt
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(INSTALL) requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUN)
+	$(INSTALL) requirements-dev.txt
 	@touch $@

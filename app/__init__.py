@@ -26,7 +26,7 @@ from app.web.assets import PageSessions
 from app.web.assets import blueprint as assets
 from app.web.docs import blueprint as docs
 from app.web.headers import add_headers
-from app.web.transaction import one_transaction
+from app.web.transaction import forget_kind, one_transaction
 
 FORM_BYTES = 2 * 1024 * 1024
 
@@ -93,4 +93,5 @@ def _set_up_requests(app: Flask, config: Config) -> None:
     app.before_request(check_access)
     app.after_request(add_headers)
     app.after_request(login.note_activity)
+    app.teardown_request(forget_kind)
     errors.init_app(app)

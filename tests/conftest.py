@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from argon2 import PasswordHasher
@@ -48,8 +49,9 @@ def fast_passwords() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with start_postgres(tmp_path_factory.mktemp("postgres")) as url:
+def postgres_url() -> Iterator[str]:
+    # Not in pytest's own temporary folder: other test runs clean up there.
+    with TemporaryDirectory(prefix="portal-") as folder, start_postgres(Path(folder)) as url:
         if url is None:
             missing("PostgreSQL", "apt-get install postgresql")
         yield url

@@ -37,16 +37,18 @@ def start_postgres(folder: Path) -> Iterator[str | None]:
         **owner,
     )
     options = f"-k {folder} -c listen_addresses='' -c fsync=off -c synchronous_commit=off"
+    log = ["-l", folder / "log"]
     # pg_ctl hands its output to the server: a pipe would never end.
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **owner}
     subprocess.run(
-        [programs / "pg_ctl", "-D", data, "-w", "-o", options, "start"], check=True, **quiet
+        [programs / "pg_ctl", "-D", data, *log, "-w", "-o", options, "start"], check=True, **quiet
     )
     try:
         yield f"postgresql+psycopg://portal@/postgres?host={folder}"
     finally:
+        # One that is gone already needs no stopping.
         subprocess.run(
-            [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, **quiet
+            [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=False, **quiet
         )
 
 

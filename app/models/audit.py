@@ -13,7 +13,7 @@ class AuditEvent(Base):
     """One thing that happened. Names are copied, so that the record outlives what it names."""
 
     __tablename__ = "audit_events"
-    __table_args__ = (Index(None, "organisation_id", "id"),)
+    __table_args__ = (Index(None, "organisation_id", "happened_at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     happened_at: Mapped[datetime] = mapped_column(index=True)

@@ -10,10 +10,13 @@ from htmx_flask import request
 from werkzeug.exceptions import Unauthorized
 
 from app.accounts.actor import Actor
+from app.audit.services import record
+from app.audit.tags import AuditTag
+from app.clock import utcnow
 from app.errors import NotAllowed
-from app.extensions import csrf
+from app.extensions import csrf, db
 from app.permissions import Permission, allows
-from app.web.transaction import SAFE_METHODS, choose_kind
+from app.web.transaction import SAFE_METHODS, choose_kind, start_writing
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -71,9 +74,24 @@ def check_access() -> None:
         raise SignInNeeded(_address_to_return_to(getattr(view, "kept_fields", ())))
     csrf.protect(apply_exemptions=True)
     if permission is not None and not allows(current_user.role, permission):
+        if request.method not in SAFE_METHODS:
+            _record_denial(permission)
         raise NotAllowed(
             "Your role does not allow this. Ask a super admin if you think that it should."
         )
+
+
+def _record_denial(permission: Permission) -> None:
+    start_writing()
+    record(
+        db.session(),
+        AuditTag.NOT_ALLOWED,
+        actor=current_actor(),
+        now=utcnow(),
+        subject=request.path,
+        permission=permission.value,
+    )
+    db.session.commit()
 
 
 def current_actor() -> Actor:

@@ -5,11 +5,9 @@ import hashlib
 import mimetypes
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from flask import Blueprint, Flask, Response, request, url_for
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
-from werkzeug.security import safe_join
 
 from app.config import ROOT
 from app.errors import NotFound
@@ -55,7 +53,7 @@ def asset_address(name: str) -> str:
 @blueprint.get("/static/<fingerprint>/<path:name>")
 @public
 def asset(fingerprint: str, name: str) -> Response:
-    if not _exists(name) or load(name).fingerprint != fingerprint:
+    if name not in _names() or load(name).fingerprint != fingerprint:
         raise NotFound("There is no such file.")
     file = load(name)
     zipped = file.compressed is not None and request.accept_encodings["gzip"] > 0
@@ -69,7 +67,8 @@ def asset(fingerprint: str, name: str) -> Response:
     return response
 
 
-def _exists(name: str) -> bool:
-    """Whether the file is one of ours: keeps made-up names out of the cache of `load`."""
-    path = safe_join(str(STATIC), name)
-    return path is not None and Path(path).is_file()
+@cache
+def _names() -> frozenset[str]:
+    """What there is: a made-up name reaches neither the disk nor the cache of `load`."""
+    files = (path for path in STATIC.rglob("*") if path.is_file())
+    return frozenset(path.relative_to(STATIC).as_posix() for path in files)

@@ -175,7 +175,7 @@ def http_error(error: HTTPException) -> WerkzeugResponse:
 
 
 def unforeseen_error(error: Exception) -> Response:
-    log.error("unforeseen error at %s %s", request.method, request.path, exc_info=error)
+    log.error("unforeseen error at %s %.200r", request.method, request.path, exc_info=error)
     return answer(500, *REFUSALS[500])
 
 

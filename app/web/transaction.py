@@ -5,10 +5,13 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from flask import current_app, request, session
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.extensions import db
 from app.models.engine import is_reading, set_reading
 
+MOST_FIELDS = 500
+"""A form has a few; the time that it takes to read one grows with their number."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -39,8 +42,20 @@ def choose_kind() -> None:
     if most_bytes is not None:
         request.max_content_length = most_bytes
     set_reading(request.method in SAFE_METHODS or getattr(view, "reads_first", False))
-    if request.method not in SAFE_METHODS:
-        request.get_data(cache=True, parse_form_data=True)
+    if request.method not in SAFE_METHODS and request.endpoint is not None:
+        _read_body()
+
+
+def _read_body() -> None:
+    is_form = request.mimetype == "application/x-www-form-urlencoded"
+    if is_form and request.get_data(cache=True).count(b"&") >= MOST_FIELDS:
+        raise RequestEntityTooLarge
+    request.get_data(cache=True, parse_form_data=True)
+
+
+def forget_kind(_error: BaseException | None) -> None:
+    """After a request: what comes next in this context decides for itself."""
+    set_reading(False)
 
 
 def start_writing() -> None:

@@ -120,8 +120,8 @@ def upgrade() -> None:
             batch_op.f("ix_audit_events_happened_at"), ["happened_at"], unique=False
         )
         batch_op.create_index(
-            batch_op.f("ix_audit_events_organisation_id_id"),
-            ["organisation_id", "id"],
+            batch_op.f("ix_audit_events_organisation_id_happened_at"),
+            ["organisation_id", "happened_at"],
             unique=False,
         )
 
@@ -250,7 +250,7 @@ def downgrade() -> None:
 
     op.drop_table("temporary_licenses")
     with op.batch_alter_table("audit_events", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_audit_events_organisation_id_id"))
+        batch_op.drop_index(batch_op.f("ix_audit_events_organisation_id_happened_at"))
         batch_op.drop_index(batch_op.f("ix_audit_events_happened_at"))
 
     op.drop_table("audit_events")

@@ -11,6 +11,7 @@ from app.accounts.actor import SYSTEM, Actor
 from app.accounts.login import PortalUser
 from app.accounts.services import Verdict, create_user, find_user
 from app.accounts.tokens import hash_token, new_token
+from app.agents.services import live_sessions_of
 from app.config import Rate
 from app.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.models import AgentSession, AuditEvent, User, WebSession
@@ -210,6 +211,15 @@ def test_an_ended_session_is_not_touched(session: Session, cast: Cast) -> None:
     assert find(session, token) is None
 
 
+def test_a_session_of_a_disabled_user_is_not_found_even_if_it_never_ended(
+    session: Session, cast: Cast
+) -> None:
+    _, token = sign_in(session, cast.ada)
+    find_user(session, cast.ada).disabled_at = NOW
+    session.flush()
+    assert find(session, token) is None
+
+
 @pytest.mark.parametrize("token", ["", "x", "\x00", "\udcff", "é", "x" * 100_000])
 def test_a_made_up_token_finds_nothing(session: Session, cast: Cast, token: str) -> None:
     assert find(session, token) is None
@@ -234,17 +244,18 @@ def test_disabling_ends_every_session_of_that_user_and_of_nobody_else(
     session: Session, cast: Cast
 ) -> None:
     (_, ada), (_, grace) = sign_in(session, cast.ada), sign_in(session, cast.grace)
-    adas, pats = agent_session(session, cast, cast.ada), agent_session(session, cast, cast.pat)
+    agent_session(session, cast, cast.ada)
+    pats = agent_session(session, cast, cast.pat)
     later = NOW + timedelta(minutes=1)
     user = services.disable_user(
         session, email="ADA@example.com", actor=cast.actor(cast.grace), now=later
     )
+    session.flush()
     session.expire_all()
     assert user.disabled_at == later
     assert find(session, ada) is None
     assert find(session, grace)
-    assert (adas.ended_at, adas.end_code) == (later, "session_ended")
-    assert pats.ended_at is None
+    assert live_sessions_of(session, Cast.acme, later, idle_seconds=900) == [pats]
     assert (last_event(session).tag, last_event(session).subject) == ("user.disabled", cast.ada)
 
 

@@ -150,5 +150,4 @@ def test_a_page_is_found_by_an_index_and_not_by_sorting_the_whole_log(
     statement, parameters = next((s, p) for s, p in said if "FROM audit_events" in s)
     plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     assert "USING INDEX" in plan[0][3]
-    if organisation_id is None:
-        assert not any("TEMP B-TREE" in row[3] for row in plan)
+    assert not any("TEMP B-TREE" in row[3] for row in plan)

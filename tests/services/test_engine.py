@@ -135,6 +135,13 @@ def test_reading_and_writing_can_be_nested_and_end_where_they_began() -> None:
     assert not is_reading()
 
 
+def test_a_request_leaves_nothing_behind_for_what_comes_next(app: Flask) -> None:
+    set_reading(False)
+    for path in ("/login", "/audit", "/nowhere"):
+        app.test_client().get(path)
+        assert not is_reading()
+
+
 def test_an_instant_comes_back_aware_and_in_utc(session: Session) -> None:
     there = timezone(timedelta(hours=5, minutes=30))
     moment = datetime(2026, 11, 24, 21, 10, 5, 123456, tzinfo=there)

@@ -310,6 +310,26 @@ def test_a_project_with_agent_sessions_is_not_deleted(session: Session, cast: Ca
     assert "has agent sessions on record" in refuse_to_delete(session, cast, cast.bolt_project)
 
 
+def test_a_deletion_waits_for_a_key_that_is_being_issued_and_is_then_refused(
+    app: Flask, session: Session, cast: Cast
+) -> None:
+    outcomes: list[str] = []
+
+    def delete() -> None:
+        with app.app_context():
+            outcomes.append(refuse_to_delete(db.session(), cast, cast.bolt_project))
+            db.session.rollback()
+
+    issue(session, cast, cast.bolt)
+    thread = threading.Thread(target=delete)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    session.commit()
+    thread.join(10)
+    assert ["has license keys on record" in outcome for outcome in outcomes] == [True]
+
+
 @pytest.mark.parametrize("number", [0, 4711, 2**31, 2**63, 10**30])
 def test_a_project_that_is_not_there_is_not_found(
     session: Session, cast: Cast, number: int

@@ -148,6 +148,31 @@ def test_other_spellings_of_an_e_mail_are_one_account(
     assert attempt(session, spelling, PASSWORD).verdict is Verdict.THROTTLED
 
 
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::9", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unix:", "unix:"),
+    ],
+)
+def test_what_an_address_is_counted_as(address: str, counted: str) -> None:
+    assert throttle.counted_as(address) == counted
+
+
+def test_whoever_has_a_whole_ipv6_network_has_one_address(session: Session, cast: Cast) -> None:
+    for number in range(10):
+        attempt(session, cast.ada, address=f"2001:db8:1:2::{number + 1:x}")
+    assert attempt(session, cast.ada, address="2001:db8:1:2:ffff::1").wait_seconds == 60
+    other = attempt(session, cast.ada, PASSWORD, address="2001:db8:1:3::1")
+    assert other.verdict is Verdict.RIGHT
+
+
 def test_failures_are_forgotten_when_they_no_longer_matter(session: Session, cast: Cast) -> None:
     verdicts(session, cast.ada, 5)
     verdicts(session, cast.grace, 5, address=ELSEWHERE)

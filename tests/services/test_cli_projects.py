@@ -1,0 +1,190 @@
+"""`flask projects ...`, by exit statuses and what is printed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import select
+
+from app.extensions import db
+from app.licenses.services import issue_license
+from app.models import AuditEvent, Organisation, Project
+from tests.conftest import NOW, Cast, Clock
+
+CLIENTS = "CIK,Name\n1,One\n1,Uno\n2,Two\n"
+
+
+@pytest.fixture(autouse=True)
+def _stage(cast: Cast, clock: Clock) -> None:
+    """Every command finds the cast, and the clock standing at NOW."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "clients.csv"
+    path.write_text(CLIENTS, encoding="utf-8")
+    return path
+
+
+def run(app: Flask, *arguments: object) -> Result:
+    with app.app_context():
+        return app.test_cli_runner().invoke(args=["projects", *map(str, arguments)])
+
+
+def names(app: Flask) -> list[str]:
+    with app.app_context():
+        found = list(db.session.scalars(select(Project.name).order_by(Project.id)))
+        db.session.remove()
+    return found
+
+
+class TestImport:
+    def test_says_how_many_were_created_updated_and_unchanged(self, app: Flask, file: Path) -> None:
+        first, second = run(app, "import", file), run(app, "import", file)
+        assert (first.exit_code, second.exit_code) == (0, 0)
+        assert first.stdout == (
+            "3 created, 0 updated, 0 unchanged (projects); 2 organisations created.\n"
+        )
+        assert second.stdout.startswith("0 created, 0 updated, 3 unchanged")
+        assert first.stderr == second.stderr == ""
+        assert names(app) == ["Acme ERP", "Bolt Shop", "One", "Uno", "Two"]
+
+    def test_takes_the_names_of_the_columns(self, app: Flask, file: Path) -> None:
+        file.write_text("No,Brand,Mail,Tier,Until\n9,Nine,n@x.de,Gold,2027-01-31\n")
+        done = run(
+            *(app, "import", file, "--organisation-id-column", "No", "--name-column", "Brand"),
+            *("--email-column", "Mail", "--plan-column", "Tier", "--plan-expiry-column", "Until"),
+        )
+        assert done.exit_code == 0, done.stderr
+        (row,) = json.loads(run(app, "list", "--search", "nine", "--json").stdout)
+        assert row | {"id": 0} == {
+            **{"id": 0, "organisation_id": "9", "organisation_name": "Nine", "name": "Nine"},
+            **{"contact_email": "n@x.de", "plan": "Gold", "plan_expires_on": "2027-01-31"},
+            "status": "Active",
+        }
+
+    def test_a_dry_run_says_what_would_be_and_does_nothing(self, app: Flask, file: Path) -> None:
+        done = run(app, "import", file, "--dry-run")
+        assert done.exit_code == 0
+        assert "Nothing was written; this would be: 3 created" in done.stdout
+        assert names(app) == ["Acme ERP", "Bolt Shop"]
+
+    @pytest.mark.parametrize("options", [(), ("--dry-run",)])
+    def test_as_json_is_one_object(self, app: Flask, file: Path, options: tuple[str]) -> None:
+        done = run(app, "import", file, "--json", *options)
+        assert json.loads(done.stdout) == {
+            **{"created": 3, "updated": 0, "unchanged": 0, "organisations_created": 2},
+            "dry_run": bool(options),
+            "errors": [],
+        }
+
+    def test_bad_rows_are_all_told_and_nothing_is_imported(self, app: Flask, file: Path) -> None:
+        file.write_text(CLIENTS + "3\n,Four\n1,One\n")
+        done = run(app, "import", file)
+        assert done.exit_code == 1
+        assert done.stdout == ""
+        assert done.stderr.splitlines() == [
+            "Line 5: The row has 1 cells, the header has 2.",
+            "Line 6: Enter an Organisation ID.",
+            "Line 7: The same project stands on line 2 already.",
+            "Nothing was imported: 3 rows are not right.",
+        ]
+        assert names(app) == ["Acme ERP", "Bolt Shop"]
+
+    def test_of_very_many_bad_rows_a_hundred_are_printed_and_all_are_in_the_json(
+        self, app: Flask, file: Path
+    ) -> None:
+        file.write_text("CIK,Name\n" + "1,\n" * 150)
+        lines = run(app, "import", file).stderr.splitlines()
+        assert len(lines) == 102
+        assert lines[-2:] == ["... and 50 more.", "Nothing was imported: 150 rows are not right."]
+        done = run(app, "import", file, "--json")
+        assert done.exit_code == 1
+        errors = json.loads(done.stdout)["errors"]
+        assert len(errors) == 150
+        assert errors[0] == {"line": 2, "reason": "Enter a project name."}
+
+    def test_a_file_that_cannot_be_used_is_refused_with_the_option_that_helps(
+        self, app: Flask, file: Path
+    ) -> None:
+        file.write_text("ORG-1,Acme\n")
+        done = run(app, "import", file)
+        assert done.exit_code == 1
+        assert "“ORG-1”, “Acme”" in done.stderr
+        assert "(--organisation-id-column)" in done.stderr
+        file.write_bytes(CLIENTS.encode("utf-16"))
+        done = run(app, "import", file)
+        assert done.exit_code == 1
+        assert done.stderr == "The file is UTF-16. Save it as “CSV UTF-8” and try again.\n"
+
+    @pytest.mark.parametrize("arguments", [("no such file.csv",), (), (".",)])
+    def test_used_wrongly_it_ends_with_2(self, app: Flask, arguments: tuple[str, ...]) -> None:
+        assert run(app, "import", *arguments).exit_code == 2
+
+    def test_is_one_event_of_the_command_line(self, app: Flask, file: Path) -> None:
+        run(app, "import", file)
+        with app.app_context():
+            ours = select(AuditEvent).where(AuditEvent.tag.startswith("project."))
+            event = db.session.scalars(ours).one()
+            assert (event.tag, event.subject) == ("project.imported", "clients.csv")
+            assert (event.actor, event.address) == ("command line", "command line")
+            db.session.remove()
+
+    def test_a_file_whose_name_is_no_text_is_imported(self, app: Flask, tmp_path: Path) -> None:
+        path = tmp_path / b"b\xff.csv".decode(errors="surrogateescape")
+        path.write_text(CLIENTS)
+        done = run(app, "import", path)
+        assert done.exit_code == 0, done.exception
+
+    def test_on_a_terminal_it_shows_progress_and_in_a_pipe_none(
+        self, app: Flask, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert run(app, "import", file).stderr == ""
+        monkeypatch.setattr("app.cli.projects._on_a_terminal", lambda: True)
+        done = run(app, "import", file, "--json")
+        assert "Reading" in done.stderr
+        assert "Writing" in done.stderr
+        assert json.loads(done.stdout)["unchanged"] == 3
+
+
+class TestList:
+    def test_prints_the_projects_by_name(self, app: Flask) -> None:
+        done = run(app, "list")
+        assert done.exit_code == 0
+        heading, acme, bolt = done.stdout.splitlines()
+        assert heading.split()[:2] == ["ID", "Organisation"]
+        assert "Acme ERP" in acme
+        assert "Bolt & Söhne" in bolt
+
+    def test_searches_as_the_page_does(self, app: Flask, cast: Cast) -> None:
+        with app.app_context():
+            key_id = issue_license(
+                db.session(),
+                actor=cast.actor(cast.ada),
+                organisation_id=cast.bolt,
+                ttl=3600,
+                choices=(3600,),
+                now=NOW,
+            ).key_id
+            db.session.commit()
+        for text in ("sohne shop", "000456", key_id.lower()):
+            rows = json.loads(run(app, "list", "--search", text, "--json").stdout)
+            assert [row["name"] for row in rows] == ["Bolt Shop"], text
+
+    def test_finding_nothing_is_no_failure(self, app: Flask) -> None:
+        done = run(app, "list", "--search", "zzz")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert json.loads(run(app, "list", "--search", "zzz\x00%_'", "--json").stdout) == []
+
+    def test_a_search_without_end_is_used_wrongly(self, app: Flask) -> None:
+        assert run(app, "list", "--search", "x" * 201).exit_code == 2
+
+    def test_leaves_out_archived_projects(self, app: Flask, cast: Cast) -> None:
+        with app.app_context():
+            db.session.get_one(Project, cast.acme_project).archived_at = NOW
+            assert db.session.get(Organisation, cast.acme)
+            db.session.commit()
+        rows = json.loads(run(app, "list", "--json").stdout)
+        assert [row["name"] for row in rows] == ["Bolt Shop"]
