@@ -4,8 +4,10 @@ Run by itself it serves until it is stopped: `python stub_portal.py --port 8765 
 """
 
 import argparse
+import contextlib
 import json
 import secrets
+import socket
 import ssl
 import threading
 import time
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 PASSWORD = "correct horse battery"
 KEY = "rw1.a-key.of.the-stub"
@@ -48,6 +51,28 @@ class Session:
     confirmed_at: float | None = None
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._connections: list[socket.socket] = []
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.append(request)
+        super().process_request(request, client_address)
+
+    def hang_up(self) -> None:
+        """As a server does that ends: nothing stays open."""
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is no news."""
+
+
 @dataclass
 class StubPortal:
     """`instead`, if set, answers in the place of everything; return None to answer as usual."""
@@ -63,7 +88,8 @@ class StubPortal:
     configuration: object = None
     registered: bool = True
     date: str | None = None
-    _server: ThreadingHTTPServer | None = None
+    clock_ahead: float = 0.0
+    _server: _Server | None = None
 
     @property
     def address(self) -> str:
@@ -83,6 +109,7 @@ class StubPortal:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+            self._server.hang_up()
             self._server = None
 
     def __enter__(self) -> "StubPortal":
@@ -153,7 +180,8 @@ class StubPortal:
         left = None if session.ends_at is None else session.ends_at - time.time()
         until = None
         if session.ends_at is not None:
-            until = datetime.fromtimestamp(session.ends_at, UTC).isoformat().replace("+00:00", "Z")
+            instant = datetime.fromtimestamp(session.ends_at + self.clock_ahead, UTC)
+            until = instant.isoformat().replace("+00:00", "Z")
         role = "partner" if session.kind == "temporary" else "client"
         return {
             "organisation": ORGANISATION,
@@ -185,14 +213,6 @@ def problem(status: int, code: str | None, detail: str = "", **more: object) -> 
     body = {"type": "about:blank", "title": "Refused", "status": status, "code": code}
     body |= {"detail": detail or f"Refused: {code}."} | more
     return status, {"Content-Type": "application/problem+json"}, json.dumps(body).encode()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, *_: object) -> None:
-        """A client that went away is no news."""
 
 
 def _handler(portal: StubPortal) -> type[BaseHTTPRequestHandler]:
