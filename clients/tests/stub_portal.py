@@ -17,12 +17,14 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from signing import permanent_license, temporary_key
+
 PASSWORD = "correct horse battery"
-KEY = "rw1.a-key.of.the-stub"
+KEY = temporary_key()
 PARTNER = "partner@example.com"
 CLIENT = "client@example.com"
 ORGANISATION = {"organisation_id": "ORG-000123", "name": "Acme Ltd"}
-LICENSE_KEY = "rw1.the-license.of.this-machine"
+LICENSE_KEY = permanent_license()
 KNOWN_MEMBERS = {
     "login_id", "password", "mac_id", "registration_key", "hostname", "agent_version",
     "save_configuration", "machine_id",

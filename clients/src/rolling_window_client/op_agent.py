@@ -174,10 +174,10 @@ def _open(portal: Portal, wanted: SignIn, machine: Machine, screen: Screen) -> A
 
 def _stay(agent: Agent, screen: Screen, notes: ThreadInbox[str]) -> int:
     """Stays signed in until the end; says why it came, and tells the portal."""
-    for line in _welcome(agent):
-        screen.line(line)
     display = _Display(agent, screen, notes)
     with _on_signals(agent.stop):
+        for line in _welcome(agent):
+            screen.line(line)
         ended = agent.run(display.show)
     screen.line(_farewell(ended))
     try:

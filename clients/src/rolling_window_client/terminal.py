@@ -118,6 +118,7 @@ def _lines(terminal: BinaryIO, whole: Callable[[str], bool]) -> str:
         text += line.decode("utf-8", "replace")
         if not line.strip() or whole(text):
             break
+        terminal.write(b"\r\n(more, or an empty line) ")
     return text.rstrip("\r\n")
 
 
