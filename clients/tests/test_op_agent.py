@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from stub_portal import CLIENT, KEY, LICENSE_KEY, PARTNER, PASSWORD, StubPortal, problem
+from world import UNREACHABLE, FakePortal, World, signed_in
 
 from rolling_window_client import op_agent
-from rolling_window_client.op_agent import STATUS_OF_END, main
+from rolling_window_client.background import ThreadInbox
+from rolling_window_client.op_agent import STATUS_OF_END, _Display, main
 from rolling_window_client.terminal import Screen
 
 GONE = "http://127.0.0.1:9"
@@ -288,6 +290,38 @@ def test_the_line_that_is_rewritten_never_wraps(monkeypatch: pytest.MonkeyPatch)
     terminal = Terminal()
     Screen(terminal).live("0123456789abcdef")
     assert terminal.getvalue() == "012345678"
+
+
+def shown_while_it_lives(stream: io.StringIO, portal: FakePortal, world: World) -> list[str]:
+    agent = signed_in(world, portal)
+    agent.run(_Display(agent, Screen(stream), ThreadInbox()).show)
+    return stream.getvalue().replace("\r\x1b[K", "\n").splitlines()
+
+
+def test_in_a_pipe_few_lines_tell_that_time_runs_out() -> None:
+    world = World()
+    portal = FakePortal(world, ttl=3600.0)
+    assert shown_while_it_lives(io.StringIO(), portal, world) == ["5 min left.", "1 min left."]
+
+
+def test_an_outage_is_two_lines_however_long_it_takes() -> None:
+    world = World()
+    portal = FakePortal(world, ttl=3600.0)
+    world.at(world.boot + 1000.0, lambda: setattr(portal, "trouble", UNREACHABLE))
+    world.at(world.boot + 3000.0, lambda: setattr(portal, "trouble", None))
+    assert shown_while_it_lives(io.StringIO(), portal, world)[:2] == [
+        "The portal cannot be reached, still working until 2026-11-24 13:00:00 UTC. "
+        "(Nothing listens at portal.example.)",
+        "The portal is reached again.",
+    ]
+
+
+def test_on_a_terminal_every_second_is_shown_once() -> None:
+    world = World()
+    shown = shown_while_it_lives(Terminal(), FakePortal(world, ttl=70.0), world)
+    seconds = [int(line[2:4]) * 60 + int(line[5:7]) for line in shown]
+    assert len(seconds) >= 69
+    assert seconds == list(range(seconds[0], seconds[0] - len(seconds), -1))
 
 
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from .public_keys import read_jwk_set
 from .revocations import RevocationList, read_revocation_list
 from .terminal import MAX_INPUT, ask_hidden, forgiving_output, printable
 from .transport import Transport
-from .usage import Parser, add_common, guarded, proxy_of, table
+from .usage import Parser, add_network, add_version, guarded, proxy_of, table
 from .words import instant, length, rfc3339
 
 STATUS_OF_STATE = {
@@ -73,7 +73,8 @@ def _parser() -> Parser:
     parser.add_argument("--organisation", metavar="ID", help="whose the key must be")
     parser.add_argument("--mac-id", metavar="MAC", help="whose the permanent license must be")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    add_common(parser)
+    add_network(parser)
+    add_version(parser)
     return parser
 
 

@@ -27,7 +27,7 @@ from .terminal import (
     printable,
     read_secret_file,
 )
-from .usage import Parser, add_common, guarded, proxy_of, table
+from .usage import Parser, add_network, add_version, guarded, proxy_of, table
 from .words import countdown, instant, length
 
 REFUSED = 6
@@ -76,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="op-agent", description=__doc__, epilog=table(_STATUSES))
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_sign_in(commands.add_parser("sign-in", help="sign in, and stay until the session ends"))
     machine = commands.add_parser("machine", help="show what a portal is told of this machine")
@@ -115,7 +116,7 @@ def _add_sign_in(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to keep the license if this sign-in registers the machine",
     )
-    add_common(parser)
+    add_network(parser)
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -265,8 +266,9 @@ class _Display:
         before, self._left_before = self._left_before, left
         if self._screen.is_live or left is None or before is None:
             return
-        if any(left <= mark < before for mark in _WARN_AT):
-            self._screen.line(f"{length(left)} left.")
+        for mark in _WARN_AT:
+            if left <= mark < before:
+                self._screen.line(f"{length(mark)} left.")
 
 
 # What is asked, read and kept

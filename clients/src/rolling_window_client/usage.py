@@ -40,9 +40,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"{self.prog}: {sentence}.\n")
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Options about the network, and --version."""
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """--version."""
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Options about the network."""
     parser.add_argument(
         "--ca-file",
         type=Path,
