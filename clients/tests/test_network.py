@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -68,6 +69,43 @@ def test_an_answer_that_drips_is_given_up_in_time() -> None:
         with pytest.raises(PortalUnreachable):
             fetch_within(port, 0.5)
         assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1000, True), (1001, False), (1_048_576, False)])
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(
+    portal: StubPortal, size: int, fits: bool
+) -> None:
+    portal.documents["/x"] = b"x" * size
+    calls = partial(
+        Transport().send,
+        "GET",
+        f"{portal.address}/x",
+        headers={},
+        seconds=5.0,
+        max_bytes=1000,
+    )
+    if fits:
+        assert len(calls().body) == size
+    else:
+        with pytest.raises(PortalUnreachable, match="larger than 1000 bytes"):
+            calls()
+
+
+def test_a_kept_connection_that_was_closed_is_made_anew_for_a_heartbeat() -> None:
+    served: list[int] = []
+
+    def hang_up_at_first(connection: socket.socket) -> None:
+        served.append(1)
+        if len(served) % 2 == 0:
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with raw_server(hang_up_at_first) as port:
+        there = Portal(f"http://127.0.0.1:{port}")
+        there.end_session("a-token")
+        assert len(served) == 2
+        with pytest.raises(PortalUnreachable):
+            there.save_configuration("a-token", {})
+        assert len(served) == 3, "what changes something is sent once"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

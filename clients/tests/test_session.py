@@ -197,6 +197,13 @@ def test_signing_out_after_the_end_does_not_change_how_it_ended(world: World) ->
     assert portal.ends == pytest.approx([61.0])
 
 
+def test_two_threads_that_end_it_at_once_end_it_once(world: World) -> None:
+    agent = signed_in(world, FakePortal(world))
+    first = agent._end("signed_out")
+    assert agent._end("key_revoked", "Revoked.") is first
+    assert agent.ended is first
+
+
 def test_the_end_is_not_confirmed_by_a_portal_that_is_gone(world: World) -> None:
     portal = FakePortal(world)
     portal.trouble = UNREACHABLE
