@@ -4,11 +4,14 @@ The wall clock can be wrong, and be set. The boot clock cannot be set, and runs 
 sleeps. A session ends when either says so, whichever is first.
 """
 
+import functools
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+
+_CLOCK_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 CLOCKS_DRIFT = 0.1
 """Seconds by which two answers may contradict one another because no two clocks run alike."""
@@ -44,13 +47,12 @@ class SystemClock:
 
 
 def _boot_clock() -> Callable[[], float]:
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    if clock is None and sys.platform == "darwin":
-        clock = time.CLOCK_MONOTONIC
-    if clock is None:
+    if sys.platform == "win32":
         return time.monotonic
-    number: int = clock
-    return lambda: time.clock_gettime(number)
+    number = time.CLOCK_MONOTONIC if sys.platform == "darwin" else _CLOCK_BOOTTIME
+    if number is None:
+        return time.monotonic
+    return functools.partial(time.clock_gettime, number)
 
 
 @dataclass(frozen=True)

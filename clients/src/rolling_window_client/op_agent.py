@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -363,7 +362,9 @@ def _interrupt() -> None:
 @contextlib.contextmanager
 def _on_signals(act: Callable[[], None]) -> Iterator[None]:
     """Calls `act` where a signal asks for the end; those that are ignored stay so (nohup)."""
-    numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32":
+        numbers.append(signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     for number in before:

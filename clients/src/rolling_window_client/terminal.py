@@ -67,7 +67,7 @@ def printable(text: str) -> str:
 
 def can_ask() -> bool:
     """Whether there is a terminal to ask a person on."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return sys.stdin.isatty()
     with contextlib.suppress(OSError), open(_TERMINAL, "rb", buffering=0):
         return True
@@ -82,8 +82,8 @@ def ask_hidden(prompt: str, whole: Callable[[str], bool] = bool) -> str:
     """
     if not can_ask():
         raise WrongUse("There is no terminal to ask on: give it in a file or on standard input.")
-    if os.name == "nt":
-        return getpass.getpass(prompt)
+    if sys.platform == "win32":
+        return getpass.getpass(prompt)  # of a wrapped key this takes the first line only
     with open(_TERMINAL, "r+b", buffering=0) as terminal, _no_echo(terminal.fileno()):
         terminal.write(prompt.encode())
         try:
@@ -125,6 +125,8 @@ def _lines(terminal: BinaryIO, whole: Callable[[str], bool]) -> str:
 @contextlib.contextmanager
 def _no_echo(terminal: int) -> Iterator[None]:
     """Nothing typed is shown; what was typed too much is thrown away at the end."""
+    if sys.platform == "win32":
+        raise OSError("Windows has no terminals of this kind")
     import termios  # noqa: PLC0415 - there is none on Windows
 
     before = termios.tcgetattr(terminal)
