@@ -1,0 +1,108 @@
+"""The portal's signed list of licenses that were revoked before their expiry.
+
+A compact JWS (RFC 7515), `alg` EdDSA (RFC 8037), `typ` `revoked-licenses+jwt`, over
+
+    {"iat": 1795521600, "next_update": 1795521660,
+     "revoked": [{"jti": "K7QF-3MXP", "revoked_at": 1795521590, "expires_at": 1795532400}]}
+
+Times are whole seconds since 1970 in UTC (NumericDate, RFC 7519); `expires_at` is null for a
+license that has no expiry. Members that are not known are passed over.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from .errors import RevocationListInvalid
+from .public_keys import PublicKeys, from_base64url
+
+TYPE = "revoked-licenses+jwt"
+
+CLOCKS_MAY_DIFFER = timedelta(minutes=5)
+"""By how much a list may come from the future before it counts as none."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class RevocationList:
+    """What was revoked when, by Key ID; until when the list speaks. Instants are aware, in UTC."""
+
+    issued_at: datetime
+    next_update: datetime
+    revoked: Mapping[str, datetime]
+
+    def revoked_at(self, key_id: str) -> datetime | None:
+        """When the license with this Key ID was revoked, if the list has it."""
+        return self.revoked.get(key_id)
+
+    def is_current(self, now: datetime) -> bool:
+        """Whether the list still speaks for `now`: not past its next update, nor of the future."""
+        return self.issued_at - CLOCKS_MAY_DIFFER <= now <= self.next_update
+
+
+def read_revocation_list(document: bytes, public_keys: PublicKeys) -> RevocationList:
+    """The list in a compact JWS, its signature having been checked. Raises RevocationListInvalid.
+
+    A header without `kid` is tried with each of the keys.
+    """
+    try:
+        header, payload, signature = document.decode("ascii").strip().split(".")
+        candidates = _candidates(_object(header), public_keys)
+        if not _is_signed(f"{header}.{payload}", from_base64url(signature), candidates):
+            raise RevocationListInvalid(
+                "The list of revoked licenses is not signed with one of the public keys given."
+            )
+        return _list_of(_object(payload))
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        raise RevocationListInvalid("This is not a signed list of revoked licenses.") from None
+
+
+def _object(part: str) -> dict[str, object]:
+    value = json.loads(from_base64url(part))
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return value
+
+
+def _candidates(header: Mapping[str, object], keys: PublicKeys) -> list[Ed25519PublicKey]:
+    if header["alg"] != "EdDSA" or header["typ"] != TYPE or "crit" in header:
+        raise ValueError("signed for another purpose, or with something we do not know")
+    if "kid" not in header:
+        return list(keys.values())
+    return [keys[kid] for kid in [header["kid"]] if isinstance(kid, str) and kid in keys]
+
+
+def _is_signed(text: str, signature: bytes, keys: Iterable[Ed25519PublicKey]) -> bool:
+    for key in keys:
+        try:
+            key.verify(signature, text.encode("ascii"))
+        except InvalidSignature:
+            continue
+        return True
+    return False
+
+
+def _list_of(claims: Mapping[str, object]) -> RevocationList:
+    revoked: dict[str, datetime] = {}
+    entries = claims["revoked"]
+    if not isinstance(entries, list):
+        raise TypeError("no list")
+    for entry in entries:
+        key_id, revoked_at = entry["jti"], _instant(entry["revoked_at"])
+        if not isinstance(key_id, str) or not key_id:
+            raise TypeError("no Key ID")
+        if entry["expires_at"] is not None:
+            _instant(entry["expires_at"])
+        revoked[key_id] = min(revoked_at, revoked.get(key_id, revoked_at))
+    return RevocationList(_instant(claims["iat"]), _instant(claims["next_update"]), revoked)
+
+
+def _instant(value: object) -> datetime:
+    if type(value) is not int or value < 0:
+        raise TypeError("not a whole number of seconds since 1970")
+    return _EPOCH + timedelta(seconds=value)
