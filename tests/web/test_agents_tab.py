@@ -9,11 +9,12 @@ from flask import Flask
 from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
-from app.agents.services import confirm_end, heartbeat
+from app.agents.services import confirm_end
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.models import Agent, AgentSession, Project, TemporaryLicense
 from tests.agents.stage import IDLE, MAC, issue, machine_of, signed_in
+from tests.agents.test_sessions import beat
 from tests.agents.test_sign_in import events
 from tests.conftest import NOW, Cast, Clock, Visitor
 
@@ -410,7 +411,7 @@ def test_the_proof_is_told_then_confirmed(
     assert "Told at its next heartbeat, any moment now" in words(ada.get(tab))
     clock.advance(seconds=2)
     with app.app_context():
-        heartbeat(db.session(), token=token, now=clock.now(), idle_seconds=IDLE)
+        beat(db.session(), token, clock.now())
     assert "Told at 15:40:02 UTC , not confirmed yet" in words(ada.get(tab))
     clock.advance(seconds=1)
     with app.app_context():
@@ -450,7 +451,7 @@ def test_the_license_tab_shows_the_proof_of_a_revocation(
     assert audrey.get(refresh, htmx=True).status_code == 204
     clock.advance(seconds=2)
     with app.app_context():
-        heartbeat(db.session(), token=token, now=clock.now(), idle_seconds=IDLE)
+        beat(db.session(), token, clock.now())
     for viewer in (ada, audrey):
         changed = viewer.get(refresh, htmx=True)
         assert changed.status_code == 200
