@@ -7,7 +7,8 @@ DEV = $(VENV)/.installed-dev
 INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check -r
 
 run: $(RUN)
-	@PORTAL_SAMPLE_DATA=$${PORTAL_SAMPLE_DATA:-on} $(VENV)/bin/flask --app wsgi serve
+	@grep -qs '^PORTAL_SAMPLE_DATA=' .env || export PORTAL_SAMPLE_DATA=$${PORTAL_SAMPLE_DATA:-on}; \
+	exec $(VENV)/bin/flask --app wsgi serve
 
 test: $(DEV)
 	$(VENV)/bin/python -m pytest

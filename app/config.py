@@ -89,6 +89,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
     what is allowed.
     """
     settings = _Settings(environ)
+    idle = settings.read("AGENT_IDLE_SECONDS", _whole(2, 604800), 900)
     host, port = settings.read("BIND", _bind, ("127.0.0.1", 8000))
     instance = settings.read("INSTANCE", lambda text: Path(text).absolute(), ROOT / "instance")
     database_url, database_file = settings.read(
@@ -109,8 +110,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
         license_ttls=settings.read("LICENSE_TTLS", _ttls, Config.license_ttls),
         license_ttl_default=settings.read("LICENSE_TTL_DEFAULT", _ttl, Config.license_ttl_default),
         license_ttl_max=settings.read("LICENSE_TTL_MAX", _ttl, Config.license_ttl_max),
-        heartbeat_seconds=settings.read("HEARTBEAT_SECONDS", _whole(1, 3600), 5),
-        agent_idle_seconds=settings.read("AGENT_IDLE_SECONDS", _whole(2, 604800), 900),
+        heartbeat_seconds=settings.read("HEARTBEAT_SECONDS", _whole(1, 3600), min(5, idle // 2)),
+        agent_idle_seconds=idle,
         signin_failures=settings.read("SIGNIN_FAILURES", _rate, Config.signin_failures),
         inspect_limit=settings.read("INSPECT_LIMIT", _rate, Config.inspect_limit),
         session_idle_seconds=settings.read("SESSION_IDLE_SECONDS", _whole(60, 604800), 1800),

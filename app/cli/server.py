@@ -14,8 +14,8 @@ from app.agents.registration import ensure_machine_salt
 from app.cli.common import changing, config, print_table, reading, refuse
 from app.clock import utcnow
 from app.config import Config
-from app.errors import ConfigError
-from app.licenses.keys import ensure_signing_key
+from app.errors import ConfigError, SigningKeyMissing
+from app.licenses.keys import ensure_signing_key, private_key
 from app.permissions import Role
 from app.sample import has_organisations, load_sample_data, new_sign_ins
 from app.setup import upgrade_database
@@ -37,6 +37,7 @@ def serve() -> None:
     arguments = [
         "gunicorn",
         "wsgi:app",
+        *("--config", "python:app.cli.worker"),
         *("--bind", f"{settings.host}:{settings.port}", "--reuse-port"),
         *("--workers", str(settings.workers), "--threads", str(THREADS)),
         *("--worker-class", "gthread", "--log-level", "warning"),
@@ -55,10 +56,19 @@ def _set_up(settings: Config) -> None:
     except ConfigError as error:
         refuse(error.detail)
     with changing() as session:
-        ensure_signing_key(session, signing_keys=settings.signing_keys, now=utcnow())
+        kid = ensure_signing_key(session, signing_keys=settings.signing_keys, now=utcnow())
         ensure_machine_salt(session)
+    _warn_without_private_key(settings, kid)
     _make_first_admin(settings)
     _load_sample_data(settings)
+
+
+def _warn_without_private_key(settings: Config, kid: str) -> None:
+    """A portal that cannot sign still shows its record and revokes keys, so it starts."""
+    try:
+        private_key(settings.signing_keys, kid)
+    except SigningKeyMissing as error:
+        click.echo(f"PORTAL_SIGNING_KEYS: {error.detail}", err=True)
 
 
 def _make_first_admin(settings: Config) -> None:

@@ -60,14 +60,13 @@
     const before = resets.get(button);
     if (before) clearTimeout(before.timer);
     const usual = before?.usual ?? label.textContent;
-    button.style.minWidth = `${button.offsetWidth}px`;
+    label.dataset.usual = usual;
     button.classList.toggle("is-copied", copied);
     label.textContent = words;
     window.announce(words);
     const timer = setTimeout(() => {
       label.textContent = usual;
       button.classList.remove("is-copied");
-      button.style.minWidth = "";
       resets.delete(button);
     }, copied ? 2000 : 6000);
     resets.set(button, { usual, timer });

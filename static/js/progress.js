@@ -53,8 +53,12 @@
   document.addEventListener("htmx:after:request", (event) => {
     const { ctx } = event.detail;
     notice("failure-notice", false);
-    if (!isQuiet(ctx.sourceElement)) return;
     const failed = ctx.response.status >= 400;
+    if (!isQuiet(ctx.sourceElement)) {
+      // What was refused before has been done now: an old refusal beside it would mislead.
+      if (!failed) document.querySelectorAll("#notices .notice-danger").forEach((n) => n.remove());
+      return;
+    }
     if (timerFailed && !failed) document.getElementById("notices")?.replaceChildren();
     timerFailed = failed;
   });

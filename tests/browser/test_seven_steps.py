@@ -102,6 +102,20 @@ def test_a_partner_works_under_a_generated_key_until_it_expires(
         expect(page.get_by_text(sentence).first).to_be_visible()
 
 
+def test_generating_again_after_copying_leaves_the_console_silent(
+    stage: Portal, page: Page, watch: Watch
+) -> None:
+    watch.follow(page.context)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    to_license_tab(stage, page)
+    first = generate(page, "1 hr")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.get_by_role("button", name="Generate key").click()
+    expect(page.get_by_role("textbox", name="License key")).not_to_have_value(first)
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_focused()
+
+
 def test_the_path_works_without_javascript(
     stage: Portal, new_context: Callable[..., BrowserContext], watch: Watch
 ) -> None:

@@ -259,3 +259,9 @@ def test_no_text_raises_anything_but_a_config_error_of_one_line(settings: dict[s
         load(**settings)
         return
     refusal({f"PORTAL_{name}": text for name, text in settings.items()})
+
+
+def test_a_short_idle_limit_alone_brings_a_heartbeat_that_fits_it() -> None:
+    config = load_config({"PORTAL_AGENT_IDLE_SECONDS": "3"})
+    assert (config.agent_idle_seconds, config.heartbeat_seconds) == (3, 1)
+    assert load_config({}).heartbeat_seconds == 5
