@@ -148,7 +148,8 @@ def keys(app: Flask, cast: Cast, clock: Clock) -> str:
 
 def pages(app: Flask, cast: Cast, key: str) -> list[str]:
     """An address of every page there is."""
-    values = {"project_id": cast.acme_project, "key_id": key, "session_id": 1, "number": 1}
+    values = {"project_id": cast.acme_project, "key_id": key, "token": "unknown"}
+    values |= dict.fromkeys(("session_id", "agent_id", "number"), 1)
 
     def address(rule: Rule) -> str:
         with app.test_request_context():
@@ -157,7 +158,9 @@ def pages(app: Flask, cast: Cast, key: str) -> list[str]:
     return sorted(
         address(rule)
         for rule in app.url_map.iter_rules()
-        if "GET" in rule.methods and rule.endpoint != "assets.asset"
+        if "GET" in rule.methods
+        and rule.endpoint != "assets.asset"
+        and not rule.rule.startswith(("/api/agent", "/.well-known"))
     )
 
 
