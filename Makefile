@@ -12,11 +12,13 @@ run: $(RUN)
 
 test: $(DEV)
 	$(VENV)/bin/python -m pytest
+	cd clients && ../$(VENV)/bin/python -m pytest
 
 check: $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	cd clients && ../$(VENV)/bin/mypy
 	$(VENV)/bin/djlint templates --lint --check --quiet
 
 screenshots: $(DEV)

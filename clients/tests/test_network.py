@@ -105,7 +105,8 @@ def test_a_kept_connection_that_was_closed_is_made_anew_for_a_heartbeat() -> Non
         assert len(served) == 2
         with pytest.raises(PortalUnreachable):
             there.save_configuration("a-token", {})
-        assert len(served) == 3, "what changes something is sent once"
+        # Sent on the kept connection it may be lost before the server has seen it.
+        assert len(served) in (2, 3), "what changes something is sent once"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

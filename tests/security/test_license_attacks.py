@@ -291,6 +291,6 @@ def test_a_key_is_in_no_repr_that_a_log_could_hold(
     """An exception report prints the local variables of a view."""
     license = issue(session, cast)
     text = key_text(license, signing_keys(app))
-    listing = Listing(NOW, [license], [], license, LicenseState.ACTIVE, text, None)
+    listing = Listing(NOW, [license], [], license, LicenseState.ACTIVE, text, None, [])
     assert text not in repr(listing)
     assert text not in repr(inspect_key(session, text=text, now=NOW))

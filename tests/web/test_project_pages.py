@@ -180,14 +180,3 @@ def test_a_key_issued_while_the_question_stands_stops_the_deletion(
     issue(app, cast, cast.bolt)
     assert ada.post(f"{bolt}/delete", htmx=True).status_code == 409
     assert ada.get(bolt).status_code == 200
-
-
-# Import
-
-
-def test_the_import_page_tells_the_command(ada: Visitor) -> None:
-    text = ada.get("/projects/import").text
-    assert re.search(r"<h1[^>]*>\s*Import projects", text)
-    assert ".venv/bin/flask --app wsgi projects import FILE.csv --dry-run" in text
-    for option in ("organisation-id", "name", "email", "plan", "plan-expiry"):
-        assert f"--{option}-column" in text
