@@ -43,7 +43,7 @@ def to_license_tab(portal: Portal, page: Page) -> None:
         projects.click()
     page.get_by_role("link", name="Manage Projects").click()
     expect(page.get_by_role("heading", name="Manage Projects")).to_be_visible()
-    page.get_by_role("searchbox", name="Search projects").fill("sohne")
+    page.get_by_role("searchbox", name="Search projects").fill("sohne shop")
     page.get_by_role("link", name="Harbour & Söhne Shop", exact=True).click()
     page.get_by_role("link", name="License", exact=True).click()
 
@@ -139,7 +139,7 @@ def to_license_tab_without_script(portal: Portal, page: Page) -> None:
     page.get_by_role("textbox", name="Password").fill(portal.admin_password)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("link", name="Manage Projects").click()
-    page.get_by_role("searchbox", name="Search projects").fill("sohne")
+    page.get_by_role("searchbox", name="Search projects").fill("sohne shop")
     page.get_by_role("searchbox", name="Search projects").press("Enter")
     page.get_by_role("link", name="Harbour & Söhne Shop", exact=True).click()
     page.get_by_role("link", name="License", exact=True).click()
