@@ -12,7 +12,7 @@ from app.audit.services import record
 from app.audit.tags import AuditTag
 from app.errors import Conflict, SigningKeyMissing
 from app.licenses.signing import (
-    key_id_of,
+    kid_of,
     new_private_key,
     private_key_from_pem,
     private_key_to_pem,
@@ -65,7 +65,7 @@ def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
         key = private_key_from_pem(pem)
     except (OSError, ValueError):
         key = None
-    if key is None or key_id_of(key.public_key()) != kid:
+    if key is None or kid_of(key.public_key()) != kid:
         raise SigningKeyMissing(
             f"The private signing key {kid} is missing or damaged, so keys under it can be "
             "neither generated nor shown. The person who runs this portal must put it back."
@@ -89,7 +89,7 @@ def make_signing_key(
 ) -> str:
     """Make a signing key: its private half a file with mode 0600, its public one a record."""
     key = new_private_key()
-    file = Path(signing_keys) / f"{key_id_of(key.public_key())}.pem"
+    file = Path(signing_keys) / f"{kid_of(key.public_key())}.pem"
     private_file(file, private_key_to_pem(key).decode(), "PORTAL_SIGNING_KEYS")
     return _let_sign(session, key, now, actor)
 
@@ -110,7 +110,7 @@ def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now
 
 def _let_sign(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Actor) -> str:
     """Make `key` the one that signs from now on, known already or not; its `kid`."""
-    kid = key_id_of(key.public_key())
+    kid = kid_of(key.public_key())
     signing = session.scalar(select(SigningKey).order_by(*IN_TURN).limit(1))
     if signing is not None and signing.kid == kid:
         return kid

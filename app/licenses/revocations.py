@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from itsdangerous.encoding import base64_encode
 
-from app.licenses.signing import key_id_of
+from app.licenses.signing import kid_of
 
 TYPE = "revoked-licenses+jwt"
 VALID_FOR = timedelta(hours=1)
@@ -32,7 +32,7 @@ def sign_revocation_list(
     Every time in it is a NumericDate (RFC 7519): whole seconds since 1970. `next_update` is an
     hour after `iat`.
     """
-    header = {"alg": "EdDSA", "typ": TYPE, "kid": key_id_of(private_key.public_key())}
+    header = {"alg": "EdDSA", "typ": TYPE, "kid": kid_of(private_key.public_key())}
     issued_at = _numeric_date(now)
     claims = {
         "iat": issued_at,

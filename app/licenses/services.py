@@ -17,7 +17,7 @@ from app.audit.tags import AuditTag
 from app.clock import whole_second
 from app.errors import Conflict, InvalidInput, KeyInvalid, NotFound
 from app.licenses.keys import current_kid, private_key, public_keys
-from app.licenses.rules import LicenseState, license_state, new_license_id, normalise_license_id
+from app.licenses.rules import LicenseState, license_state, new_key_id, normalise_key_id
 from app.licenses.signing import SignedLicense, read_temporary_key, sign_temporary_key
 from app.licenses.ttl import format_ttl
 from app.models import Organisation, PermanentLicense, TemporaryLicense
@@ -133,7 +133,7 @@ def key_text(license: TemporaryLicense, signing_keys: str) -> str:
 
 def find_license(session: Session, key_id: str) -> TemporaryLicense | None:
     """The license with this Key ID, in any spelling of it, or None."""
-    normalised = normalise_license_id(key_id)
+    normalised = normalise_key_id(key_id)
     if normalised is None:
         return None
     return session.scalar(select(TemporaryLicense).where(TemporaryLicense.key_id == normalised))
@@ -149,7 +149,7 @@ def revoke_license(
     actor.must(Permission.REVOKE_LICENSES)
     license = session.scalar(
         select(TemporaryLicense)
-        .where(TemporaryLicense.key_id == normalise_license_id(key_id))
+        .where(TemporaryLicense.key_id == normalise_key_id(key_id))
         .with_for_update(of=TemporaryLicense)
         .execution_options(populate_existing=True)
     )
@@ -201,7 +201,7 @@ def licenses_of(
 
 def find_permanent_license(session: Session, key_id: str) -> PermanentLicense | None:
     """The permanent license with this Key ID, in any spelling of it, or None."""
-    normalised = normalise_license_id(key_id)
+    normalised = normalise_key_id(key_id)
     if normalised is None:
         return None
     return session.scalar(select(PermanentLicense).where(PermanentLicense.key_id == normalised))
@@ -345,9 +345,9 @@ def _says_what_is_recorded(signed: SignedLicense, license: TemporaryLicense) -> 
 
 def free_key_id(session: Session) -> str:
     """A new Key ID that no license of either kind has."""
-    key_id = new_license_id()
+    key_id = new_key_id()
     while find_license(session, key_id) or find_permanent_license(session, key_id):
-        key_id = new_license_id()
+        key_id = new_key_id()
     return key_id
 
 

@@ -40,7 +40,7 @@ PERMANENT_SALT = b"rolling-window/permanent-license/v1"
 MAX_KEY_LENGTH = 4096
 """Characters of a cleaned key. One with a ten-character Organisation ID has under two hundred."""
 
-KEY_ID_LENGTH = 8
+KID_LENGTH = 8
 """How much of a public key's thumbprint names it in a license key's `kid`."""
 
 _KEY = re.compile(r"rw1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{86})")
@@ -133,11 +133,11 @@ def public_key_from_bytes(raw: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
-def key_id_of(public_key: Ed25519PublicKey) -> str:
+def kid_of(public_key: Ed25519PublicKey) -> str:
     """The `kid`: the JWK thumbprint (RFC 7638, SHA-256, RFC 8037), cut to 8 characters."""
     members = {"crv": "Ed25519", "kty": "OKP", "x": _x(public_key)}
     digest = hashlib.sha256(_CompactJSON.dumps(members).encode("ascii")).digest()
-    return base64_encode(digest).decode("ascii")[:KEY_ID_LENGTH]
+    return base64_encode(digest).decode("ascii")[:KID_LENGTH]
 
 
 def jwk(public_key: Ed25519PublicKey) -> dict[str, str]:
@@ -146,7 +146,7 @@ def jwk(public_key: Ed25519PublicKey) -> dict[str, str]:
         "kty": "OKP",
         "crv": "Ed25519",
         "x": _x(public_key),
-        "kid": key_id_of(public_key),
+        "kid": kid_of(public_key),
         "use": "sig",
         "alg": "EdDSA",
     }
@@ -187,7 +187,7 @@ def sign_temporary_key(
     `issued_at` is naive: its instant would depend on the machine's time zone.
     """
     payload = {
-        "kid": key_id_of(private_key.public_key()),
+        "kid": kid_of(private_key.public_key()),
         "jti": jti,
         "org": organisation_id,
         "ttl": ttl,
@@ -233,7 +233,7 @@ def sign_permanent_license(
     `machine_id` stands in it only if it is known. Raises ValueError if `issued_at` is naive.
     """
     payload: dict[str, object] = {
-        "kid": key_id_of(private_key.public_key()),
+        "kid": kid_of(private_key.public_key()),
         "jti": jti,
         "org": organisation_id,
         "mac": mac_id,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 from sqlalchemy.orm import Session, contains_eager
 
-from app.licenses.rules import normalise_license_id
+from app.licenses.rules import normalise_key_id
 from app.licenses.services import is_active
 from app.models import Organisation, Project, TemporaryLicense
 from app.projects.rules import PLAN_LENGTH, fold
@@ -142,7 +142,7 @@ def _matches(search: Search) -> ColumnElement[bool]:
             for word in search.words
         )
     )
-    key_id = normalise_license_id(search.text)
+    key_id = normalise_key_id(search.text)
     if key_id is None:
         return words
     holder = select(TemporaryLicense.organisation_id).where(TemporaryLicense.key_id == key_id)

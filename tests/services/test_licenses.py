@@ -144,7 +144,7 @@ def test_a_taken_key_id_is_not_given_twice(
     session: Session, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = iter(["K7QF-3MXP", "K7QF-3MXP", "K7QF-3MXP", "W222-2222"])
-    monkeypatch.setattr(services, "new_license_id", lambda: next(ids))
+    monkeypatch.setattr(services, "new_key_id", lambda: next(ids))
     assert issue(session, cast).key_id == "K7QF-3MXP"
     assert issue(session, cast).key_id == "W222-2222"
 
@@ -325,7 +325,7 @@ def test_the_ones_that_end_soonest_come_first_and_are_active(session: Session, c
 def test_a_key_id_is_found_however_it_is_read_out(
     session: Session, cast: Cast, monkeypatch: pytest.MonkeyPatch, spelling: str
 ) -> None:
-    monkeypatch.setattr(services, "new_license_id", lambda: "K7QF-3MXP")
+    monkeypatch.setattr(services, "new_key_id", lambda: "K7QF-3MXP")
     license = issue(session, cast)
     assert find_license(session, spelling) is license
 

@@ -27,7 +27,7 @@ from app.licenses.keys import (
 )
 from app.licenses.offline import published_keys, revocation_list, revocations
 from app.licenses.services import key_text, revoke_license
-from app.licenses.signing import jwk, key_id_of, new_private_key, private_key_to_pem
+from app.licenses.signing import jwk, kid_of, new_private_key, private_key_to_pem
 from app.models import AuditEvent, SigningKey
 from tests.agents.api_stage import OTHER_MAC, RealAgent, revoke_permanent, to_the_app
 from tests.agents.stage import HOUR, issue, text_of
@@ -64,7 +64,7 @@ def stranger_reads(jws: str, jwks: dict[str, Any]) -> dict[str, Any]:
 
 
 def kids(session: Session, now: datetime = NOW) -> list[str]:
-    return [key_id_of(key) for key in published_keys(session, now)]
+    return [kid_of(key) for key in published_keys(session, now)]
 
 
 def rotate(session: Session, app: Flask, now: datetime = NOW) -> str:

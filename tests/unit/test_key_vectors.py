@@ -16,7 +16,7 @@ from app.errors import KeyInvalid
 from app.licenses.revocations import Revocation, sign_revocation_list
 from app.licenses.rules import license_state
 from app.licenses.signing import (
-    key_id_of,
+    kid_of,
     public_key_from_bytes,
     read_permanent_license,
     read_temporary_key,
@@ -223,7 +223,7 @@ def test_the_file_is_what_its_script_makes() -> None:
 def test_the_portal_makes_the_valid_key_byte_for_byte() -> None:
     script = runpy.run_path(str(DOCS / "make_key_vectors.py"))
     private_key = script["SIGNING_KEY"]
-    assert key_id_of(private_key.public_key()) in JWKS
+    assert kid_of(private_key.public_key()) in JWKS
     made = sign_temporary_key(
         private_key,
         jti="K7QF-3MXP",

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.errors import KeyInvalid
 from app.licenses.signing import (
-    key_id_of,
+    kid_of,
     read_permanent_license,
     read_temporary_key,
     sign_permanent_license,
@@ -16,7 +16,7 @@ from app.licenses.signing import (
 
 ISSUED_AT = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-KEYS = {key_id_of(KEY.public_key()): KEY.public_key()}
+KEYS = {kid_of(KEY.public_key()): KEY.public_key()}
 
 
 def sign(machine_id: str | None = "4c4c4544-0042") -> str:

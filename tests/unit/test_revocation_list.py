@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.licenses.revocations import Revocation, sign_revocation_list
-from app.licenses.signing import key_id_of
+from app.licenses.signing import kid_of
 
 NOW = datetime(2026, 11, 24, 15, 40, 0, 750_000, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -27,7 +27,7 @@ def test_the_list_is_a_compact_jws_that_the_public_key_verifies() -> None:
     assert json.loads(decode(header)) == {
         "alg": "EdDSA",
         "typ": "revoked-licenses+jwt",
-        "kid": key_id_of(KEY.public_key()),
+        "kid": kid_of(KEY.public_key()),
     }
     seconds = int(NOW.timestamp())
     assert json.loads(decode(claims)) == {

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.licenses.rules import (
-    LICENSE_ID_ALPHABET,
+    KEY_ID_ALPHABET,
     LicenseState,
     ended_at,
     in_order,
     license_state,
-    new_license_id,
-    normalise_license_id,
+    new_key_id,
+    normalise_key_id,
 )
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -148,22 +148,22 @@ def test_the_order_does_not_depend_on_how_the_records_came(
 
 
 def test_a_key_id_can_be_read_out_over_a_phone() -> None:
-    assert not set(LICENSE_ID_ALPHABET) & set("0O1ILU")
-    assert len(set(LICENSE_ID_ALPHABET)) == 30
-    group = f"[{LICENSE_ID_ALPHABET}]{{4}}"
+    assert not set(KEY_ID_ALPHABET) & set("0O1ILU")
+    assert len(set(KEY_ID_ALPHABET)) == 30
+    group = f"[{KEY_ID_ALPHABET}]{{4}}"
     for _ in range(1000):
-        assert re.fullmatch(f"{group}-{group}", new_license_id())
+        assert re.fullmatch(f"{group}-{group}", new_key_id())
 
 
 def test_key_ids_use_the_whole_alphabet_and_do_not_repeat() -> None:
-    made = {new_license_id() for _ in range(1000)}
+    made = {new_key_id() for _ in range(1000)}
     assert len(made) == 1000
-    assert set("".join(made)) == {*LICENSE_ID_ALPHABET, "-"}
+    assert set("".join(made)) == {*KEY_ID_ALPHABET, "-"}
 
 
 def test_the_source_of_a_key_id_can_be_given() -> None:
-    assert new_license_id(random.Random(1).choice) == new_license_id(random.Random(1).choice)
-    assert new_license_id(lambda letters: letters[0]) == "2222-2222"
+    assert new_key_id(random.Random(1).choice) == new_key_id(random.Random(1).choice)
+    assert new_key_id(lambda letters: letters[0]) == "2222-2222"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_the_source_of_a_key_id_can_be_given() -> None:
     ],
 )
 def test_a_key_id_is_found_however_it_is_typed(text: str) -> None:
-    assert normalise_license_id(text) == "K7QF-3MXP"
+    assert normalise_key_id(text) == "K7QF-3MXP"
 
 
 @pytest.mark.parametrize(
@@ -209,11 +209,11 @@ def test_a_key_id_is_found_however_it_is_typed(text: str) -> None:
     ids=lambda text: f"{text[:10]!a}-{len(text)}",
 )
 def test_what_cannot_be_a_key_id_is_told_apart(text: str) -> None:
-    assert normalise_license_id(text) is None
+    assert normalise_key_id(text) is None
 
 
 @settings(deadline=None)
 @given(st.text())
 def test_a_normalised_key_id_stays_as_it_is(text: str) -> None:
-    found = normalise_license_id(text)
-    assert found is None or normalise_license_id(found) == found
+    found = normalise_key_id(text)
+    assert found is None or normalise_key_id(found) == found

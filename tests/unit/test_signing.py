@@ -28,7 +28,7 @@ from app.licenses.signing import (
     clean_key,
     jwk,
     jwk_set,
-    key_id_of,
+    kid_of,
     new_private_key,
     private_key_from_pem,
     private_key_to_pem,
@@ -40,8 +40,8 @@ from app.licenses.signing import (
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
-KID = key_id_of(PRIVATE_KEY.public_key())
-OTHER_KID = key_id_of(OTHER_KEY.public_key())
+KID = kid_of(PRIVATE_KEY.public_key())
+OTHER_KID = kid_of(OTHER_KEY.public_key())
 PUBLIC_KEYS = {KID: PRIVATE_KEY.public_key(), OTHER_KID: OTHER_KEY.public_key()}
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -505,7 +505,7 @@ def test_a_refusal_never_repeats_the_key() -> None:
 def test_the_thumbprint_is_that_of_rfc_8037() -> None:
     """Appendix A.2 and A.3 of RFC 8037."""
     public_key = public_key_from_bytes(decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"))
-    assert key_id_of(public_key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"[:8]
+    assert kid_of(public_key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"[:8]
     assert jwk(public_key) == {
         "kty": "OKP",
         "crv": "Ed25519",
@@ -532,7 +532,7 @@ def test_keys_come_back_from_their_bytes() -> None:
 
 
 def test_new_keys_differ() -> None:
-    assert len({key_id_of(new_private_key().public_key()) for _ in range(50)}) == 50
+    assert len({kid_of(new_private_key().public_key()) for _ in range(50)}) == 50
 
 
 @pytest.mark.parametrize(
