@@ -4,7 +4,7 @@ import logging
 import sys
 
 from app import create_app
-from app.errors import ConfigError
+from app.core.errors import ConfigError
 
 logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
 try:

@@ -5,27 +5,27 @@ from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli
-from app.accounts import login
-from app.accounts.views import blueprint as accounts
-from app.agents.api import blueprint as agent_api
-from app.agents.console import blueprint as console
-from app.agents.views import blueprint as agents
-from app.audit.views import blueprint as audit
+from app.api.agents import blueprint as agent_api
+from app.api.document import blueprint as docs
+from app.api.published import blueprint as published
+from app.browser_agent.views import blueprint as console
 from app.config import ROOT, Config, environment, load_config
+from app.core.private_files import secret_key
 from app.extensions import csrf, db, htmx, login_manager, migrate
-from app.home.views import blueprint as home
-from app.licenses.published import blueprint as published
-from app.licenses.views import blueprint as licenses
 from app.models.engine import set_up_sqlite
-from app.private_files import secret_key
-from app.projects.imports import blueprint as imports
-from app.projects.views import blueprint as projects
+from app.portal import login
+from app.portal.agents import blueprint as agents
+from app.portal.audit import blueprint as audit
+from app.portal.gate import check_access
+from app.portal.home import blueprint as home
+from app.portal.imports import blueprint as imports
+from app.portal.licenses import blueprint as licenses
+from app.portal.projects import blueprint as projects
+from app.portal.sign_in import blueprint as accounts
 from app.web import context, errors
-from app.web.access import check_access
-from app.web.assets import PageSessions
 from app.web.assets import blueprint as assets
-from app.web.docs import blueprint as docs
 from app.web.headers import add_headers
+from app.web.page_sessions import PageSessions
 from app.web.transaction import forget_kind, one_transaction
 
 FORM_BYTES = 2 * 1024 * 1024

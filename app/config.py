@@ -9,12 +9,13 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from dotenv import dotenv_values
+from flask import current_app
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.errors import ConfigError, MalformedTTL
-from app.licenses.signing import private_key_from_pem
-from app.licenses.ttl import format_ttl, parse_ttl
+from app.core.durations import Rate, format_ttl, parse_ttl
+from app.core.errors import ConfigError, MalformedTTL
+from app.keyformat.signing_keys import private_key_from_pem
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,14 +30,6 @@ SECRETS = (
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 SWITCH = {"on": True, "1": True, "true": True, "yes": True}
 SWITCH |= {"off": False, "0": False, "false": False, "no": False}
-
-
-@dataclass(frozen=True)
-class Rate:
-    """So many of something in so many seconds."""
-
-    count: int
-    seconds: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,12 @@ class Config:
     trusted_proxies: int = 0
     https: bool = False
     workers: int = 2
+
+
+def current_config() -> Config:
+    """The configuration of the running app."""
+    config: Config = current_app.extensions["config"]
+    return config
 
 
 def environment() -> dict[str, str]:

@@ -16,14 +16,14 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.accounts import passwords
-from app.accounts.actor import Actor
 from app.agents.registration import ensure_machine_salt
+from app.cli.setup import upgrade_database
 from app.config import load_config
+from app.core.actor import Actor
+from app.core.permissions import Role
 from app.extensions import db
-from app.licenses.keys import ensure_signing_key
+from app.licenses.keyring import ensure_signing_key
 from app.models import Base, Organisation, Project, User
-from app.permissions import Role
-from app.setup import upgrade_database
 from tests.postgres import start_postgres
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
@@ -128,7 +128,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the whole portal, standing still at NOW until it is turned."""
     clock = Clock(NOW)
-    monkeypatch.setattr("app.clock.datetime", clock)
+    monkeypatch.setattr("app.core.clock.datetime", clock)
     return clock
 
 
@@ -151,7 +151,7 @@ class Cast:
     """A client user of Acme."""
 
     def __init__(self, session: Session) -> None:
-        from app.projects.rules import fold
+        from app.core.text import fold
 
         for organisation_id, name in ((self.acme, "Acme"), (self.bolt, "Bolt & Söhne")):
             session.add(
@@ -190,7 +190,7 @@ class Cast:
         session.commit()
 
     def _project(self, session: Session, organisation_id: str, name: str) -> int:
-        from app.projects.rules import fold
+        from app.core.text import fold
 
         email = f"{name.split(maxsplit=1)[0].lower()}@client.example"
         project = Project(

@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from app.errors import InvalidInput
+from app.core.errors import InvalidInput
 
 _SPELLINGS = re.compile(
     r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}"

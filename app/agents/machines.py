@@ -6,16 +6,16 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import Actor
+from app.agents.codes import EndCause
+from app.agents.live_sessions import HIGHEST_ID, end_sessions_on
 from app.agents.registration import machine_name
-from app.agents.rules import EndCause
-from app.agents.services import HIGHEST_ID, end_sessions_on
 from app.audit.feed import FeedKind, tell
-from app.audit.services import record
+from app.audit.log import record
 from app.audit.tags import AuditTag
-from app.errors import Conflict, NotFound
+from app.core.actor import Actor
+from app.core.errors import Conflict, NotFound
+from app.core.permissions import Permission
 from app.models import Agent, AgentSession, PermanentLicense
-from app.permissions import Permission
 
 
 def machines_of(

@@ -9,15 +9,15 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import Actor
-from app.agents.rules import Machine
+from app.agents.sign_in_rules import Machine
 from app.audit.feed import FeedKind, tell
-from app.audit.services import record
+from app.audit.log import record
 from app.audit.tags import AuditTag
-from app.clock import whole_second
-from app.licenses.keys import current_kid, private_key
+from app.core.actor import Actor
+from app.core.clock import whole_second
+from app.keyformat.license_keys import sign_permanent_license
+from app.licenses.keyring import current_kid, private_key
 from app.licenses.services import free_key_id
-from app.licenses.signing import sign_permanent_license
 from app.models import Agent, AgentSession, Installation, PermanentLicense
 
 

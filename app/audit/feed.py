@@ -11,8 +11,8 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
+from app.core.text import fold
 from app.models import FeedEvent
-from app.projects.rules import fold
 
 
 class FeedKind(StrEnum):

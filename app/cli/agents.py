@@ -8,7 +8,6 @@ from app.agents.machines import attach, detach, dissociate, machines_of, machine
 from app.cli.common import (
     as_option,
     changing,
-    config,
     json_option,
     organisation_option,
     print_json,
@@ -16,8 +15,9 @@ from app.cli.common import (
     reading,
     super_admin,
 )
-from app.clock import rfc3339, utcnow
-from app.errors import Conflict, InvalidInput, NotFound
+from app.config import current_config
+from app.core.clock import rfc3339, utcnow
+from app.core.errors import Conflict, InvalidInput, NotFound
 from app.models import Agent
 from app.projects.services import get_organisation
 
@@ -137,4 +137,4 @@ def _find(session: Session, machine: str | int) -> Agent:
 
 
 def _idle_seconds() -> int:
-    return config().agent_idle_seconds
+    return current_config().agent_idle_seconds

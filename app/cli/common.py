@@ -7,18 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from flask import current_app
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import Actor
-from app.accounts.services import find_user, is_email
-from app.config import Config
-from app.errors import MalformedTTL, PortalError
+from app.accounts.users import find_user, is_email
+from app.core.actor import Actor
+from app.core.errors import MalformedTTL, PortalError
+from app.core.permissions import Role
 from app.extensions import db
+from app.models.database_errors import explain_database_error
 from app.models.engine import reading_only, writing
-from app.permissions import Role
-from app.web.database_errors import explain_database_error
 
 REFUSED = 1
 USED_WRONGLY = 2
@@ -44,12 +42,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 organisation_option = click.option(
     "--organisation", "organisation_id", metavar="ID", required=True, help="The Organisation ID."
 )
-
-
-def config() -> Config:
-    """The configuration of the running app."""
-    found: Config = current_app.extensions["config"]
-    return found
 
 
 @contextmanager

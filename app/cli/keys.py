@@ -2,13 +2,14 @@
 
 import click
 
-from app.accounts.actor import COMMAND_LINE
-from app.cli.common import changing, config, json_option, print_json, print_table, reading
-from app.clock import rfc3339, utcnow
-from app.errors import SigningKeyMissing
-from app.licenses.keys import list_signing_keys, private_key, rotate_signing_key
+from app.cli.common import changing, json_option, print_json, print_table, reading
+from app.config import current_config
+from app.core.actor import COMMAND_LINE
+from app.core.clock import rfc3339, utcnow
+from app.core.errors import SigningKeyMissing
+from app.keyformat.signing_keys import jwk_set
+from app.licenses.keyring import list_signing_keys, private_key, rotate_signing_key
 from app.licenses.offline import published_keys
-from app.licenses.signing import jwk_set
 
 
 @click.group("keys")
@@ -61,7 +62,7 @@ def rotate() -> None:
     with changing() as session:
         kid = rotate_signing_key(
             session,
-            signing_keys=config().signing_keys,
+            signing_keys=current_config().signing_keys,
             actor=COMMAND_LINE,
             now=utcnow(),
         )
@@ -70,7 +71,7 @@ def rotate() -> None:
 
 def _has_private_key(kid: str) -> bool:
     try:
-        private_key(config().signing_keys, kid)
+        private_key(current_config().signing_keys, kid)
     except SigningKeyMissing:
         return False
     return True

@@ -6,13 +6,11 @@ from datetime import datetime
 import click
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import Actor
 from app.agents.machines import revoke_machine_license
 from app.cli.common import (
     REFUSED,
     as_option,
     changing,
-    config,
     json_option,
     organisation_option,
     print_json,
@@ -20,21 +18,14 @@ from app.cli.common import (
     reading,
     super_admin,
 )
-from app.clock import rfc3339, utcnow
-from app.errors import MalformedTTL, NotFound
+from app.config import current_config
+from app.core.actor import Actor
+from app.core.clock import rfc3339, utcnow
+from app.core.durations import parse_ttl
+from app.core.errors import MalformedTTL, NotFound
+from app.licenses.queries import all_licenses_of, find_license, find_permanent_license, has_ended
 from app.licenses.rules import LicenseState
-from app.licenses.services import (
-    Inspection,
-    all_licenses_of,
-    find_license,
-    find_permanent_license,
-    has_ended,
-    inspect_key,
-    issue_license,
-    key_text,
-    revoke_license,
-)
-from app.licenses.ttl import parse_ttl
+from app.licenses.services import Inspection, inspect_key, issue_license, key_text, revoke_license
 from app.projects.services import get_organisation
 
 MAX_KEY_BYTES = 2 * 1024 * 1024
@@ -62,7 +53,7 @@ def group() -> None:
 @json_option
 def issue(organisation_id: str, ttl: int, admin_email: str, as_json: bool) -> None:
     """Issue a key and print it."""
-    settings = config()
+    settings = current_config()
     with changing() as session:
         license = issue_license(
             session,
@@ -138,7 +129,7 @@ def _revoke(session: Session, actor: Actor, key_id: str, now: datetime) -> str:
             actor=actor,
             agent_id=permanent.agent_id,
             now=now,
-            idle_seconds=config().agent_idle_seconds,
+            idle_seconds=current_config().agent_idle_seconds,
         )
         return f"{permanent.key_id} was revoked; sessions ended: {len(ended)}."
     if (license := temporary or permanent) is None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from app.accounts.actor import COMMAND_LINE
 from app.cli.common import (
     USED_WRONGLY,
     changing,
@@ -19,8 +18,9 @@ from app.cli.common import (
     reading,
     refuse,
 )
-from app.clock import utcnow
-from app.errors import InvalidInput
+from app.core.actor import COMMAND_LINE
+from app.core.clock import utcnow
+from app.core.errors import InvalidInput
 from app.models import Project
 from app.projects.importing import (
     BadRow,

@@ -7,18 +7,18 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from app.accounts.actor import SYSTEM
 from app.accounts.passwords import hash_password
-from app.accounts.services import create_user, has_super_admin
+from app.accounts.users import create_user, has_super_admin
 from app.agents.registration import ensure_machine_salt
-from app.cli.common import changing, config, print_table, reading, refuse
-from app.clock import utcnow
-from app.config import Config
-from app.errors import ConfigError, SigningKeyMissing
-from app.licenses.keys import ensure_signing_key, private_key
-from app.permissions import Role
-from app.sample import has_organisations, load_sample_data, new_sign_ins
-from app.setup import upgrade_database
+from app.cli.common import changing, print_table, reading, refuse
+from app.cli.sample import has_organisations, load_sample_data, new_sign_ins
+from app.cli.setup import upgrade_database
+from app.config import Config, current_config
+from app.core.actor import SYSTEM
+from app.core.clock import utcnow
+from app.core.errors import ConfigError, SigningKeyMissing
+from app.core.permissions import Role
+from app.licenses.keyring import ensure_signing_key, private_key
 
 THREADS = 16
 """In each worker: one that waits for its turn to write, or for a slow client, holds up few."""
@@ -28,7 +28,7 @@ THREADS = 16
 @with_appcontext
 def serve() -> None:
     """Create or upgrade the database, make keys and first users, then serve."""
-    settings = config()
+    settings = current_config()
     _refuse_taken_port(settings)
     _set_up(settings)
     click.echo(f"Rolling Window serves on http://{settings.host}:{settings.port}/")

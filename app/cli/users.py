@@ -4,9 +4,8 @@ import sys
 
 import click
 
-from app.accounts.actor import COMMAND_LINE
 from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, hash_password, is_acceptable
-from app.accounts.services import create_user, disable_user, list_users, reset_password
+from app.accounts.users import create_user, disable_user, list_users, reset_password
 from app.cli.common import (
     USED_WRONGLY,
     changing,
@@ -17,9 +16,10 @@ from app.cli.common import (
     reading,
     refuse,
 )
-from app.clock import rfc3339, utcnow, whole_second
+from app.core.actor import COMMAND_LINE
+from app.core.clock import rfc3339, utcnow, whole_second
+from app.core.permissions import Role
 from app.models import User
-from app.permissions import Role
 
 email_argument = click.argument("email", metavar="E", callback=email_value)
 stdin_option = click.option(

@@ -6,9 +6,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from app.licenses.keys import IN_TURN, current_kid, private_key
-from app.licenses.revocations import Revocation, sign_revocation_list
-from app.licenses.signing import public_key_from_bytes
+from app.keyformat.revocation_list import Revocation, sign_revocation_list
+from app.keyformat.signing_keys import public_key_from_bytes
+from app.licenses.keyring import IN_TURN, current_kid, private_key
 from app.models import PermanentLicense, SigningKey, TemporaryLicense
 
 

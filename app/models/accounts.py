@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import Enum, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.core.permissions import Role
 from app.models.base import Base
-from app.permissions import Role
 
 
 def _values(roles: type[Role]) -> list[str]:

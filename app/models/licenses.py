@@ -1,8 +1,8 @@
 """Signing keys and temporary licenses."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, and_
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.accounts import User
@@ -55,9 +55,10 @@ class TemporaryLicense(Base):
         """When the license stops working: at its expiry, or earlier when revoked."""
         return self.revoked_at or self.expires_at
 
-    @property
-    def ttl(self) -> timedelta:
-        return timedelta(seconds=self.ttl_seconds)
+    @classmethod
+    def is_active(cls, now: datetime) -> ColumnElement[bool]:
+        """Whether a license is active at `now`, as a condition of a query."""
+        return and_(cls.revoked_at.is_(None), cls.issued_at <= now, cls.expires_at > now)
 
 
 class PermanentLicense(Base):

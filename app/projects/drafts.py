@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session, undefer
 
-from app.accounts.actor import Actor
-from app.accounts.tokens import new_token
+from app.core.actor import Actor
+from app.core.permissions import Permission
+from app.core.tokens import new_token
 from app.models import ImportDraft, User
-from app.permissions import Permission
 from app.projects.importing import ImportResult, ReadFile, import_projects
 
 KEPT_FOR = timedelta(hours=1)

@@ -23,14 +23,15 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import Actor
 from app.audit.feed import FeedKind, feed_search_text
-from app.audit.services import record
+from app.audit.log import record
 from app.audit.tags import AuditTag
-from app.errors import Conflict, InvalidInput
+from app.core.actor import Actor
+from app.core.errors import Conflict, InvalidInput
+from app.core.permissions import Permission
+from app.core.text import fold
 from app.models import Organisation, Project
 from app.models.types import UTCDateTime
-from app.permissions import Permission
 from app.projects.rules import (
     USUAL_STATUS,
     check_contact_email,
@@ -38,7 +39,6 @@ from app.projects.rules import (
     check_plan,
     check_plan_expiry,
     check_project_name,
-    fold,
     organisation_search_text,
     project_search_text,
 )

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 from sqlalchemy.orm import Session, contains_eager
 
-from app.licenses.rules import normalise_key_id
-from app.licenses.services import is_active
+from app.core.text import fold
+from app.keyformat.key_ids import normalise_key_id
 from app.models import Organisation, Project, TemporaryLicense
-from app.projects.rules import PLAN_LENGTH, fold
+from app.projects.rules import PLAN_LENGTH
 from app.projects.services import is_current
 
 LONGEST_SEARCH = 200
@@ -125,7 +125,10 @@ def _found(query: Select[Any], search: Search, now: datetime) -> Select[Any]:
     if search.with_active_keys:
         conditions.append(
             select(TemporaryLicense.id)
-            .where(TemporaryLicense.organisation_id == Project.organisation_id, is_active(now))
+            .where(
+                TemporaryLicense.organisation_id == Project.organisation_id,
+                TemporaryLicense.is_active(now),
+            )
             .exists()
         )
     return query.join(Project.organisation).where(*conditions)

@@ -9,13 +9,13 @@ from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import Actor
 from app.audit.feed import FeedKind, forget, tell
-from app.audit.services import record
+from app.audit.log import record
 from app.audit.tags import AuditTag
-from app.errors import Conflict, InvalidInput, NotFound
+from app.core.actor import Actor
+from app.core.errors import Conflict, InvalidInput, NotFound
+from app.core.permissions import Permission
 from app.models import AgentSession, Organisation, Project, TemporaryLicense, User
-from app.permissions import Permission
 from app.projects.rules import ProjectFields, organisation_search_text, project_search_text
 
 HIGHEST_ID = 2**31 - 1

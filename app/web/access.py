@@ -4,19 +4,13 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from flask import current_app
 from flask_login import current_user
 from htmx_flask import request
 from werkzeug.exceptions import Unauthorized
 
-from app.accounts.actor import Actor
-from app.audit.services import record
-from app.audit.tags import AuditTag
-from app.clock import utcnow
-from app.errors import NotAllowed
-from app.extensions import csrf, db
-from app.permissions import Permission, allows
-from app.web.transaction import SAFE_METHODS, choose_kind, start_writing
+from app.core.actor import Actor
+from app.core.permissions import Permission
+from app.web.transaction import SAFE_METHODS
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -58,42 +52,6 @@ class SignInNeeded(Unauthorized):
         self.next_address = next_address
 
 
-def check_access() -> None:
-    """Before every request: who asks, may they, and does the form come from this site?
-
-    Raises SignInNeeded (303 or 401), NotAllowed (403) or CSRFError (400).
-    """
-    choose_kind()
-    if request.endpoint is None:
-        return
-    view = current_app.view_functions[request.endpoint]
-    if not hasattr(view, "permission"):
-        raise NotAllowed("This address says nothing about who may use it, so nobody may.")
-    permission: Permission | None = view.permission
-    if permission is not None and not current_user.is_authenticated:
-        raise SignInNeeded(_address_to_return_to(getattr(view, "kept_fields", ())))
-    csrf.protect(apply_exemptions=True)
-    if permission is not None and not allows(current_user.role, permission):
-        if request.method not in SAFE_METHODS:
-            _record_denial(permission)
-        raise NotAllowed(
-            "Your role does not allow this. Ask a super admin if you think that it should."
-        )
-
-
-def _record_denial(permission: Permission) -> None:
-    start_writing()
-    record(
-        db.session(),
-        AuditTag.NOT_ALLOWED,
-        actor=current_actor(),
-        now=utcnow(),
-        subject=request.path,
-        permission=permission.value,
-    )
-    db.session.commit()
-
-
 def current_actor() -> Actor:
     """The signed-in portal user of this request, as services know people."""
     return Actor(
@@ -125,7 +83,7 @@ def sign_in_address(next_address: str | None) -> str:
     return f"/login?next={quote(next_address, safe='')}" if next_address else "/login"
 
 
-def _address_to_return_to(kept_fields: tuple[str, ...]) -> str:
+def address_to_return_to(kept_fields: tuple[str, ...]) -> str:
     """This page, or for a form and for a fragment the page that it stands on."""
     if request.method in SAFE_METHODS and not request.htmx:
         return str(request.full_path).removesuffix("?")

@@ -6,25 +6,16 @@ import mimetypes
 from dataclasses import dataclass
 from functools import cache
 
-from flask import Blueprint, Flask, Response, request, url_for
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask import Blueprint, Response, request, url_for
 
 from app.config import ROOT
-from app.errors import NotFound
+from app.core.errors import NotFound
 from app.web.access import public
 
 blueprint = Blueprint("assets", __name__)
 STATIC = ROOT / "static"
 COMPRESSED_TYPES = ("text/", "application/javascript", "image/svg+xml")
 ONE_YEAR = "public, max-age=31536000, immutable"
-
-
-class PageSessions(SecureCookieSessionInterface):
-    """Sessions for pages alone: what everybody may cache would hardly be if it varied by cookie."""
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        if not response.cache_control.public:
-            super().save_session(app, session, response)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from flask import Flask, has_request_context, request
 
-from app.clock import utcnow
+from app.core.clock import utcnow
 from app.web.assets import asset_address
 
 

@@ -4,7 +4,7 @@ import logging
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, jsonify, make_response, redirect, render_template
+from flask import Flask, Response, g, jsonify, make_response, redirect, render_template
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from htmx_flask import request
@@ -12,13 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from app.accounts.login import forget_user
-from app.clock import rfc3339
-from app.errors import Busy, KeyExpired, PortalError
-from app.extensions import db
+from app.core.clock import rfc3339
+from app.core.errors import Busy, KeyExpired, PortalError
+from app.extensions import db, login_manager
+from app.models.database_errors import explain_database_error
 from app.models.engine import set_reading
 from app.web.access import SignInNeeded, sign_in_address
-from app.web.database_errors import explain_database_error
 from app.web.htmx import is_partial
 from app.web.transaction import SAFE_METHODS
 
@@ -190,7 +189,12 @@ def _load_user(status: int) -> None:
     """Who is signed in is part of a page, unless it may be the database that fails."""
     try:
         if status >= 500:
-            forget_user()
+            _forget_user()
         _ = current_user.is_authenticated
     except DBAPIError:
-        forget_user()
+        _forget_user()
+
+
+def _forget_user() -> None:
+    """Treat this request as nobody's: for an error page when the database cannot be asked."""
+    g._login_user = login_manager.anonymous_user()

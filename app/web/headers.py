@@ -1,8 +1,9 @@
 """Security headers, and what may be cached by whom."""
 
-from flask import Response, current_app, request
+from flask import Response, request
 
-from app.clock import utcnow
+from app.config import current_config
+from app.core.clock import utcnow
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -32,7 +33,7 @@ def add_headers(response: Response) -> Response:
     """After every request: the headers that every answer carries."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    https = current_app.extensions["config"].https
+    https = current_config().https
     if https:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if https or request.is_secure or request.host.startswith(THIS_MACHINE):

@@ -15,12 +15,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
-from app.accounts.services import create_user, disable_user, find_user
+from app.accounts.users import create_user, disable_user, find_user
 from app.agents.machines import detach, machines_with, revoke_machine_license
+from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import Agent, PermanentLicense, Project, User
-from app.permissions import Role
 from tests.agents.stage import IDLE, MAC, issue, text_of
 from tests.conftest import NOW, PASSWORD, Cast, Clock
 

@@ -6,14 +6,15 @@ from flask import Flask, current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.accounts.authentication import check_password
 from app.accounts.passwords import hash_password
-from app.accounts.services import check_password, create_user
+from app.accounts.users import create_user
 from app.agents.registration import Presented
-from app.agents.rules import Refusal
-from app.agents.services import SignedIn, Throttled, sign_in
+from app.agents.sign_in import SignedIn, Throttled, sign_in
+from app.agents.sign_in_rules import Refusal
+from app.core.permissions import Role
 from app.licenses.services import issue_license, key_text
 from app.models import Agent, AgentSession, FeedEvent, TemporaryLicense
-from app.permissions import Role
 from tests.conftest import NOW, PASSWORD, Cast, signing_keys
 
 MAC = "00:1A:2B:3C:4D:5E"

@@ -7,13 +7,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from app.accounts.tokens import hash_token
+from app.agents.live_sessions import end_session
 from app.agents.machines import dissociate
-from app.agents.services import end_session
+from app.core.tokens import hash_token
 from app.extensions import db
-from app.licenses.keys import public_keys
+from app.keyformat.license_keys import read_permanent_license
+from app.licenses.keyring import public_keys
 from app.licenses.services import issue_license, revoke_license
-from app.licenses.signing import read_permanent_license
 from app.models import AgentSession, AuditEvent, FeedEvent
 from tests.agents.api_stage import (
     OTHER_MAC,

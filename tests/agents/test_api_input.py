@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.agents.mac import normalise_mac
-from app.agents.schemas import ALL_ZERO_PATTERN, MAC_PATTERN
-from app.errors import InvalidInput
+from app.api.schemas import ALL_ZERO_PATTERN, MAC_PATTERN
+from app.core.errors import InvalidInput
 from app.extensions import db
 from app.models import AgentSession
 from tests.agents.api_stage import (

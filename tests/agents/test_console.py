@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from app.accounts.services import disable_user
+from app.accounts.users import disable_user
+from app.agents.configuration import configuration_of, save_configuration
+from app.agents.live_sessions import end_session
 from app.agents.machines import detach, dissociate, revoke_machine_license
-from app.agents.services import configuration_of, end_session, save_configuration
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.licenses.services import revoke_license

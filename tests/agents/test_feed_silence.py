@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.services import disable_user
+from app.accounts.users import disable_user
+from app.agents.configuration import save_configuration
+from app.agents.live_sessions import end_session, end_temporary_sessions
 from app.agents.machines import (
     attach,
     detach,
@@ -18,16 +20,10 @@ from app.agents.machines import (
     machines_of,
     revoke_machine_license,
 )
-from app.agents.services import (
-    SignedIn,
-    end_session,
-    end_temporary_sessions,
-    heartbeat,
-    save_configuration,
-    sign_out,
-)
+from app.agents.sessions import heartbeat, sign_out
+from app.agents.sign_in import SignedIn
 from app.audit.feed import FeedKind
-from app.errors import Conflict
+from app.core.errors import Conflict
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import FeedEvent, TemporaryLicense
@@ -161,7 +157,7 @@ some = settings(
 
 def set_the_stage(app: Flask) -> History:
     from app.agents.registration import ensure_machine_salt
-    from app.licenses.keys import ensure_signing_key
+    from app.licenses.keyring import ensure_signing_key
 
     empty_database()
     session = db.session()

@@ -6,6 +6,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.agents.codes import EndCause
+from app.agents.configuration import configuration_of, save_configuration
+from app.agents.live_sessions import end_temporary_sessions, live_sessions_of
 from app.agents.machines import (
     attach,
     detach,
@@ -15,16 +18,9 @@ from app.agents.machines import (
     machines_with,
     revoke_machine_license,
 )
-from app.agents.rules import EndCause
-from app.agents.services import (
-    configuration_of,
-    end_temporary_sessions,
-    live_sessions_of,
-    save_configuration,
-)
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
-from app.errors import Conflict, NotAllowed, NotFound
+from app.core.errors import Conflict, NotAllowed, NotFound
 from app.licenses.offline import revocations
 from app.models import Agent, AgentSession, Project
 from tests.agents.stage import IDLE, MAC, feed, issue, machine_of, signed_in, try_to_sign_in

@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
+from app.agents.codes import EndCause
+from app.agents.live_sessions import end_session
+from app.agents.logout_status import MOST, Ended, ended_by_revocation, ended_lately
 from app.agents.machines import detach, revoke_machine_license
-from app.agents.proofs import MOST, Ended, ended_by_revocation, ended_lately
-from app.agents.rules import EndCause, Proof, ProofState
-from app.agents.services import confirm_end, end_session, heartbeat, sign_out
+from app.agents.session_rules import Proof, ProofState
+from app.agents.sessions import confirm_end, heartbeat, sign_out
 from app.licenses.services import revoke_license
 from app.models import AgentSession, TemporaryLicense
 from tests.agents.stage import IDLE, issue, machine_of, signed_in

@@ -11,18 +11,19 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.agents import services
+from app.agents import sign_in as signing_in
 from app.agents.machines import detach, dissociate
 from app.agents.registration import register
-from app.agents.rules import Refusal
-from app.agents.schemas import SignInRequest
-from app.agents.services import SignedIn, Throttled, heartbeat
+from app.agents.sessions import heartbeat
+from app.agents.sign_in import SignedIn, Throttled
+from app.agents.sign_in_rules import Refusal
+from app.api.schemas import SignInRequest
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
-from app.errors import KeyInvalid
+from app.core.errors import KeyInvalid
 from app.extensions import db
-from app.licenses.keys import public_keys
-from app.licenses.signing import read_permanent_license, read_temporary_key
+from app.keyformat.license_keys import read_permanent_license, read_temporary_key
+from app.licenses.keyring import public_keys
 from app.models import Agent, AgentSession, Base, Installation, PermanentLicense
 from tests.agents.stage import (
     IDLE,
@@ -261,7 +262,7 @@ def nose_to_nose(monkeypatch: pytest.MonkeyPatch) -> None:
             meeting.wait(0.3)
         return register(*details, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(services, "register", register_together)
+    monkeypatch.setattr(signing_in, "register", register_together)
 
 
 def both_at_once(app: Flask, *people: str) -> list[SignedIn | Refusal | Throttled]:

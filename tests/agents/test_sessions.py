@@ -8,21 +8,20 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
-from app.accounts.services import disable_user, reset_password
-from app.agents.rules import EndCause, SessionEnd
-from app.agents.services import (
-    configuration_of,
+from app.accounts.users import disable_user, reset_password
+from app.agents.codes import EndCause
+from app.agents.configuration import configuration_of, save_configuration
+from app.agents.live_sessions import (
     count_partners_signed_in,
     end_session,
     has_ended,
-    heartbeat,
     live_sessions_of,
     live_sessions_under,
-    save_configuration,
-    sign_out,
 )
+from app.agents.session_rules import SessionEnd
+from app.agents.sessions import heartbeat, sign_out
 from app.audit.tags import AuditTag
-from app.errors import Conflict, NotAllowed, NotFound
+from app.core.errors import Conflict, NotAllowed, NotFound
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import AgentSession, User

@@ -9,13 +9,15 @@ from flask import Flask, current_app
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.services import check_password, disable_user, judge
-from app.agents.rules import Refusal
-from app.agents.services import SignedIn, Throttled
+from app.accounts.authentication import check_password, judge
+from app.accounts.users import disable_user
+from app.agents.sign_in import SignedIn, Throttled
+from app.agents.sign_in_rules import Refusal
 from app.audit.tags import AuditTag
 from app.extensions import db
+from app.keyformat.license_keys import sign_temporary_key
+from app.keyformat.signing_keys import new_private_key
 from app.licenses.services import revoke_license
-from app.licenses.signing import new_private_key, sign_temporary_key
 from app.models import AgentSession, AuditEvent, Base, SignInFailure
 from tests.agents.stage import HOUR, MAC, issue, text_of, try_to_sign_in
 from tests.conftest import NOW, PASSWORD, Cast

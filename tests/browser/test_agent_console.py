@@ -8,15 +8,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from app.accounts.actor import Actor
 from app.accounts.passwords import hash_password
-from app.accounts.services import create_user, find_user
+from app.accounts.users import create_user, find_user
 from app.agents.machines import detach, machines_with
-from app.clock import utcnow
+from app.core.actor import Actor
+from app.core.clock import utcnow
+from app.core.permissions import Role
+from app.core.text import fold
 from app.licenses.services import issue_license, key_text, revoke_license
 from app.models import Organisation, Project
-from app.permissions import Role
-from app.projects.rules import fold
 from tests.browser.conftest import Portal, Watch
 
 PARTNER = "robin@partner.example"

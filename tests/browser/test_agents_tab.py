@@ -7,15 +7,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from app.accounts.authentication import check_password
 from app.accounts.passwords import hash_password
-from app.accounts.services import check_password, create_user
+from app.accounts.users import create_user
 from app.agents.registration import Presented
-from app.agents.services import SignedIn, heartbeat, sign_in, sign_out
-from app.clock import utcnow
+from app.agents.sessions import heartbeat, sign_out
+from app.agents.sign_in import SignedIn, sign_in
+from app.core.clock import utcnow
+from app.core.permissions import Role
+from app.core.text import fold
 from app.models import Organisation, Project
 from app.models.engine import reading_only
-from app.permissions import Role
-from app.projects.rules import fold
 from tests.browser.conftest import Portal, Watch
 from tests.browser.test_agent_console import Stage as ConsoleStage
 

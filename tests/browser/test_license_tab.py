@@ -12,13 +12,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 from sqlalchemy import select
 
-from app.accounts.actor import SYSTEM, Actor
 from app.accounts.passwords import hash_password
-from app.accounts.services import create_user, find_user
-from app.clock import utcnow
-from app.licenses.services import issue_license, licenses_of
+from app.accounts.users import create_user, find_user
+from app.core.actor import SYSTEM, Actor
+from app.core.clock import utcnow
+from app.core.permissions import Role
+from app.licenses.queries import licenses_of
+from app.licenses.services import issue_license
 from app.models import AgentSession, Organisation, Project, TemporaryLicense, WebSession
-from app.permissions import Role
 from tests.browser.conftest import HOST_NAME, Portal, Watch
 
 HOUR = 3600

@@ -7,9 +7,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from app.accounts.actor import Actor
-from app.clock import utcnow
-from app.permissions import Role
+from app.core.actor import Actor
+from app.core.clock import utcnow
+from app.core.permissions import Role
 from app.projects.rules import ProjectFields
 from app.projects.services import create_project
 from tests.browser.conftest import Portal, Watch

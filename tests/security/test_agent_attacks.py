@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.tokens import hash_token, new_token
+from app.core.tokens import hash_token, new_token
 from app.extensions import db
 from app.models import Agent, AgentSession, AuditEvent, Base, Project
 from tests.agents.stage import (

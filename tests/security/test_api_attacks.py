@@ -13,13 +13,13 @@ from sqlalchemy import select
 
 from app import create_app
 from app.accounts import passwords
-from app.accounts.services import disable_user
+from app.accounts.users import disable_user
 from app.agents.registration import ensure_machine_salt
+from app.cli.setup import upgrade_database
 from app.config import load_config
 from app.extensions import db
-from app.licenses.keys import ensure_signing_key
+from app.licenses.keyring import ensure_signing_key
 from app.models import AgentSession, AuditEvent, Base, WebSession
-from app.setup import upgrade_database
 from tests.agents.api_stage import BASE, OTHER_MAC, RealAgent, to_the_app, wait
 from tests.agents.stage import HOUR, MAC, issue, text_of
 from tests.agents.test_console import log_in

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.extensions import db
 from app.models import ImportDraft, Project
-from app.projects.forms import MOST_BYTES
+from app.portal.import_forms import MOST_BYTES
 from tests.conftest import NOW, Cast, Clock, Visitor
 from tests.web.test_import_page import (
     CONFIRM,

@@ -11,17 +11,13 @@ from itsdangerous import base64_decode, base64_encode
 from sqlalchemy.orm import Session
 
 from app.extensions import db
+from app.keyformat.license_keys import sign_temporary_key
+from app.keyformat.signing_keys import new_private_key
+from app.licenses.queries import count_licenses
 from app.licenses.rules import LicenseState
-from app.licenses.services import (
-    Inspection,
-    count_licenses,
-    inspect_key,
-    issue_license,
-    key_text,
-)
-from app.licenses.signing import new_private_key, sign_temporary_key
-from app.licenses.views import Listing
+from app.licenses.services import Inspection, inspect_key, issue_license, key_text
 from app.models import Organisation, Project, TemporaryLicense
+from app.portal.licenses import Listing
 from tests.conftest import NOW, Cast, Visitor, signing_keys
 
 HOUR = 3600

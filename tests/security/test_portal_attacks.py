@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import select
 
-from app import create_app
-from app.accounts import passwords, throttle
+from app import create_app, throttle
+from app.accounts import passwords
 from app.extensions import db
 from app.models import AuditEvent, SignInFailure, WebSession
 from app.web.access import safe_next

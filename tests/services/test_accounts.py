@@ -6,16 +6,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts import passwords, services
-from app.accounts.actor import SYSTEM, Actor
-from app.accounts.login import PortalUser
-from app.accounts.services import Verdict, create_user, find_user
-from app.accounts.tokens import hash_token, new_token
-from app.agents.services import live_sessions_of
-from app.config import Rate
-from app.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from app.accounts import authentication, passwords, users, web_sessions
+from app.accounts.authentication import Verdict
+from app.accounts.users import create_user, find_user
+from app.agents.live_sessions import live_sessions_of
+from app.core.actor import SYSTEM, Actor
+from app.core.durations import Rate
+from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from app.core.permissions import Permission, Role
+from app.core.tokens import hash_token, new_token
 from app.models import AgentSession, AuditEvent, User, WebSession
-from app.permissions import Permission, Role
+from app.portal.login import PortalUser
 from tests.conftest import NOW, PASSWORD, Cast
 
 LIMIT = Rate(10, 60)
@@ -28,10 +29,10 @@ def make(session: Session, email: str, role: Role = Role.PARTNER, **more: object
 
 
 def sign_in(session: Session, email: str, password: str = PASSWORD) -> tuple[Verdict, str | None]:
-    check = services.check_password(
+    check = authentication.check_password(
         session, login_id=email, password=password, address="203.0.113.7", now=NOW, limit=LIMIT
     )
-    outcome, token = services.sign_in_to_portal(session, check=check, now=NOW, limit=LIMIT)
+    outcome, token = web_sessions.sign_in_to_portal(session, check=check, now=NOW, limit=LIMIT)
     session.commit()
     return outcome.verdict, token
 
@@ -101,7 +102,7 @@ def test_making_a_user_is_recorded_without_a_password(session: Session, cast: Ca
 
 
 def test_users_are_listed_by_e_mail(session: Session, cast: Cast) -> None:
-    emails = [user.email for user in services.list_users(session)]
+    emails = [user.email for user in users.list_users(session)]
     assert emails == sorted(emails)
     assert len(emails) == 6
 
@@ -128,7 +129,7 @@ def test_whoever_may_not_use_the_portal_gets_no_session(
 def test_a_wrong_password_an_unknown_account_and_a_disabled_user_are_one_verdict(
     session: Session, cast: Cast
 ) -> None:
-    services.disable_user(session, email=cast.grace, actor=cast.actor(cast.ada), now=NOW)
+    users.disable_user(session, email=cast.grace, actor=cast.actor(cast.ada), now=NOW)
     session.commit()
     assert sign_in(session, cast.ada, "wrong") == (Verdict.WRONG, None)
     assert sign_in(session, "nobody@example.com") == (Verdict.WRONG, None)
@@ -174,7 +175,7 @@ def test_random_passwords_and_tokens_cannot_be_guessed() -> None:
 
 
 def find(session: Session, token: str, **later: float) -> WebSession | None:
-    return services.find_web_session(
+    return web_sessions.find_web_session(
         session,
         token=token,
         now=NOW + timedelta(**later),
@@ -204,8 +205,8 @@ def test_an_ended_session_is_not_touched(session: Session, cast: Cast) -> None:
     _, token = sign_in(session, cast.ada)
     own = find(session, token)
     actor = cast.actor(cast.ada)
-    services.sign_out_of_portal(session, session_id=own.id, actor=actor, now=NOW)
-    services.touch_web_session(session, session_id=own.id, now=NOW + timedelta(hours=1))
+    web_sessions.sign_out_of_portal(session, session_id=own.id, actor=actor, now=NOW)
+    web_sessions.touch_web_session(session, session_id=own.id, now=NOW + timedelta(hours=1))
     session.expire_all()
     assert own.last_active_at == own.ended_at == NOW
     assert find(session, token) is None
@@ -247,7 +248,7 @@ def test_disabling_ends_every_session_of_that_user_and_of_nobody_else(
     agent_session(session, cast, cast.ada)
     pats = agent_session(session, cast, cast.pat)
     later = NOW + timedelta(minutes=1)
-    user = services.disable_user(
+    user = users.disable_user(
         session, email="ADA@example.com", actor=cast.actor(cast.grace), now=later
     )
     session.flush()
@@ -261,11 +262,9 @@ def test_disabling_ends_every_session_of_that_user_and_of_nobody_else(
 
 def test_disabling_twice_changes_nothing_the_second_time(session: Session, cast: Cast) -> None:
     actor = cast.actor(cast.grace)
-    services.disable_user(session, email=cast.pat, actor=actor, now=NOW)
+    users.disable_user(session, email=cast.pat, actor=actor, now=NOW)
     count = last_event(session).id
-    again = services.disable_user(
-        session, email=cast.pat, actor=actor, now=NOW + timedelta(hours=1)
-    )
+    again = users.disable_user(session, email=cast.pat, actor=actor, now=NOW + timedelta(hours=1))
     assert again.disabled_at == NOW
     assert last_event(session).id == count
 
@@ -274,7 +273,7 @@ def test_a_new_password_works_and_the_old_sessions_and_password_do_not(
     session: Session, cast: Cast
 ) -> None:
     _, token = sign_in(session, cast.ada)
-    services.reset_password(
+    users.reset_password(
         session,
         email=cast.ada,
         password_hash=passwords.hash_password("another one"),
@@ -290,17 +289,17 @@ def test_a_new_password_works_and_the_old_sessions_and_password_do_not(
 def test_what_is_asked_of_an_unknown_user_is_not_found(session: Session, cast: Cast) -> None:
     who = {"email": "nobody@example.com", "actor": cast.actor(cast.ada), "now": NOW}
     with pytest.raises(NotFound, match=r"There is no user nobody@example\.com\."):
-        services.disable_user(session, **who)
+        users.disable_user(session, **who)
     with pytest.raises(NotFound):
-        services.reset_password(session, password_hash="x", **who)
+        users.reset_password(session, password_hash="x", **who)
 
 
 def test_a_disabled_super_admin_is_none(session: Session, cast: Cast) -> None:
-    assert services.has_super_admin(session)
+    assert users.has_super_admin(session)
     for email in (cast.ada, cast.grace):
-        services.disable_user(session, email=email, actor=SYSTEM, now=NOW)
+        users.disable_user(session, email=email, actor=SYSTEM, now=NOW)
     session.flush()
-    assert not services.has_super_admin(session)
+    assert not users.has_super_admin(session)
 
 
 def test_an_actor_may_do_what_the_role_carries() -> None:
@@ -315,7 +314,7 @@ def test_nothing_secret_shows_when_a_user_or_a_check_is_printed(
 ) -> None:
     user = PortalUser(1, "ada@example.com", Role.SUPER_ADMIN, 1, NOW, "the-token")
     assert "the-token" not in repr(user)
-    check = services.check_password(
+    check = authentication.check_password(
         session, login_id=cast.ada, password=PASSWORD, address="", now=NOW, limit=LIMIT
     )
     assert "argon2" not in repr(check)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import SYSTEM, Actor
-from app.audit.services import count_events, list_entries, record
+from app.audit.log import count_events, list_entries, record
 from app.audit.tags import AuditTag
-from app.audit.words import details, what_happened
+from app.audit.wording import details, what_happened
+from app.core.actor import SYSTEM, Actor
+from app.core.permissions import Role
 from app.models import AuditEvent
-from app.permissions import Role
 from tests.conftest import NOW, Cast
 
 

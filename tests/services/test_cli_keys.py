@@ -10,8 +10,8 @@ from flask import Flask
 
 from app import create_app
 from app.extensions import db
+from app.keyformat.signing_keys import new_private_key, private_key_to_pem
 from app.licenses.services import inspect_key
-from app.licenses.signing import new_private_key, private_key_to_pem
 from tests.agents.stage import issue, text_of
 from tests.conftest import NOW, Cast, Clock, signing_keys
 

@@ -9,9 +9,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.extensions import db
+from app.keyformat.license_keys import read_temporary_key
+from app.keyformat.signing_keys import public_key_from_bytes
+from app.licenses.queries import count_licenses, licenses_of
 from app.licenses.rules import LicenseState
-from app.licenses.services import count_licenses, inspect_key, licenses_of
-from app.licenses.signing import public_key_from_bytes, read_temporary_key
+from app.licenses.services import inspect_key
 from app.models import AuditEvent, SigningKey, TemporaryLicense, User
 from tests.conftest import NOW, Cast, Clock, signing_keys
 

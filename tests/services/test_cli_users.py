@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.accounts.passwords import password_matches
-from app.accounts.services import find_user
+from app.accounts.users import find_user
 from app.cli.users import group
 from app.extensions import db
 from app.models import AuditEvent, User

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.audit.feed import FeedKind, count_lines, feed_of, tell
-from app.errors import InvalidInput
+from app.core.errors import InvalidInput
 from app.models import FeedEvent, Organisation, Project, TemporaryLicense
 from app.projects.importing import import_projects, read_projects
 from app.projects.rules import ProjectFields

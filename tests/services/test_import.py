@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, InvalidInput, NotAllowed
+from app.core.errors import Conflict, InvalidInput, NotAllowed
 from app.extensions import db
 from app.models import AuditEvent, Organisation, Project
 from app.projects import importing

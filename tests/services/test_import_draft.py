@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, InvalidInput, NotAllowed
+from app.core.errors import Conflict, InvalidInput, NotAllowed
 from app.models import ImportDraft, Organisation
 from app.projects.drafts import KEPT_FOR, find_draft, import_draft, keep_draft
 from app.projects.importing import (

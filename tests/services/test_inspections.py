@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import create_app
-from app.config import Rate
+from app.core.durations import Rate
 from app.extensions import db
-from app.licenses.inspections import count_inspection
 from app.models import KeyInspection
+from app.throttle import count_inspection
 from tests.agents.api_stage import RealAgent, to_the_app
 from tests.conftest import NOW, Cast, Clock
 

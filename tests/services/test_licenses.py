@@ -9,26 +9,24 @@ from flask import Flask
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, InvalidInput, NotAllowed, NotFound, SigningKeyMissing
+from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, SigningKeyMissing
 from app.extensions import db
+from app.keyformat.license_keys import sign_temporary_key
+from app.keyformat.signing_keys import private_key_to_pem
 from app.licenses import services
-from app.licenses.keys import current_kid, private_key
-from app.licenses.rules import LicenseState, in_order
-from app.licenses.services import (
+from app.licenses.keyring import current_kid, private_key
+from app.licenses.queries import (
     count_active,
     count_all_active,
     count_licenses,
     ending_soonest,
     find_license,
-    inspect_key,
-    issue_license,
-    key_text,
     licenses_of,
     part_of_licenses,
-    revoke_license,
     state_of,
 )
-from app.licenses.signing import private_key_to_pem, sign_temporary_key
+from app.licenses.rules import LicenseState, in_order
+from app.licenses.services import inspect_key, issue_license, key_text, revoke_license
 from app.models import AuditEvent, Base, Organisation, SigningKey, TemporaryLicense
 from app.models.engine import writing
 from tests.conftest import NOW, Cast, signing_keys

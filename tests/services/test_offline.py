@@ -15,10 +15,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app import create_app
-from app.accounts.actor import COMMAND_LINE
-from app.errors import SigningKeyMissing
+from app.core.actor import COMMAND_LINE
+from app.core.errors import SigningKeyMissing
 from app.extensions import db
-from app.licenses.keys import (
+from app.keyformat.signing_keys import jwk, kid_of, new_private_key, private_key_to_pem
+from app.licenses.keyring import (
     current_kid,
     ensure_signing_key,
     list_signing_keys,
@@ -27,7 +28,6 @@ from app.licenses.keys import (
 )
 from app.licenses.offline import published_keys, revocation_list, revocations
 from app.licenses.services import key_text, revoke_license
-from app.licenses.signing import jwk, kid_of, new_private_key, private_key_to_pem
 from app.models import AuditEvent, SigningKey
 from tests.agents.api_stage import OTHER_MAC, RealAgent, revoke_permanent, to_the_app
 from tests.agents.stage import HOUR, issue, text_of

@@ -8,9 +8,10 @@ from flask import Flask
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.extensions import db
-from app.licenses.services import count_active, issue_license, revoke_license
+from app.licenses.queries import count_active
+from app.licenses.services import issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, Organisation, Project, User
 from app.projects.rules import ProjectFields
 from app.projects.search import Expiry, Search, Sort, count_found, find_projects

@@ -9,15 +9,15 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.actor import SYSTEM
 from app.accounts.passwords import password_matches
-from app.accounts.services import create_user, find_user
+from app.accounts.users import create_user, find_user
 from app.cli import server
+from app.cli.sample import SignIn, load_sample_data, new_sign_ins
+from app.core.actor import SYSTEM
+from app.core.permissions import Role
+from app.licenses.queries import licenses_of
 from app.licenses.rules import LicenseState, license_state
-from app.licenses.services import licenses_of
 from app.models import AuditEvent, Organisation, Project, TemporaryLicense, User
-from app.permissions import Role
-from app.sample import SignIn, load_sample_data, new_sign_ins
 from tests.conftest import NOW, Cast, Visitor
 
 CHOICES = (3600, 10800, 21600, 43200, 86400, 259200, 604800)

@@ -25,13 +25,13 @@ from sqlalchemy import create_engine, inspect, select, text
 from app import create_app
 from app.accounts.passwords import password_matches
 from app.cli import server
+from app.cli.setup import upgrade_database
 from app.config import ROOT, Config, load_config
-from app.errors import ConfigError
+from app.core.errors import ConfigError
+from app.core.permissions import Role
+from app.core.private_files import private_file
 from app.extensions import db
 from app.models import Base, User
-from app.permissions import Role
-from app.private_files import private_file
-from app.setup import upgrade_database
 from tests.conftest import NOW
 
 

@@ -8,10 +8,10 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import create_app
-from app.accounts import throttle
-from app.accounts.services import SignIn, Verdict, check_password, find_user, judge
-from app.config import Rate
+from app import create_app, throttle
+from app.accounts.authentication import SignIn, Verdict, check_password, judge
+from app.accounts.users import find_user
+from app.core.durations import Rate
 from app.extensions import db
 from app.models import SignInFailure
 from app.models.engine import reading_only
@@ -246,10 +246,10 @@ def test_many_guesses_at_once_learn_no_more_than_as_many_in_turn(app: Flask, cas
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("stage", ["postgres"], indirect=True)
-def test_take_turn_lets_one_sign_in_of_an_address_be_judged_at_a_time(
+def test_wait_for_turn_lets_one_sign_in_of_an_address_be_judged_at_a_time(
     app: Flask, session: Session, cast: Cast
 ) -> None:
-    throttle.take_turn(session, address=HERE)
+    throttle.wait_for_turn(session, address=HERE)
     lock = select(func.pg_try_advisory_xact_lock(func.hashtext(HERE)))
     with db.engine.connect() as other:
         assert other.scalar(lock) is False

@@ -6,29 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agents.rules import (
-    END_SENTENCES,
-    SENTENCES,
-    Admission,
-    EndCause,
-    EndCode,
-    Machine,
-    Person,
-    PresentedKey,
+from app.agents.codes import END_SENTENCES, SENTENCES, EndCause, EndCode, RefusalCode
+from app.agents.session_rules import (
     Proof,
     ProofState,
-    Refusal,
-    RefusalCode,
     SessionEnd,
     SessionFacts,
-    decide,
-    fitting_machine,
     note_interval,
     proof,
     session_end,
 )
+from app.agents.sign_in_rules import (
+    Admission,
+    Machine,
+    Person,
+    PresentedKey,
+    Refusal,
+    decide,
+    fitting_machine,
+)
+from app.core.permissions import TEMPORARY_KEY_ROLES, Role
 from app.licenses.rules import LicenseState
-from app.permissions import TEMPORARY_KEY_ROLES, Role
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 LATER = NOW + timedelta(hours=3)

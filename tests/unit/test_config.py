@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config import ROOT, SECRETS, Config, Rate, environment, load_config
-from app.errors import ConfigError
-from app.licenses.signing import new_private_key, private_key_to_pem
+from app.config import ROOT, SECRETS, Config, environment, load_config
+from app.core.durations import Rate
+from app.core.errors import ConfigError
+from app.keyformat.signing_keys import new_private_key, private_key_to_pem
 
 SETTINGS = {
     "BIND": ("0.0.0.0:80", {"host": "0.0.0.0", "port": 80}),

@@ -12,11 +12,22 @@ ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "app"
 MODULES = sorted(APP.rglob("*.py"))
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
-FEATURES = ("accounts", "agents", "audit", "home", "licenses", "projects")
-PAGES = ("views", "api", "console", "pages", "forms")
-"""The modules of a feature that belong to its screens."""
-PURE = ("rules", "ttl", "signing", "mac", "errors", "permissions", "clock", "tags", "words")
-SIGNING_ALSO = {"itsdangerous", "cryptography"}
+
+FACES = {"portal", "browser_agent", "api", "cli"}
+LAYERS = [
+    FACES,
+    {"agents"},
+    {"licenses"},
+    {"projects", "accounts"},
+    {"audit", "throttle"},
+    {"web"},
+    {"config", "extensions"},
+    {"models", "keyformat"},
+    {"core"},
+]
+"""The rooms of app/, from the top down: each imports those below it, and none beside it."""
+DOMAIN = {"agents", "licenses", "projects", "accounts", "audit", "throttle"}
+PURE_ALSO = {"itsdangerous", "cryptography"}
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -33,59 +44,61 @@ def name_of(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
-def is_page(name: str) -> bool:
-    """Whether `name` lies in a module of screens, or in app/web."""
-    parts = name.split(".")
-    return parts[:2] == ["app", "web"] or (
-        parts[0] == "app" and len(parts) > 2 and parts[1] in FEATURES and parts[2] in PAGES
-    )
+def room_of(file: Path) -> str:
+    return file.relative_to(APP).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize(
-    "file", [f for f in MODULES if f.stem in PURE and f.parent.name != "web"], ids=name_of
-)
-def test_rules_import_the_standard_library_and_each_other_only(file: Path) -> None:
-    for name in imports(file):
-        top, *rest = name.split(".")
-        allowed = (
-            top in sys.stdlib_module_names
-            or (top == "app" and rest[0] != "web" and rest[-2] in PURE)
-            or (file.stem == "signing" and top in SIGNING_ALSO)
-        )
-        assert allowed, f"{name_of(file)} imports {name}"
+def wrong_imports(rooms: set[str], forbidden: set[str]) -> list[str]:
+    """Each import of a forbidden package by a module of `rooms`."""
+    return [
+        f"{name_of(file)} imports {name}"
+        for file in MODULES
+        if room_of(file) in rooms
+        for name in imports(file)
+        if name.split(".")[0] in forbidden
+    ]
 
 
-@pytest.mark.parametrize("file", [f for f in MODULES if f.stem == "services"], ids=name_of)
-def test_services_know_nothing_of_requests_and_pages(file: Path) -> None:
-    for name in imports(file):
-        assert name.split(".")[0] not in {"flask", "flask_login", "flask_wtf", "wtforms", "jinja2"}
-        assert not is_page(name), f"{name_of(file)} imports {name}"
-        assert not name.startswith("app.cli"), f"{name_of(file)} imports {name}"
+def test_every_room_has_its_layer() -> None:
+    assert {room_of(file) for file in MODULES} - {"__init__"} == set().union(*LAYERS)
 
 
-@pytest.mark.parametrize("file", [f for f in MODULES if f.parent.name == "models"], ids=name_of)
-def test_models_know_nothing_of_the_features(file: Path) -> None:
-    for name in imports(file):
-        if name.startswith("app."):
-            assert name.startswith(("app.models", "app.permissions")), name
+def test_imports_run_downwards_only() -> None:
+    """An arrow that runs up, or to a room beside, is how seven rooms became one circle."""
+    rank = {room: number for number, layer in enumerate(LAYERS) for room in layer}
+    wrong = []
+    for file in MODULES:
+        here = room_of(file)
+        for name in imports(file):
+            parts = name.split(".")
+            there = parts[1] if parts[0] == "app" else here
+            if here in ("__init__", there):
+                continue
+            if rank[there] <= rank[here] or (there == "web" and here not in FACES):
+                wrong.append(f"{name_of(file)} imports {name}")
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "file", [f for f in MODULES if f.parent.name in (*FEATURES, "web")], ids=name_of
-)
-def test_a_feature_never_reaches_into_the_screens_of_another(file: Path) -> None:
-    for name in imports(file):
-        parts = name.split(".")
-        if is_page(name) and parts[1] != "web":
-            assert parts[1] == file.parent.name, f"{name_of(file)} imports {name}"
+def test_no_page_and_no_command_is_known_below_the_faces() -> None:
+    forbidden = {"flask", "flask_login", "flask_wtf", "wtforms", "jinja2", "htmx_flask", "click"}
+    assert wrong_imports(DOMAIN | {"models", "keyformat", "core"}, forbidden) == []
 
 
-@pytest.mark.parametrize("file", [f for f in MODULES if f.parent.name == "cli"], ids=name_of)
-def test_commands_call_services_and_no_screens(file: Path) -> None:
-    for name in imports(file):
-        parts = name.split(".")
-        if is_page(name):
-            assert parts[1:3] == ["web", "database_errors"], f"{name_of(file)} imports {name}"
+def test_rules_the_ground_and_the_key_format_do_no_input_and_output() -> None:
+    """They import the standard library, each other and, for keys, what signs them."""
+    pure = [
+        file
+        for file in MODULES
+        if room_of(file) in ("core", "keyformat") or file.stem.endswith("rules")
+    ]
+    for file in pure:
+        for name in imports(file):
+            top = name.split(".")[0]
+            known = top in sys.stdlib_module_names or top == "app"
+            assert known or (room_of(file) == "keyformat" and top in PURE_ALSO), (
+                f"{name_of(file)} imports {name}"
+            )
+            assert not name.startswith("app.models"), f"{name_of(file)} imports {name}"
 
 
 def test_what_runs_on_the_other_side_imports_nothing_of_the_portal() -> None:
@@ -95,14 +108,14 @@ def test_what_runs_on_the_other_side_imports_nothing_of_the_portal() -> None:
 
 def test_only_the_clock_asks_what_time_it_is() -> None:
     for file in MODULES:
-        if file != APP / "clock.py":
+        if file != APP / "core" / "clock.py":
             text = file.read_text(encoding="utf-8")
             assert not re.search(r"datetime\.(now|utcnow|today)\(|date\.today\(|time\.time\(", text)
 
 
 def test_services_never_commit() -> None:
     for file in MODULES:
-        if file.stem == "services":
+        if room_of(file) in DOMAIN:
             assert ".commit()" not in file.read_text(encoding="utf-8"), name_of(file)
 
 

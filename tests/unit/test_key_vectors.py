@@ -12,17 +12,16 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from app.errors import KeyInvalid
-from app.licenses.revocations import Revocation, sign_revocation_list
-from app.licenses.rules import license_state
-from app.licenses.signing import (
-    kid_of,
-    public_key_from_bytes,
+from app.core.errors import KeyInvalid
+from app.keyformat.license_keys import (
     read_permanent_license,
     read_temporary_key,
     sign_permanent_license,
     sign_temporary_key,
 )
+from app.keyformat.revocation_list import Revocation, sign_revocation_list
+from app.keyformat.signing_keys import kid_of, public_key_from_bytes
+from app.licenses.rules import license_state
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = json.loads((DOCS / "key-vectors.json").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.agents.mac import new_local_mac, normalise_mac
-from app.errors import InvalidInput
+from app.core.errors import InvalidInput
 
 STORED = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.errors import KeyInvalid
-from app.licenses.signing import (
-    kid_of,
+from app.core.errors import KeyInvalid
+from app.keyformat.license_keys import (
     read_permanent_license,
     read_temporary_key,
     sign_permanent_license,
     sign_temporary_key,
 )
+from app.keyformat.signing_keys import kid_of
 
 ISSUED_AT = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import InvalidInput
+from app.core.errors import InvalidInput
+from app.core.text import fold
 from app.projects.rules import (
     check_contact_email,
     check_organisation_id,
@@ -15,7 +16,6 @@ from app.projects.rules import (
     check_plan_expiry,
     check_project_name,
     check_status,
-    fold,
 )
 from app.projects.search import Expiry, Search, Sort, read_search
 

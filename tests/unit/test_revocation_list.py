@@ -8,8 +8,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.licenses.revocations import Revocation, sign_revocation_list
-from app.licenses.signing import kid_of
+from app.keyformat.revocation_list import Revocation, sign_revocation_list
+from app.keyformat.signing_keys import kid_of
 
 NOW = datetime(2026, 11, 24, 15, 40, 0, 750_000, tzinfo=UTC)
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.licenses.rules import (
-    KEY_ID_ALPHABET,
-    LicenseState,
-    ended_at,
-    in_order,
-    license_state,
-    new_key_id,
-    normalise_key_id,
-)
+from app.keyformat.key_ids import KEY_ID_ALPHABET, new_key_id, normalise_key_id
+from app.licenses.rules import LicenseState, ended_at, in_order, license_state
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

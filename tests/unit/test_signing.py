@@ -20,12 +20,16 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import KeyInvalid
-from app.licenses.signing import (
+from app.core.errors import KeyInvalid
+from app.keyformat.license_keys import (
     MAX_KEY_LENGTH,
     TEMPORARY_SALT,
     SignedLicense,
     clean_key,
+    read_temporary_key,
+    sign_temporary_key,
+)
+from app.keyformat.signing_keys import (
     jwk,
     jwk_set,
     kid_of,
@@ -34,8 +38,6 @@ from app.licenses.signing import (
     private_key_to_pem,
     public_key_bytes,
     public_key_from_bytes,
-    read_temporary_key,
-    sign_temporary_key,
 )
 
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import MalformedTTL
-from app.licenses.ttl import format_ttl, parse_ttl, short_ttl, time_left
+from app.core.durations import format_ttl, parse_ttl, short_ttl, time_left
+from app.core.errors import MalformedTTL
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

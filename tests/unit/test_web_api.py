@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from app.errors import InvalidRequest
-from app.web.api import MAX_DEPTH, Incoming, Operation, nothing, operation, read_json
+from app.api.operations import MAX_DEPTH, Incoming, Operation, nothing, operation, read_json
+from app.core.errors import InvalidRequest
 
 app = Flask(__name__)
 

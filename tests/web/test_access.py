@@ -7,9 +7,9 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from app import create_app
-from app.accounts.services import find_user
+from app.accounts.users import find_user
+from app.core.permissions import ROLE_PERMISSIONS, Permission, Role, allows
 from app.extensions import db
-from app.permissions import ROLE_PERMISSIONS, Permission, Role, allows
 from tests.conftest import Cast, Visitor
 
 PUBLIC = {

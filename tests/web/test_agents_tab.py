@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
-from app.agents.services import confirm_end
+from app.agents.sessions import confirm_end
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.models import Agent, AgentSession, Project, TemporaryLicense

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
 
-from app.agents.rules import EndCode, RefusalCode
+from app.agents.codes import EndCode, RefusalCode
+from app.api.document import EXAMPLES
 from app.extensions import db
-from app.web.docs import EXAMPLES
 from tests.agents.api_stage import RealAgent, to_the_app
 from tests.agents.stage import issue, text_of
 from tests.conftest import PASSWORD, Cast, Clock, Visitor

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from app.audit.services import record
+from app.audit.log import record
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.models import AuditEvent

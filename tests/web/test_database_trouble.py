@@ -12,12 +12,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InternalError, OperationalError
 
 from app import create_app
+from app.cli.setup import upgrade_database
 from app.config import Config, load_config
 from app.extensions import db
 from app.models import AuditEvent
-from app.models.engine import reading_only
-from app.setup import upgrade_database
-from app.web.database_errors import (
+from app.models.database_errors import (
     DAMAGED,
     FULL,
     MISSING,
@@ -26,6 +25,7 @@ from app.web.database_errors import (
     SENTENCES,
     explain_database_error,
 )
+from app.models.engine import reading_only
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}

@@ -9,7 +9,7 @@ from werkzeug.exceptions import TooManyRequests
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.errors import (
+from app.core.errors import (
     Busy,
     Conflict,
     InvalidInput,

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from flask import Flask
 from sqlalchemy import event
 
-from app.accounts.tokens import hash_token, new_token
+from app.core.tokens import hash_token, new_token
 from app.extensions import db
 from app.licenses.services import issue_license, revoke_license
 from app.models import AgentSession, Project

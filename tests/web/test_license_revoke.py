@@ -8,11 +8,12 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from app.accounts.tokens import hash_token
-from app.clock import utcnow
+from app.core.clock import utcnow
+from app.core.tokens import hash_token
 from app.extensions import db
+from app.licenses.queries import state_of
 from app.licenses.rules import LicenseState
-from app.licenses.services import issue_license, state_of
+from app.licenses.services import issue_license
 from app.models import AgentSession, AuditEvent, TemporaryLicense
 from tests.conftest import NOW, Cast, Clock, Visitor
 

@@ -15,9 +15,10 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
-from app.clock import utcnow
+from app.core.clock import utcnow
 from app.extensions import db
-from app.licenses.services import issue_license, key_text, licenses_of, revoke_license
+from app.licenses.queries import licenses_of
+from app.licenses.services import issue_license, key_text, revoke_license
 from app.models import AuditEvent, Project, SigningKey, TemporaryLicense, User, WebSession
 from tests.conftest import NOW, Cast, Clock, Visitor, _signed_in, signing_keys
 

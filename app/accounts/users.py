@@ -1,0 +1,140 @@
+"""Users: who may sign in."""
+
+import re
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.audit.log import record
+from app.audit.tags import AuditTag
+from app.core.actor import Actor
+from app.core.errors import Conflict, InvalidInput, NotFound
+from app.core.permissions import Role
+from app.models import AgentSession, Organisation, User, WebSession
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def normalise_email(text: str) -> str:
+    """The one spelling under which an account is stored, looked up and counted."""
+    return "".join(character for character in text if character.isprintable()).strip().lower()
+
+
+def is_email(text: str) -> bool:
+    """Whether `text` has the form of an e-mail address that can be stored."""
+    text = text.strip()
+    return len(text) <= 254 and text.isprintable() and bool(EMAIL.fullmatch(text))
+
+
+def find_user(session: Session, email: str) -> User | None:
+    """The user with this e-mail, in any spelling of it, or None."""
+    return session.scalar(select(User).where(User.email == normalise_email(email)))
+
+
+def create_user(
+    session: Session,
+    *,
+    email: str,
+    role: Role,
+    password_hash: str,
+    actor: Actor,
+    now: datetime,
+    organisation_id: str | None = None,
+) -> User:
+    """Create a user. `password_hash` comes from `hash_password`, made before the transaction.
+
+    Raises InvalidInput (field "email" or "organisation") and Conflict if the e-mail is taken.
+    """
+    email = email.strip().lower()
+    if not is_email(email):
+        raise InvalidInput("email", f"{email!r} is no e-mail address; write name@example.com.")
+    if (role is Role.CLIENT) != (organisation_id is not None):
+        raise InvalidInput(
+            "organisation",
+            "A client user belongs to an organisation: name it."
+            if role is Role.CLIENT
+            else f"Only a client user belongs to an organisation; leave it out for a {role}.",
+        )
+    if organisation_id is not None and session.get(Organisation, organisation_id) is None:
+        raise InvalidInput("organisation", f"There is no organisation {organisation_id!r}.")
+    if find_user(session, email):
+        raise Conflict(f"There is a user {email} already.")
+    user = User(
+        email=email,
+        role=role,
+        password_hash=password_hash,
+        organisation_id=organisation_id,
+        created_at=now,
+    )
+    session.add(user)
+    session.flush()
+    record(
+        session,
+        AuditTag.USER_CREATED,
+        actor=actor,
+        now=now,
+        subject=email,
+        role=role.value,
+        organisation_id=organisation_id,
+    )
+    return user
+
+
+def list_users(session: Session) -> list[User]:
+    """Every user, by e-mail."""
+    return list(session.scalars(select(User).order_by(User.email)))
+
+
+def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -> User:
+    """Disable a user: no sign-in any more, and every session of theirs has ended.
+
+    Disabling a disabled user changes nothing. Raises NotFound.
+    """
+    user = _must_find(session, email)
+    if user.disabled_at is None:
+        user.disabled_at = now
+        record(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
+    return user
+
+
+def reset_password(
+    session: Session, *, email: str, password_hash: str, actor: Actor, now: datetime
+) -> User:
+    """Give a user a new password and end every session of theirs. Raises NotFound."""
+    user = _must_find(session, email)
+    user.password_hash = password_hash
+    _end_sessions(session, user, now)
+    record(session, AuditTag.PASSWORD_RESET, actor=actor, now=now, subject=user.email)
+    return user
+
+
+def has_super_admin(session: Session) -> bool:
+    """Whether anybody can administer the portal."""
+    return bool(
+        session.scalar(
+            select(func.count())
+            .select_from(User)
+            .where(User.role == Role.SUPER_ADMIN, User.disabled_at.is_(None))
+        )
+    )
+
+
+def _must_find(session: Session, email: str) -> User:
+    user = find_user(session, email)
+    if user is None:
+        raise NotFound(f"There is no user {email}.")
+    return user
+
+
+def _end_sessions(session: Session, user: User, now: datetime) -> None:
+    session.execute(
+        update(WebSession)
+        .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+    session.execute(
+        update(AgentSession)
+        .where(AgentSession.user_id == user.id, AgentSession.ended_at.is_(None))
+        .values(ended_at=now, end_code="session_ended")
+    )

@@ -1,0 +1,76 @@
+"""Sign-ins of browsers on the portal."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.accounts.authentication import PasswordCheck, SignIn, judge
+from app.audit.log import record
+from app.audit.tags import AuditTag
+from app.core.actor import Actor
+from app.core.durations import Rate
+from app.core.permissions import Permission, allows
+from app.core.tokens import hash_token, new_token
+from app.models import WebSession
+
+
+def sign_in_to_portal(
+    session: Session, *, check: PasswordCheck, now: datetime, limit: Rate
+) -> tuple[SignIn, str | None]:
+    """Sign a person in to the portal: (outcome, token of the new session or None).
+
+    A right password of somebody who works on OP Agents gives RIGHT and no token.
+    """
+    outcome = judge(session, check=check, now=now, limit=limit)
+    user = outcome.user
+    actor = Actor(user.id if user else None, check.who, user.role if user else None, check.address)
+    if user is None or not allows(user.role, Permission.VIEW_PORTAL):
+        reason = "role" if user else outcome.verdict.value
+        record(session, AuditTag.SIGN_IN_REFUSED, actor=actor, now=now, reason=reason)
+        return outcome, None
+    token = new_token()
+    session.add(
+        WebSession(
+            token_hash=hash_token(token), user_id=user.id, started_at=now, last_active_at=now
+        )
+    )
+    record(session, AuditTag.SIGNED_IN, actor=actor, now=now)
+    return outcome, token
+
+
+def find_web_session(
+    session: Session, *, token: str, now: datetime, idle_seconds: int, max_seconds: int
+) -> WebSession | None:
+    """The live session behind a cookie's token, or None.
+
+    It has ended when it was signed out, was idle for `idle_seconds`, is `max_seconds` old, or
+    its user was disabled.
+    """
+    found = session.scalar(select(WebSession).where(WebSession.token_hash == hash_token(token)))
+    if found is None or found.ended_at is not None or found.user.disabled_at is not None:
+        return None
+    if now >= found.last_active_at + timedelta(seconds=idle_seconds):
+        return None
+    if now >= found.started_at + timedelta(seconds=max_seconds):
+        return None
+    return found
+
+
+def touch_web_session(session: Session, *, session_id: int, now: datetime) -> None:
+    """Note that a session was active `now`."""
+    session.execute(
+        update(WebSession)
+        .where(WebSession.id == session_id, WebSession.ended_at.is_(None))
+        .values(last_active_at=now)
+    )
+
+
+def sign_out_of_portal(session: Session, *, session_id: int, actor: Actor, now: datetime) -> None:
+    """End a session on the portal: its cookie is worth nothing from now on."""
+    session.execute(
+        update(WebSession)
+        .where(WebSession.id == session_id, WebSession.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+    record(session, AuditTag.SIGNED_OUT, actor=actor, now=now)

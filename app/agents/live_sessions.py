@@ -1,0 +1,163 @@
+"""Sessions on OP Agents, as the portal knows them: listing and ending them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
+from sqlalchemy.orm import Session, contains_eager
+
+from app.agents.codes import EndCause
+from app.agents.session_rules import SessionEnd, session_end
+from app.agents.sessions import facts_of, store_end
+from app.core.actor import Actor
+from app.core.errors import Conflict, NotFound
+from app.core.permissions import TEMPORARY_KEY_ROLES, Permission
+from app.models import (
+    Agent,
+    AgentSession,
+    PermanentLicense,
+    TemporaryLicense,
+    User,
+)
+from app.projects.subscriptions import (
+    last_day,
+    subscription_has_ended,
+)
+
+HIGHEST_ID = 2**31 - 1
+"""What the databases' integers hold: a higher number is no session's."""
+
+
+def end_session(
+    session: Session, *, actor: Actor, session_id: int, now: datetime, idle_seconds: int
+) -> AgentSession:
+    """End somebody's session; the agent is told at its next heartbeat.
+
+    Raises NotAllowed, NotFound, and Conflict if it has ended already.
+    """
+    actor.must(Permission.END_SESSIONS)
+    found = get_session(session, session_id)
+    ended = has_ended(session, found, now=now, idle_seconds=idle_seconds)
+    if ended or not store_end(
+        session, found, SessionEnd(EndCause.ENDED_BY_ADMIN, now), actor=actor, now=now
+    ):
+        raise Conflict(f"The session of {found.user.email} has ended already.")
+    return found
+
+
+def end_sessions_on(
+    session: Session,
+    *,
+    agent_id: int,
+    cause: EndCause,
+    actor: Actor,
+    now: datetime,
+    idle_seconds: int,
+    permanent_only: bool = False,
+) -> list[AgentSession]:
+    """End every session that lives on a machine, or those under its permanent license only."""
+    ended = live_sessions_on(session, agent_id, now, idle_seconds)
+    if permanent_only:
+        ended = [found for found in ended if found.temporary_license is None]
+    for found in ended:
+        store_end(session, found, SessionEnd(cause, now), actor=actor, now=now)
+    return ended
+
+
+def end_temporary_sessions(
+    session: Session, *, actor: Actor, organisation_id: str, now: datetime, idle_seconds: int
+) -> list[AgentSession]:
+    """End every session under a temporary license in an organisation. Raises NotAllowed."""
+    actor.must(Permission.END_SESSIONS)
+    under_keys = AgentSession.temporary_license_id.is_not(None)
+    of_organisation = AgentSession.organisation_id == organisation_id
+    ended = _list(session, and_(of_organisation, under_keys), now, idle_seconds)
+    for found in ended:
+        end = SessionEnd(EndCause.ENDED_BY_ADMIN, now)
+        store_end(session, found, end, actor=actor, now=now)
+    return ended
+
+
+def get_session(session: Session, session_id: int) -> AgentSession:
+    """The session with this id, live or ended. Raises NotFound."""
+    found = session.get(AgentSession, session_id) if session_id <= HIGHEST_ID else None
+    if found is None:
+        raise NotFound("There is no such session.")
+    return found
+
+
+def has_ended(
+    session: Session, agent_session: AgentSession, *, now: datetime, idle_seconds: int
+) -> bool:
+    days = select(last_day(agent_session.organisation_id))
+    facts = facts_of(agent_session, session.scalar(days))
+    return session_end(facts, now=now, idle_seconds=idle_seconds) is not None
+
+
+def live_sessions_of(
+    session: Session, organisation_id: str, now: datetime, idle_seconds: int
+) -> list[AgentSession]:
+    """The organisation's sessions that live at `now`, the latest started first."""
+    return _list(session, AgentSession.organisation_id == organisation_id, now, idle_seconds)
+
+
+def live_sessions_on(
+    session: Session, agent_id: int, now: datetime, idle_seconds: int
+) -> list[AgentSession]:
+    """The sessions that live at `now` on a registered machine, the latest started first."""
+    return _list(session, AgentSession.agent_id == agent_id, now, idle_seconds)
+
+
+def live_sessions_under(
+    session: Session, license_id: int, now: datetime, idle_seconds: int
+) -> list[AgentSession]:
+    """The sessions that live at `now` under a temporary license, the latest started first."""
+    return _list(session, AgentSession.temporary_license_id == license_id, now, idle_seconds)
+
+
+def count_partners_signed_in(session: Session, now: datetime, idle_seconds: int) -> int:
+    """How many partners and developers (people, not sessions) are signed in at `now`."""
+    people = select(func.count(AgentSession.user_id.distinct()))
+    return (
+        session.scalar(_living(people, now, idle_seconds).where(User.role.in_(TEMPORARY_KEY_ROLES)))
+        or 0
+    )
+
+
+def _list(
+    session: Session, which: ColumnElement[bool], now: datetime, idle_seconds: int
+) -> list[AgentSession]:
+    query = (
+        _living(select(AgentSession), now, idle_seconds)
+        .where(which)
+        .options(
+            contains_eager(AgentSession.user),
+            contains_eager(AgentSession.temporary_license),
+            contains_eager(AgentSession.agent).contains_eager(Agent.license),
+        )
+        .order_by(AgentSession.started_at.desc(), AgentSession.id.desc())
+    )
+    return list(session.scalars(query))
+
+
+def _living(query: Select[Any], now: datetime, idle_seconds: int) -> Select[Any]:
+    """`query`, of sessions that live at `now`: what `rules.session_end` says, for the database."""
+    license_is_valid = and_(
+        AgentSession.temporary_license_id.is_(None),
+        PermanentLicense.revoked_at.is_(None),
+        not_(subscription_has_ended(AgentSession.organisation_id, now)),
+    )
+    return (
+        query.join(AgentSession.user)
+        .outerjoin(AgentSession.temporary_license)
+        .outerjoin(AgentSession.agent)
+        .outerjoin(Agent.license)
+        .where(
+            AgentSession.ended_at.is_(None),
+            AgentSession.last_heard_at > now - timedelta(seconds=idle_seconds),
+            User.disabled_at.is_(None),
+            Agent.detached_at.is_(None),
+            Agent.dissociated_at.is_(None),
+            or_(TemporaryLicense.is_active(now), license_is_valid),
+        )
+    )

@@ -1,0 +1,198 @@
+"""Sessions on OP Agents, as their agents know them: being heard from, ending."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+
+from sqlalchemy import case, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import InstrumentedAttribute, Session, lazyload
+
+from app.agents.codes import EndCause
+from app.agents.session_rules import SessionEnd, SessionFacts, note_interval, session_end
+from app.audit.log import record
+from app.audit.tags import AuditTag
+from app.core.actor import Actor
+from app.core.tokens import hash_token
+from app.models import (
+    Agent,
+    AgentSession,
+    TemporaryLicense,
+)
+from app.models.engine import writing
+from app.projects.subscriptions import (
+    end_of_subscription,
+    last_day,
+)
+
+log = logging.getLogger(__name__)
+
+NOTE_WAIT_MS = 100
+
+
+def heartbeat(
+    session: Session, *, token: str, now: datetime, idle_seconds: int
+) -> AgentSession | SessionEnd:
+    """The live session behind a token, noted as heard from; or why and when it ended.
+
+    Reads with `session`. What it writes (last heard, at most every half minute or third of
+    `idle_seconds`; an end, the first time that the agent is told) is a short transaction of its
+    own, left out if the database is busy: an answer never waits for it.
+    """
+    found, facts = _find(session, token)
+    if found is None or facts is None:
+        return SessionEnd(EndCause.UNKNOWN, now)
+    end = session_end(facts, now=now, idle_seconds=idle_seconds)
+    if end is not None:
+        if found.ended_at is None or found.told_at is None:
+            with _apart(session) as own:
+                store_end(own, found, end, actor=actor_of(found), now=now)
+                _note_once(own, found, AgentSession.told_at, now)
+        return end
+    if now - found.last_heard_at >= note_interval(idle_seconds):
+        with _apart(session) as own:
+            _note_heard(own, found, now)
+    return found
+
+
+def _note_heard(session: Session, agent_session: AgentSession, now: datetime) -> None:
+    session.execute(
+        update(AgentSession)
+        .where(AgentSession.id == agent_session.id, AgentSession.last_heard_at < now)
+        .values(last_heard_at=now)
+    )
+    if agent_session.agent_id is not None:
+        session.execute(
+            update(Agent)
+            .where(Agent.id == agent_session.agent_id, Agent.last_seen_at < now)
+            .values(last_seen_at=now)
+        )
+
+
+def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) -> bool:
+    """End the session behind a token; of one that has ended, note that the agent confirms it.
+
+    False if the token is that of no session.
+    """
+    found, facts = _find(session, token)
+    if found is None or facts is None:
+        return False
+    end = session_end(facts, now=now, idle_seconds=idle_seconds)
+    if end is not None:
+        _confirm(session, found, end, now)
+    else:
+        end = SessionEnd(EndCause.SIGNED_OUT, now)
+        store_end(session, found, end, actor=actor_of(found), now=now)
+    return True
+
+
+def confirm_end(session: Session, *, token: str, now: datetime, idle_seconds: int) -> None:
+    """Note that an agent has logged out after its session's end; a live session goes on."""
+    found, facts = _find(session, token)
+    end = session_end(facts, now=now, idle_seconds=idle_seconds) if facts else None
+    if found is not None and end is not None:
+        _confirm(session, found, end, now)
+
+
+def _confirm(session: Session, agent_session: AgentSession, end: SessionEnd, now: datetime) -> None:
+    store_end(session, agent_session, end, actor=actor_of(agent_session), now=now)
+    _note_once(session, agent_session, AgentSession.confirmed_at, now)
+
+
+SESSIONS = select(
+    AgentSession,
+    case((AgentSession.temporary_license_id.is_(None), last_day(AgentSession.organisation_id))),
+)
+"""Each session, and what `facts_of` needs beside it."""
+
+
+def facts_of(agent_session: AgentSession, ends_on: date | None) -> SessionFacts:
+    """What a session's end depends on; `ends_on` is its organisation's `last_day`."""
+    key, agent, code = agent_session.temporary_license, agent_session.agent, agent_session.end_code
+    return SessionFacts(
+        last_heard_at=agent_session.last_heard_at,
+        ended_at=agent_session.ended_at,
+        ended_by=EndCause(code) if code else None,
+        user_disabled_at=agent_session.user.disabled_at,
+        key_issued_at=key.issued_at if key else None,
+        key_expires_at=key.expires_at if key else None,
+        key_revoked_at=key.revoked_at if key else None,
+        agent_detached_at=agent.detached_at if agent else None,
+        agent_dissociated_at=agent.dissociated_at if agent else None,
+        license_revoked_at=agent.license.revoked_at if agent and not key else None,
+        subscription_ends_at=None if key else end_of_subscription(ends_on),
+    )
+
+
+def _find(session: Session, token: str) -> tuple[AgentSession, SessionFacts] | tuple[None, None]:
+    query = SESSIONS.where(AgentSession.token_hash == hash_token(token)).options(*LIGHT)
+    row = session.execute(query).one_or_none()
+    return (row[0], facts_of(*row)) if row else (None, None)
+
+
+def _note_once(
+    session: Session,
+    agent_session: AgentSession,
+    column: InstrumentedAttribute[datetime | None],
+    now: datetime,
+) -> None:
+    """Write `now` into a column of a session, unless something stands there."""
+    session.execute(
+        update(AgentSession)
+        .where(AgentSession.id == agent_session.id, column.is_(None))
+        .values({column: now})
+    )
+
+
+def store_end(
+    session: Session, agent_session: AgentSession, end: SessionEnd, *, actor: Actor, now: datetime
+) -> bool:
+    """Write down an end, once: False if somebody else has done it."""
+    stored = session.scalar(
+        update(AgentSession)
+        .where(AgentSession.id == agent_session.id, AgentSession.ended_at.is_(None))
+        .values(ended_at=end.at, end_code=end.cause.value)
+        .returning(AgentSession.id)
+    )
+    if stored is None:
+        return False
+    record(
+        session,
+        AuditTag.AGENT_SESSION_ENDED,
+        actor=actor,
+        now=now,
+        organisation_id=agent_session.organisation_id,
+        subject=agent_session.license_key_id,
+        code=end.code.value,
+        cause=end.cause.value,
+        user=agent_session.user.email,
+        mac_id=agent_session.mac_id,
+        ended_at=end.at.isoformat(),
+    )
+    return True
+
+
+@contextmanager
+def _apart(session: Session) -> Iterator[Session]:
+    """A short writing transaction of its own beside `session`, left out if it cannot be had."""
+    engine = session.connection().engine
+    try:
+        with writing(wait_ms=NOTE_WAIT_MS), Session(engine) as own, own.begin():
+            yield own
+    except DBAPIError as error:
+        log.warning("a heartbeat was not noted: %s", error.orig)
+
+
+def actor_of(agent_session: AgentSession) -> Actor:
+    user = agent_session.user
+    return Actor(user.id, user.email, user.role, agent_session.address)
+
+
+LIGHT = (
+    lazyload(AgentSession.temporary_license, TemporaryLicense.organisation),
+    lazyload(AgentSession.temporary_license, TemporaryLicense.issued_by),
+    lazyload(AgentSession.agent, Agent.organisation),
+    lazyload(AgentSession.agent, Agent.registered_by),
+)
+"""What is never shown of a session's license is not fetched with it."""

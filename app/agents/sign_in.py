@@ -1,0 +1,218 @@
+"""Signing in on an OP Agent. The browser and the JSON interface use the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.accounts.authentication import PasswordCheck, Verdict, judge
+from app.agents.registration import (
+    Presented,
+    as_machine,
+    hash_machine_id,
+    machine_name,
+    register,
+    registrations,
+)
+from app.agents.sign_in_rules import Person, PresentedKey, Refusal, decide
+from app.audit.feed import FeedKind, tell
+from app.audit.log import record
+from app.audit.tags import AuditTag
+from app.core.actor import Actor
+from app.core.durations import Rate
+from app.core.tokens import hash_token, new_token
+from app.keyformat.license_keys import clean_key
+from app.licenses.services import Inspection, inspect_key
+from app.models import (
+    Agent,
+    AgentSession,
+    TemporaryLicense,
+    User,
+)
+from app.projects.subscriptions import (
+    subscription_ends_at,
+)
+
+THROTTLED = "throttled"
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A new session. Its token is told once and stored hashed.
+
+    `license_key` is the machine's permanent license, told once, when it was registered just now.
+    """
+
+    agent_session: AgentSession
+    token: str = field(repr=False)
+    license_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Throttled:
+    """Too many wrong passwords: not even looked at for another `wait_seconds`."""
+
+    wait_seconds: int
+
+
+def sign_in(
+    session: Session,
+    *,
+    check: PasswordCheck,
+    presented: Presented,
+    signing_keys: str,
+    now: datetime,
+    limit: Rate,
+) -> SignedIn | Refusal | Throttled:
+    """Sign a person in on an OP Agent, or say why not; either is recorded.
+
+    `check` comes from `accounts.services.check_password`, made before the writing transaction;
+    `limit` is that of wrong passwords, counted together with the portal's. The first client user
+    on a machine registers it. Raises SigningKeyMissing if its license cannot be signed.
+    """
+    outcome = judge(session, check=check, now=now, limit=limit)
+    user = outcome.user
+    actor = Actor(user.id if user else None, check.who, user.role if user else None, check.address)
+    if outcome.verdict is Verdict.THROTTLED:
+        _record_refusal(session, THROTTLED, actor=actor, presented=presented, now=now)
+        return Throttled(outcome.wait_seconds)
+    key = _inspect(session, presented.registration_key, now)
+    machines = {agent.id: agent for agent in _registrations(session, presented)} if user else {}
+    decision = decide(
+        person=_person(session, user, now) if user else None,
+        key=PresentedKey(key.state, key.organisation_id, key.expires_at) if key else None,
+        machines=[as_machine(agent) for agent in machines.values()],
+    )
+    if isinstance(decision, Refusal):
+        _record_refusal(
+            session,
+            decision.code.value,
+            actor=actor,
+            presented=presented,
+            now=now,
+            key=key,
+            organisation_id=user.organisation_id if user else None,
+        )
+        return decision
+    agent, license_key = machines.get(decision.machine.agent_id if decision.machine else 0), None
+    if decision.registers:
+        agent, license_key = register(
+            session,
+            actor=actor,
+            organisation_id=decision.organisation_id,
+            presented=presented,
+            signing_keys=signing_keys,
+            now=now,
+        )
+    license = key.license if key else None
+    agent_session, token = _open_session(
+        session,
+        actor=actor,
+        organisation_id=decision.organisation_id,
+        agent=agent,
+        license=license,
+        presented=presented,
+        now=now,
+    )
+    return SignedIn(agent_session, token, license_key)
+
+
+def _open_session(
+    session: Session,
+    *,
+    actor: Actor,
+    organisation_id: str,
+    agent: Agent | None,
+    license: TemporaryLicense | None,
+    presented: Presented,
+    now: datetime,
+) -> tuple[AgentSession, str]:
+    """A new session and its token. Under a permanent license the Feed is told of it."""
+    token = new_token()
+    agent_session = AgentSession(
+        token_hash=hash_token(token),
+        user_id=actor.user_id,
+        organisation_id=organisation_id,
+        temporary_license=license,
+        agent=agent,
+        mac_id=presented.mac_id,
+        machine_id_hash=hash_machine_id(session, presented.machine_id),
+        hostname=presented.hostname,
+        agent_version=presented.agent_version,
+        address=actor.address,
+        started_at=now,
+        last_heard_at=now,
+    )
+    session.add(agent_session)
+    if license is not None:
+        license.last_used_at = now
+    if agent is not None:
+        agent.last_seen_at = now
+        if license is None:
+            # Not under a key: the Feed names machines, and nothing that a partner does goes there.
+            agent.hostname = presented.hostname or agent.hostname
+            agent.agent_version = presented.agent_version or agent.agent_version
+    session.flush()
+    record(
+        session,
+        AuditTag.AGENT_SIGNED_IN,
+        actor=actor,
+        now=now,
+        organisation_id=organisation_id,
+        subject=agent_session.license_key_id,
+        mac_id=presented.mac_id,
+    )
+    if license is None and agent is not None:
+        tell(
+            session,
+            FeedKind.CLIENT_SIGNED_IN,
+            organisation_id=organisation_id,
+            subject=machine_name(agent),
+            now=now,
+            client=actor.email,
+        )
+    return agent_session, token
+
+
+def _person(session: Session, user: User, now: datetime) -> Person:
+    if user.organisation_id is None:
+        return Person(user.role)
+    ends_at = subscription_ends_at(session, user.organisation_id)
+    return Person(user.role, user.organisation_id, ends_at is not None and now >= ends_at)
+
+
+def _registrations(session: Session, presented: Presented) -> Sequence[Agent]:
+    return registrations(
+        session,
+        mac_id=presented.mac_id,
+        machine_id_hash=hash_machine_id(session, presented.machine_id),
+    )
+
+
+def _inspect(session: Session, registration_key: str, now: datetime) -> Inspection | None:
+    text = clean_key(registration_key)
+    return inspect_key(session, text=text, now=now) if text else None
+
+
+def _record_refusal(
+    session: Session,
+    code: str,
+    *,
+    actor: Actor,
+    presented: Presented,
+    now: datetime,
+    key: Inspection | None = None,
+    organisation_id: str | None = None,
+) -> None:
+    """Record a refusal, with the key's organisation, or else that of the client user."""
+    record(
+        session,
+        AuditTag.AGENT_SIGN_IN_REFUSED,
+        actor=actor,
+        now=now,
+        organisation_id=(key.organisation_id if key else None) or organisation_id,
+        subject=(key.key_id or "") if key else "",
+        code=code,
+        mac_id=presented.mac_id,
+    )

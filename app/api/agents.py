@@ -1,0 +1,303 @@
+"""The JSON interface of real agents, version 1."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from app.accounts.authentication import check_password
+from app.agents.codes import EndCode, RefusalCode
+from app.agents.configuration import configuration_of, save_configuration
+from app.agents.registration import Presented
+from app.agents.session_rules import SessionEnd
+from app.agents.sessions import heartbeat, sign_out
+from app.agents.sign_in import SignedIn, Throttled, sign_in
+from app.agents.sign_in_rules import Refusal
+from app.api.operations import AnyObject, Operation, answer, nothing, operation
+from app.api.schemas import (
+    InspectionOut,
+    InspectRequest,
+    LicenseOut,
+    NewSessionOut,
+    OrganisationOut,
+    SessionOut,
+    SignInRequest,
+    UserOut,
+)
+from app.config import current_config
+from app.core.clock import rfc3339, utcnow
+from app.extensions import csrf, db
+from app.licenses.services import inspect_key
+from app.models import AgentSession
+from app.throttle import count_inspection
+from app.web.access import client_address, public
+from app.web.errors import problem
+from app.web.transaction import reads_first, start_writing
+
+blueprint = Blueprint("agent_api", __name__, url_prefix="/api/agent/v1")
+csrf.exempt(blueprint)
+
+REFUSAL_STATUS = {RefusalCode.INVALID_CREDENTIALS: 401}
+"""Every other refusal of the table is a 403."""
+REFUSED = ", ".join(
+    f"`{code}`"
+    for code in RefusalCode
+    if code not in (RefusalCode.INVALID_CREDENTIALS, RefusalCode.CONFIGURATION_READ_ONLY)
+)
+ENDED = ", ".join(f"`{code}`" for code in EndCode)
+NO_SESSION = {401: f"The session has ended, or there is none; `code` says how: {ENDED}."}
+TOO_LARGE = {413: "The body is too large: it may have 64 KiB (`payload_too_large`)."}
+BAD_REQUEST = {
+    **TOO_LARGE,
+    415: "The body is not application/json (`unsupported_media_type`).",
+    422: "Something in the request is not right; `detail` says what (`invalid_request`).",
+}
+UNAVAILABLE = {503: "The database cannot be used just now (`unavailable`)."}
+NO_SIGNING_KEY = {
+    503: "The database cannot be used just now (`unavailable`), or the private signing key is not "
+    "there to sign a machine's license (`signing_key_missing`)."
+}
+
+
+@blueprint.post("/sessions")
+@public
+@reads_first
+@operation(
+    Operation(
+        summary="Sign in on an OP Agent",
+        body=SignInRequest,
+        answers={201: NewSessionOut},
+        problems={
+            401: "Login ID or password is wrong (`invalid_credentials`).",
+            403: f"Refused; `code` says why: {REFUSED}.",
+            429: "Too many wrong passwords (`throttled`).",
+            **BAD_REQUEST,
+            **NO_SIGNING_KEY,
+        },
+    )
+)
+def open_session(body: SignInRequest) -> Response:
+    presented = Presented(
+        registration_key=body.registration_key or "",
+        mac_id=body.mac_id,
+        machine_id=(body.machine_id or "").strip(),
+        hostname=body.hostname or "",
+        agent_version=body.agent_version or "",
+    )
+    limit = current_config().signin_failures
+    check = check_password(
+        db.session(),
+        login_id=body.login_id,
+        password=body.password,
+        address=client_address(),
+        now=utcnow(),
+        limit=limit,
+    )
+    start_writing()
+    outcome = sign_in(
+        db.session(),
+        check=check,
+        presented=presented,
+        signing_keys=current_config().signing_keys,
+        now=utcnow(),
+        limit=limit,
+    )
+    if isinstance(outcome, Throttled):
+        return _throttled("Too many wrong passwords for this account.", outcome.wait_seconds)
+    if isinstance(outcome, Refusal):
+        return _refused(outcome)
+    return _opened(outcome)
+
+
+@blueprint.get("/session")
+@public
+@operation(
+    Operation(
+        summary="The heartbeat: is the session alive, and how long is left?",
+        answers={200: SessionOut},
+        problems={**NO_SESSION, **UNAVAILABLE},
+        bearer=True,
+    )
+)
+def show_session() -> Response:
+    found = _heartbeat()
+    return _ended(found) if isinstance(found, SessionEnd) else answer(SessionOut(**_facts(found)))
+
+
+@blueprint.delete("/session")
+@public
+@operation(
+    Operation(
+        summary="Sign out, or confirm that the agent has logged out after its session ended",
+        answers={204: None},
+        problems={
+            401: "There is no session with this token (`session_ended`).",
+            **TOO_LARGE,
+            **UNAVAILABLE,
+        },
+        bearer=True,
+    )
+)
+def close_session() -> Response:
+    known = sign_out(
+        db.session(), token=_token(), now=utcnow(), idle_seconds=current_config().agent_idle_seconds
+    )
+    return nothing() if known else _unknown_session()
+
+
+@blueprint.get("/configuration")
+@public
+@operation(
+    Operation(
+        summary="The organisation's saved configuration data",
+        answers={200: AnyObject},
+        problems={**NO_SESSION, **UNAVAILABLE},
+        bearer=True,
+    )
+)
+def show_configuration() -> Response:
+    found = _heartbeat()
+    if isinstance(found, SessionEnd):
+        return _ended(found)
+    return answer(AnyObject(configuration_of(db.session(), found.organisation_id)))
+
+
+@blueprint.put("/configuration")
+@public
+@reads_first
+@operation(
+    Operation(
+        summary="Save the organisation's configuration data",
+        body=AnyObject,
+        answers={204: None},
+        problems={
+            **NO_SESSION,
+            403: "Under a temporary license nothing is saved (`configuration_read_only`).",
+            **BAD_REQUEST,
+            **UNAVAILABLE,
+        },
+        bearer=True,
+    )
+)
+def put_configuration(body: AnyObject) -> Response:
+    found = _heartbeat()
+    if isinstance(found, SessionEnd):
+        return _ended(found)
+    start_writing()
+    refusal = save_configuration(db.session(), agent_session=found, data=body.root, now=utcnow())
+    return _refused(refusal) if refusal else nothing()
+
+
+@blueprint.post("/keys/inspect")
+@public
+@operation(
+    Operation(
+        summary="The state of a registration key",
+        body=InspectRequest,
+        answers={200: InspectionOut},
+        problems={
+            429: "Too many keys were looked at from one address (`throttled`).",
+            **BAD_REQUEST,
+            **UNAVAILABLE,
+        },
+    )
+)
+def inspect(body: InspectRequest) -> Response:
+    now, limit = utcnow(), current_config().inspect_limit
+    wait_seconds = count_inspection(db.session(), address=client_address(), now=now, limit=limit)
+    if wait_seconds:
+        return _throttled("Too many keys were looked at from your address.", wait_seconds)
+    found = inspect_key(db.session(), text=body.registration_key, now=now)
+    return answer(
+        InspectionOut(
+            state=found.state.value,
+            key_id=found.key_id,
+            organisation_id=found.organisation_id,
+            expires_at=found.expires_at,
+        )
+    )
+
+
+def _opened(signed_in: SignedIn) -> Response:
+    created = NewSessionOut(
+        **_facts(signed_in.agent_session),
+        session_token=signed_in.token,
+        license_key=signed_in.license_key,
+    )
+    return answer(created, 201, exclude=() if signed_in.license_key else ("license_key",))
+
+
+def _facts(found: AgentSession) -> dict[str, Any]:
+    """A live session as its agent is told of it."""
+    now, key = utcnow(), found.temporary_license
+    return {
+        "organisation": OrganisationOut(
+            organisation_id=found.organisation_id, name=found.organisation.name
+        ),
+        "user": UserOut(login_id=found.user.email, role=found.user.role),
+        "license": LicenseOut(
+            kind="temporary" if key else "permanent",
+            key_id=found.license_key_id,
+            expires_at=key.expires_at if key else None,
+        ),
+        "expires_in": _seconds_until(key.expires_at, now) if key else None,
+        "heartbeat_seconds": current_config().heartbeat_seconds,
+        "can_save_configuration": key is None,
+    }
+
+
+def _seconds_until(moment: datetime, now: datetime) -> float:
+    """Seconds to a moment, rounded down to a thousandth, never below zero."""
+    return max(0, (moment - now) // timedelta(milliseconds=1)) / 1000
+
+
+def _heartbeat() -> AgentSession | SessionEnd:
+    return heartbeat(
+        db.session(), token=_token(), now=utcnow(), idle_seconds=current_config().agent_idle_seconds
+    )
+
+
+def _token() -> str:
+    """The bearer token of the request, or "" (RFC 6750)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _refused(refusal: Refusal) -> Response:
+    more = {
+        "expired_at": rfc3339(refusal.expired_at) if refusal.expired_at else None,
+        "registered_to": refusal.registered_to,
+    }
+    return problem(
+        REFUSAL_STATUS.get(refusal.code, 403),
+        refusal.code.value,
+        "The request was refused",
+        refusal.detail,
+        **{name: value for name, value in more.items() if value is not None},
+    )
+
+
+def _ended(end: SessionEnd) -> Response:
+    more = {"expired_at": rfc3339(end.at)} if end.code is EndCode.KEY_EXPIRED else {}
+    response = problem(401, end.code.value, "The session has ended", end.detail, **more)
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _unknown_session() -> Response:
+    response = problem(
+        401,
+        EndCode.SESSION_ENDED.value,
+        "There is no such session",
+        "The token is that of no session. Sign in again.",
+    )
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _throttled(sentence: str, wait_seconds: int) -> Response:
+    response = problem(
+        429, "throttled", "Too many tries", f"{sentence} Try again in {wait_seconds} seconds."
+    )
+    response.headers["Retry-After"] = str(wait_seconds)
+    return response

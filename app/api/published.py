@@ -1,0 +1,68 @@
+"""What is published for checking licenses off-line: the public keys and the revocations."""
+
+import hashlib
+
+from flask import Blueprint, Response, make_response, request
+
+from app.api.operations import Operation, answer, operation
+from app.api.schemas import JwkOut, JwkSetOut, RevocationListOut
+from app.config import current_config
+from app.core.clock import utcnow
+from app.extensions import db
+from app.keyformat.signing_keys import jwk_set
+from app.licenses.offline import published_keys, revocation_list
+from app.web.access import public
+
+blueprint = Blueprint("published", __name__, url_prefix="/.well-known")
+
+FRESH_SECONDS = 5
+"""How long a cache may answer: a new key is seen within five seconds, a revocation within ten."""
+HEADERS = {
+    "Cache-Control": f"public, max-age={FRESH_SECONDS}.",
+    "ETag": "Send it in If-None-Match: 304 if nothing has changed.",
+}
+NO_SIGNING_KEY = {
+    503: "The database cannot be used just now (`unavailable`), or the signing key is not there "
+    "(`signing_key_missing`)."
+}
+
+
+@blueprint.get("/license-keys.json")
+@public
+@operation(
+    Operation(
+        summary="The public signing keys, a JWK Set (RFC 7517, RFC 8037)",
+        answers={200: JwkSetOut, 304: None},
+        problems=NO_SIGNING_KEY,
+        headers=HEADERS,
+    )
+)
+def license_keys() -> Response:
+    keys = jwk_set(published_keys(db.session(), utcnow()))["keys"]
+    return _cacheable(answer(JwkSetOut(keys=[JwkOut(**key) for key in keys])))
+
+
+@blueprint.get("/revoked-licenses")
+@public
+@operation(
+    Operation(
+        summary="The signed list of licenses revoked before their expiry, a compact JWS (RFC 7515)",
+        answers={200: RevocationListOut, 304: None},
+        problems=NO_SIGNING_KEY,
+        headers=HEADERS,
+        media_type="application/jose",
+    )
+)
+def revoked_licenses() -> Response:
+    signing_keys = current_config().signing_keys
+    text = revocation_list(db.session(), signing_keys=signing_keys, now=utcnow())
+    response = make_response(text)
+    response.content_type = "application/jose"
+    return _cacheable(response)
+
+
+def _cacheable(response: Response) -> Response:
+    response.headers["Cache-Control"] = f"public, max-age={FRESH_SECONDS}"
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+    response.make_conditional(request)
+    return response

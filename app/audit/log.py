@@ -1,0 +1,92 @@
+"""The internal record of what was done and what was refused."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.audit.tags import AuditTag
+from app.audit.wording import details, what_happened
+from app.core.actor import Actor
+from app.models import AuditEvent, Organisation
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event as pages show it. `organisation` is its name, None if it is no longer there."""
+
+    tag: str
+    happened_at: datetime
+    who: str
+    what: str
+    details: list[tuple[str, str | datetime]]
+    organisation_id: str | None
+    organisation: str | None
+    subject: str
+    address: str
+
+
+def record(
+    session: Session,
+    tag: AuditTag,
+    *,
+    actor: Actor,
+    now: datetime,
+    organisation_id: str | None = None,
+    subject: str = "",
+    **data: str | int | None,
+) -> AuditEvent:
+    """Add an event to the audit log, in the caller's transaction.
+
+    `subject` is what it was done to (a Key ID, a project's name, an e-mail); `data` holds plain
+    values only. Never pass a password or the text of a key.
+    """
+    event = AuditEvent(
+        happened_at=now,
+        tag=tag.value,
+        actor_id=actor.user_id,
+        actor=actor.email[:254],
+        address=actor.address,
+        organisation_id=organisation_id,
+        subject=subject[:300],
+        data=data,
+    )
+    session.add(event)
+    return event
+
+
+def count_events(session: Session, *, organisation_id: str | None = None) -> int:
+    """How many events there are, of everybody or of one organisation."""
+    query = select(func.count()).select_from(AuditEvent)
+    if organisation_id is not None:
+        query = query.where(AuditEvent.organisation_id == organisation_id)
+    return session.scalar(query) or 0
+
+
+def list_entries(
+    session: Session, *, organisation_id: str | None = None, offset: int = 0, limit: int = 50
+) -> list[Entry]:
+    """Events as pages show them, newest first, of everybody or of one organisation."""
+    query = select(AuditEvent).order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
+    if organisation_id is not None:
+        query = query.where(AuditEvent.organisation_id == organisation_id)
+    events = list(session.scalars(query.offset(offset).limit(limit)))
+    ids = {event.organisation_id for event in events if event.organisation_id}
+    organisations = select(Organisation).where(Organisation.id.in_(ids))
+    names = {found.id: found.name for found in session.scalars(organisations)} if ids else {}
+    return [_entry(event, names.get(event.organisation_id or "")) for event in events]
+
+
+def _entry(event: AuditEvent, organisation: str | None) -> Entry:
+    return Entry(
+        tag=event.tag,
+        happened_at=event.happened_at,
+        who=event.actor,
+        what=what_happened(event.tag),
+        details=details(event.data),
+        organisation_id=event.organisation_id,
+        organisation=organisation,
+        subject=event.subject,
+        address=event.address,
+    )

@@ -1,0 +1,47 @@
+"""The OP Agent's sign-in form. Its fields are named as in the agents' JSON interface."""
+
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, Field, PasswordField, StringField, TextAreaField, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Length
+
+from app.agents.mac import normalise_mac
+from app.core.errors import InvalidInput
+
+
+class AgentSignInForm(FlaskForm):
+    login_id = StringField(
+        "Login ID",
+        validators=[
+            DataRequired("Enter your login ID: the e-mail of your account."),
+            Length(max=254, message="This is too long for a login ID: 254 characters at most."),
+        ],
+    )
+    password = PasswordField(
+        "Password",
+        validators=[
+            InputRequired("Enter your password."),
+            Length(max=1000, message="This is too long for a password: 1000 characters at most."),
+        ],
+    )
+    registration_key = TextAreaField("Registration Key")
+    mac_id = StringField("MAC ID")
+    save_configuration = BooleanField("Save configuration data in Cloud")
+
+    @property
+    def has_key(self) -> bool:
+        """Whether anything stands in the field for a registration key."""
+        return bool((self.registration_key.data or "").strip())
+
+    def validate_save_configuration(self, field: Field) -> None:
+        """With a key it counts for nothing, whatever was sent."""
+        field.data = field.data and not self.has_key
+
+    def validate_mac_id(self, field: Field) -> None:
+        """Blank is allowed: it stands for this browser."""
+        if not (field.data or "").strip():
+            field.data = ""
+            return
+        try:
+            field.data = normalise_mac(field.data)
+        except InvalidInput as error:
+            raise ValidationError(error.detail) from None

@@ -1,0 +1,292 @@
+"""The OP Agent in the browser, over the same services as the agents' JSON interface.
+
+It has a cookie of its own: who is signed in here has nothing to do with who is on the portal.
+"""
+
+from datetime import datetime, timedelta
+from math import ceil
+
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    g,
+    get_template_attribute,
+    make_response,
+    request,
+)
+from flask.typing import ResponseReturnValue
+from markupsafe import escape
+
+from app.accounts.authentication import check_password
+from app.agents.codes import AT, EndCause, RefusalCode
+from app.agents.configuration import configuration_of, save_configuration
+from app.agents.mac import new_local_mac, normalise_mac
+from app.agents.registration import Presented
+from app.agents.session_rules import SessionEnd
+from app.agents.sessions import confirm_end, heartbeat, sign_out
+from app.agents.sign_in import SignedIn, Throttled, sign_in
+from app.agents.sign_in_rules import Refusal
+from app.browser_agent.forms import AgentSignInForm
+from app.config import current_config
+from app.core.clock import utcnow
+from app.core.errors import InvalidInput
+from app.core.permissions import ROLE_LABELS
+from app.extensions import db
+from app.models import AgentSession
+from app.web.access import client_address, public
+from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.transaction import reads_first, start_writing
+
+blueprint = Blueprint("console", __name__)
+
+ADDRESS = "/agent"
+COOKIE = "op_agent"
+ENDED_COOKIE = "op_agent_ended"
+"""The token of a session whose end a whole page has told, until the page confirms it."""
+CONFIRM_SECONDS = 300
+MAC_COOKIE = "op_agent_mac"
+ONE_YEAR = 365 * 24 * 3600
+BROWSER_CONFIGURATION = {"agent": "browser"}
+"""All that this agent has to save; what other agents saved beside it is kept."""
+SAME_DAY = timedelta(hours=12)
+FIELD_OF = {
+    RefusalCode.INVALID_CREDENTIALS: "password",
+    RefusalCode.ROLE_NOT_ALLOWED: "login_id",
+    RefusalCode.SUBSCRIPTION_EXPIRED: "login_id",
+    RefusalCode.AGENT_BLOCKED: "mac_id",
+    RefusalCode.LICENSE_REVOKED: "mac_id",
+    RefusalCode.MACHINE_REGISTERED_ELSEWHERE: "mac_id",
+}
+"""The field beside which a refusal is told; every other one is about the key."""
+
+
+@blueprint.get(ADDRESS)
+@public
+def window() -> ResponseReturnValue:
+    token = request.cookies.get(COOKIE)
+    if token is None:
+        return _sign_in_window(AgentSignInForm())
+    answer = _heartbeat(token)
+    return _logged_out(answer) if isinstance(answer, SessionEnd) else _workspace(answer)
+
+
+@blueprint.post(ADDRESS)
+@public
+@reads_first
+def log_in() -> ResponseReturnValue:
+    # A file in the place of a field is no field.
+    form = AgentSignInForm(formdata=request.form)
+    if not form.validate():
+        return _sign_in_window(form, 422)
+    limit = current_config().signin_failures
+    check = check_password(
+        db.session(),
+        login_id=form.login_id.data,
+        password=form.password.data,
+        address=client_address(),
+        now=utcnow(),
+        limit=limit,
+    )
+    start_writing()
+    answer = sign_in(
+        db.session(),
+        check=check,
+        presented=Presented(
+            registration_key=form.registration_key.data or "",
+            mac_id=form.mac_id.data or _own_mac(),
+            agent_version="browser",
+        ),
+        signing_keys=current_config().signing_keys,
+        now=utcnow(),
+        limit=limit,
+    )
+    if isinstance(answer, SignedIn):
+        return _signed_in(form, answer)
+    return _throttled(form, answer) if isinstance(answer, Throttled) else _refused(form, answer)
+
+
+@blueprint.post(f"{ADDRESS}/configuration")
+@public
+@reads_first
+def configuration() -> ResponseReturnValue:
+    answer = _heartbeat(request.cookies.get(COOKIE, ""))
+    if isinstance(answer, SessionEnd):
+        return _logged_out(answer)
+    start_writing()
+    refusal = _save_configuration(answer)
+    if refusal is not None:
+        return _workspace(answer, 403, refusal=refusal)
+    return redirect_see_other(ADDRESS)
+
+
+@blueprint.post(f"{ADDRESS}/logout")
+@public
+def log_out() -> ResponseReturnValue:
+    _end_session_of_cookie()
+    flash("You are logged out.", "success")
+    return _without_cookie(redirect_see_other(ADDRESS), COOKIE)
+
+
+@blueprint.post(f"{ADDRESS}/confirm")
+@public
+def confirm() -> ResponseReturnValue:
+    """The page confirms that it has logged out after its session's end."""
+    token = request.cookies.get(ENDED_COOKIE) or request.cookies.get(COOKIE, "")
+    idle_seconds = current_config().agent_idle_seconds
+    confirm_end(db.session(), token=token, now=utcnow(), idle_seconds=idle_seconds)
+    return _without_cookie(make_response("", 204), ENDED_COOKIE)
+
+
+@blueprint.after_request
+def keep_to_this_browser(response: Response) -> Response:
+    """Nothing of this window is kept in a cache; the browser's own MAC ID is kept for a year."""
+    response.headers["Cache-Control"] = "no-store"
+    if "own_mac" in g:
+        _set_cookie(response, MAC_COOKIE, g.own_mac, max_age=ONE_YEAR)
+    return response
+
+
+def _sign_in_window(
+    form: AgentSignInForm, status: int = 200, ended: SessionEnd | None = None
+) -> Response:
+    return _window(
+        status,
+        title="OP Agent log-in",
+        form=form,
+        ended=ended and _sentence(ended.sentence, ended.at),
+    )
+
+
+def _workspace(
+    agent_session: AgentSession, status: int = 200, refusal: Refusal | None = None
+) -> Response:
+    license, now = agent_session.temporary_license, utcnow()
+    expiry = SessionEnd(EndCause.KEY_EXPIRED, license.expires_at) if license else None
+    return _window(
+        status,
+        title=agent_session.organisation.name,
+        agent_session=agent_session,
+        role_label=ROLE_LABELS[agent_session.user.role],
+        license=license,
+        now=now,
+        seconds_left=max(1, ceil((expiry.at - now).total_seconds())) if expiry else None,
+        refusal=refusal,
+        # What the page shows by itself at the expiry if the server is out of reach.
+        form=AgentSignInForm(formdata=None),
+        expired=expiry and _sentence(expiry.sentence, expiry.at),
+    )
+
+
+def _window(status: int, **context: object) -> Response:
+    return render(
+        "browser_agent/console.html",
+        "browser_agent/_swap.html",
+        status,
+        own_mac=_own_mac(),
+        heartbeat_seconds=current_config().heartbeat_seconds,
+        **context,
+    )
+
+
+def _logged_out(end: SessionEnd) -> Response:
+    response = _sign_in_window(AgentSignInForm(formdata=None), 401, ended=end)
+    if is_partial():
+        # A heartbeat leaves the cookie: the browser's other windows are to be told as well.
+        return response
+    if end.cause is not EndCause.UNKNOWN:
+        token = request.cookies.get(COOKIE, "")
+        _set_cookie(response, ENDED_COOKIE, token, max_age=CONFIRM_SECONDS)
+    return _without_cookie(response, COOKIE)
+
+
+def _signed_in(form: AgentSignInForm, answer: SignedIn) -> Response:
+    _end_session_of_cookie()
+    here = answer.agent_session
+    if answer.license_key is not None:
+        flash(f"This machine is registered with {here.organisation.name} now.", "success")
+    if form.save_configuration.data:
+        _save_configuration(here)
+    response = redirect_see_other(ADDRESS)
+    _set_cookie(response, COOKIE, answer.token)
+    return response
+
+
+def _save_configuration(agent_session: AgentSession) -> Refusal | None:
+    """Save what this agent has to save; the next page says so."""
+    data = configuration_of(db.session(), agent_session.organisation_id) | BROWSER_CONFIGURATION
+    refusal = save_configuration(db.session(), agent_session=agent_session, data=data, now=utcnow())
+    if refusal is None:
+        flash("The configuration data was saved in Cloud.", "success")
+    return refusal
+
+
+def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
+    field = form[FIELD_OF.get(refusal.code, "registration_key")]
+    field.errors = [_sentence(refusal.sentence, refusal.expired_at)]
+    return _sign_in_window(form, 401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 422)
+
+
+def _throttled(form: AgentSignInForm, answer: Throttled) -> Response:
+    form.password.errors = [
+        "Too many wrong passwords for this account from your address. "
+        f"Try again in {answer.wait_seconds} seconds."
+    ]
+    response = _sign_in_window(form, 429)
+    response.headers["Retry-After"] = str(answer.wait_seconds)
+    return response
+
+
+def _heartbeat(token: str) -> AgentSession | SessionEnd:
+    return heartbeat(
+        db.session(), token=token, now=utcnow(), idle_seconds=current_config().agent_idle_seconds
+    )
+
+
+def _end_session_of_cookie() -> None:
+    token = request.cookies.get(COOKIE)
+    if token is not None:
+        sign_out(
+            db.session(),
+            token=token,
+            now=utcnow(),
+            idle_seconds=current_config().agent_idle_seconds,
+        )
+
+
+def _sentence(sentence: str, at: datetime | None) -> str:
+    """A sentence with its instant in it, in the viewer's zone and with UTC on hover."""
+    if at is None:
+        return sentence
+    local_time = get_template_attribute("macros/time.html", "local_time")
+    style = "time" if abs(utcnow() - at) < SAME_DAY else "long"
+    return escape(sentence).replace(AT, local_time(at, style))
+
+
+def _own_mac() -> str:
+    """This browser's own MAC ID: made once, kept in a cookie."""
+    if "own_mac" not in g:
+        try:
+            g.own_mac = normalise_mac(request.cookies.get(MAC_COOKIE, ""))
+        except InvalidInput:
+            g.own_mac = new_local_mac()
+    return str(g.own_mac)
+
+
+def _set_cookie(response: Response, name: str, value: str, max_age: int | None = None) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=max_age,
+        path=ADDRESS,
+        httponly=True,
+        samesite="Strict",
+        secure=current_config().https,
+    )
+
+
+def _without_cookie(response: Response, name: str) -> Response:
+    response.delete_cookie(
+        name, path=ADDRESS, httponly=True, samesite="Strict", secure=current_config().https
+    )
+    return response

@@ -1,0 +1,166 @@
+"""Sample data to try the portal with: fifty organisations, users of every role, some keys."""
+
+import csv
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.accounts.passwords import hash_password, random_password
+from app.accounts.users import create_user, find_user
+from app.core.actor import Actor
+from app.core.permissions import Role
+from app.licenses.services import issue_license, revoke_license
+from app.models import Organisation, User
+from app.projects.rules import ProjectFields
+from app.projects.services import create_project
+
+PROJECTS = Path(__file__).with_name("sample.csv")
+ROLES = {
+    "admin@example.com": Role.SUPER_ADMIN,
+    "auditor@example.com": Role.AUDITOR,
+    "partner@example.com": Role.PARTNER,
+    "developer@example.com": Role.DEVELOPER,
+    "client@example.com": Role.CLIENT,
+}
+SAMPLER = Actor(user_id=None, email="sample data", role=Role.SUPER_ADMIN, address="command line")
+
+
+class Key(NamedTuple):
+    """A sample key: the number of its organisation, of its TTL (by length), and its age in TTLs.
+
+    It was revoked at the age of `revoked` TTLs, if at all.
+    """
+
+    organisation: int
+    ttl: int
+    age: float
+    revoked: float | None = None
+
+
+KEYS = (
+    Key(organisation=30, ttl=6, age=2.5),
+    Key(organisation=1, ttl=6, age=1.6, revoked=0.4),
+    Key(organisation=5, ttl=6, age=1.3),
+    Key(organisation=1, ttl=6, age=0.55),
+    Key(organisation=13, ttl=6, age=0.3),
+    Key(organisation=28, ttl=6, age=0.5, revoked=0.2),
+    Key(organisation=24, ttl=5, age=0.7),
+    Key(organisation=1, ttl=5, age=1.1),
+    Key(organisation=13, ttl=3, age=0.8),
+    Key(organisation=8, ttl=2, age=0.25),
+    Key(organisation=30, ttl=1, age=0.6),
+    Key(organisation=1, ttl=1, age=0.35),
+    Key(organisation=5, ttl=0, age=0.2),
+)
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """A sample user to be, with the password that is told once."""
+
+    email: str
+    role: Role
+    password: str
+    password_hash: str
+
+
+def new_sign_ins(password: str) -> list[SignIn]:
+    """The sample users, each with `password` or else a random one. Slow: it hashes."""
+    sign_ins = []
+    for email, role in ROLES.items():
+        own = password or random_password()
+        sign_ins.append(SignIn(email, role, own, hash_password(own)))
+    return sign_ins
+
+
+def has_organisations(session: Session) -> bool:
+    """Whether the database is in use: then no sample data goes into it."""
+    return session.scalar(select(Organisation.id).limit(1)) is not None
+
+
+def load_sample_data(
+    session: Session, *, sign_ins: list[SignIn], choices: tuple[int, ...], now: datetime
+) -> list[SignIn]:
+    """Fill an empty database; the sign-ins that were made. `choices` are the TTLs, in seconds.
+
+    Does nothing if there are organisations. Leaves out users whose e-mail is taken, and the
+    super admin if there is one.
+    """
+    if has_organisations(session):
+        return []
+    began = now - timedelta(days=300)
+    organisation_ids = _make_projects(session, began, now)
+    has_admin = _super_admin(session) is not None
+    wanted = [who for who in sign_ins if not (has_admin and who.role is Role.SUPER_ADMIN)]
+    made = [who for who in wanted if find_user(session, who.email) is None]
+    for who in made:
+        create_user(
+            session,
+            email=who.email,
+            role=who.role,
+            password_hash=who.password_hash,
+            actor=SAMPLER,
+            now=began,
+            organisation_id=organisation_ids[0] if who.role is Role.CLIENT else None,
+        )
+    _issue_keys(session, organisation_ids, choices, now)
+    return made
+
+
+def _make_projects(session: Session, began: datetime, now: datetime) -> list[str]:
+    """Make the projects of the file, one every few days; the Organisation IDs, in its order."""
+    with PROJECTS.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(dict.fromkeys(row["organisation"] for row in rows))
+    ids = {name: f"ORG-{number:06}" for number, name in enumerate(names, start=1)}
+    for number, row in enumerate(rows):
+        days = row["ends_in_days"]
+        fields = ProjectFields(
+            organisation_id=ids[row["organisation"]],
+            organisation_name=row["organisation"],
+            name=row["project"],
+            contact_email=row["contact"],
+            plan=row["plan"],
+            plan_expires_on=now.date() + timedelta(days=int(days)) if days else None,
+            status=row["status"],
+        )
+        moment = began + timedelta(days=4 * number)
+        create_project(session, actor=SAMPLER, fields=fields, now=moment)
+    return list(ids.values())
+
+
+def _issue_keys(
+    session: Session, organisation_ids: list[str], choices: tuple[int, ...], now: datetime
+) -> None:
+    user = _super_admin(session)
+    if user is None:
+        return
+    admin = Actor(user.id, user.email, user.role, SAMPLER.address)
+    ttls = sorted(choices)
+    for key in KEYS:
+        ttl = ttls[min(key.ttl, len(ttls) - 1)]
+        issued_at = now - timedelta(seconds=ttl * key.age)
+        license = issue_license(
+            session,
+            actor=admin,
+            organisation_id=organisation_ids[key.organisation - 1],
+            ttl=ttl,
+            choices=choices,
+            now=issued_at,
+        )
+        if key.revoked is not None:
+            revoked_at = issued_at + timedelta(seconds=ttl * key.revoked)
+            revoke_license(session, actor=admin, key_id=license.key_id, now=revoked_at)
+
+
+def _super_admin(session: Session) -> User | None:
+    return session.scalar(
+        select(User)
+        .where(User.role == Role.SUPER_ADMIN, User.disabled_at.is_(None))
+        .order_by(User.id)
+        .limit(1)
+    )

@@ -1,0 +1,97 @@
+"""Everything that is done once, before any worker starts."""
+
+import sqlite3
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from flask import current_app
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.config import ROOT, Config
+from app.core.errors import ConfigError
+from app.extensions import db
+
+MIGRATIONS = ROOT / "migrations"
+MIGRATION_LOCK = 0x526F6C6C  # any number that only this portal uses on its database
+
+
+def upgrade_database(config: Config, now: datetime) -> None:
+    """Create the database, or bring it up to date; a copy is kept before an upgrade.
+
+    Raises ConfigError, in one line, if the database cannot be used.
+    """
+    try:
+        if config.database_file:
+            _create_sqlite_file(config, config.database_file)
+            _keep_copy(config.database_file, now)
+            _apply_migrations()
+        else:
+            _upgrade_postgres()
+    except (OSError, sqlite3.Error, DBAPIError) as error:
+        raise ConfigError(_unusable(config, error)) from None
+    except CommandError as error:
+        raise ConfigError(
+            f"PORTAL_DATABASE_URL: the database is of another version of this program ({error}); "
+            "start the version that it belongs to, or one that is newer."
+        ) from None
+
+
+def _upgrade_postgres() -> None:
+    """Several portals may start on one database: one upgrades it, the others wait."""
+    with db.engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        _apply_migrations()
+
+
+def _apply_migrations() -> None:
+    command.upgrade(_alembic(), "head")
+
+
+def _unusable(config: Config, error: Exception) -> str:
+    reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+    if config.database_file is None:
+        return (
+            f"PORTAL_DATABASE_URL: the database cannot be used ({reason}); "
+            "name one that is running and may be written."
+        )
+    in_instance = config.database_file.parent == config.instance
+    setting = "PORTAL_INSTANCE" if in_instance else "PORTAL_DATABASE_URL"
+    return (
+        f"{setting}: {config.database_file} cannot be made or written ({reason}); "
+        "name a folder that the portal may write."
+    )
+
+
+def _create_sqlite_file(config: Config, file: Path) -> None:
+    """Make the file in the journal mode in which readers and a writer share it."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.touch(mode=0o600)
+    with closing(sqlite3.connect(file, timeout=config.database_wait_seconds)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _keep_copy(file: Path, now: datetime) -> None:
+    with db.engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current is None or current in _scripts().get_heads():
+        return
+    copy = file.with_name(f"{file.stem}-before-upgrade-{now:%Y%m%dT%H%M%SZ}.db")
+    copy.touch(mode=0o600)
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic())
+
+
+def _alembic() -> AlembicConfig:
+    settings: AlembicConfig = current_app.extensions["migrate"].migrate.get_config(str(MIGRATIONS))
+    return settings

@@ -1,0 +1,30 @@
+"""Who does something: what services know of the person behind a request or a command."""
+
+from dataclasses import dataclass
+
+from app.core.errors import NotAllowed
+from app.core.permissions import Permission, Role, allows
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person at work. `address` is where the request came from, or "command line"."""
+
+    user_id: int | None
+    email: str
+    role: Role | None
+    address: str
+
+    def must(self, permission: Permission) -> None:
+        """Raise NotAllowed unless this person's role carries `permission`."""
+        if self.role is None or not allows(self.role, permission):
+            raise NotAllowed(f"{self.email or 'Nobody'} may not do that.")
+
+
+SYSTEM = Actor(user_id=None, email="system", role=None, address="")
+"""The portal itself, at set-up."""
+
+COMMAND_LINE = Actor(
+    user_id=None, email="command line", role=Role.SUPER_ADMIN, address="command line"
+)
+"""Whoever may run commands at the server: that is more than any super admin may do."""

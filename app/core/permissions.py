@@ -1,0 +1,47 @@
+"""Who may do what: the roles, the permissions, and the one table that joins them."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    SUPER_ADMIN = "super_admin"
+    AUDITOR = "auditor"
+    PARTNER = "partner"
+    DEVELOPER = "developer"
+    CLIENT = "client"
+
+
+ROLE_LABELS = {
+    Role.SUPER_ADMIN: "Super admin",
+    Role.AUDITOR: "Auditor",
+    Role.PARTNER: "Partner",
+    Role.DEVELOPER: "Developer",
+    Role.CLIENT: "Client user",
+}
+
+
+class Permission(StrEnum):
+    VIEW_PORTAL = "view_portal"
+    MANAGE_PROJECTS = "manage_projects"
+    ISSUE_LICENSES = "issue_licenses"
+    REVOKE_LICENSES = "revoke_licenses"
+    SEE_LICENSE_KEYS = "see_license_keys"
+    END_SESSIONS = "end_sessions"
+    MANAGE_AGENTS = "manage_agents"
+
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.SUPER_ADMIN: frozenset(Permission),
+    Role.AUDITOR: frozenset({Permission.VIEW_PORTAL}),
+    Role.PARTNER: frozenset(),
+    Role.DEVELOPER: frozenset(),
+    Role.CLIENT: frozenset(),
+}
+
+TEMPORARY_KEY_ROLES = frozenset({Role.PARTNER, Role.DEVELOPER})
+"""The roles that sign in on an OP Agent with a temporary license key, and never without one."""
+
+
+def allows(role: Role, permission: Permission) -> bool:
+    """Whether `role` carries `permission`."""
+    return permission in ROLE_PERMISSIONS[role]

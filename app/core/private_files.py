@@ -1,0 +1,46 @@
+"""Files that nobody else may read, made once: the secret key and the signing keys."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from app.core.errors import ConfigError
+
+
+def secret_key(instance: Path) -> str:
+    """The key that signs browser sessions: read from the instance folder, made at first start."""
+    return private_file(instance / "secret-key", secrets.token_urlsafe(48))
+
+
+def private_file(path: Path, content: str, setting: str = "PORTAL_INSTANCE") -> str:
+    """The text of `path`; if there is no such file, `content` is put there with mode 0600.
+
+    Two processes may race: one wins, both return the winner's text. Raises ConfigError, in one
+    line that names the `setting` to look at, if the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            _write_once(path, content)
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"{setting}: {path} cannot be read or made ({error.strerror}); "
+            "name a folder that the portal may write."
+        ) from None
+
+
+def _write_once(path: Path, content: str) -> None:
+    """Put a whole file in place, unless another process has done so in the meantime."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()

@@ -1,0 +1,317 @@
+"""The text of a license key: made with the private signing key, checked with the public one.
+
+`rw1.PAYLOAD.TIMESTAMP.SIGNATURE`; the last three parts are what itsdangerous'
+`URLSafeTimedSerializer` makes, with Ed25519 (RFC 8032) in the place of its HMAC.
+`docs/key-format.md` has the layout byte by byte. Nothing here reads the clock or the database:
+whether a key is active is for `app.licenses.rules`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from itsdangerous import (
+    BadData,
+    TimestampSigner,
+    URLSafeTimedSerializer,
+    base64_decode,
+    base64_encode,
+)
+from itsdangerous.signer import SigningAlgorithm
+
+from app.core.errors import KeyInvalid
+from app.keyformat.signing_keys import kid_of, public_key_bytes
+
+PREFIX = "rw1."
+TEMPORARY_SALT = b"rolling-window/temporary-license/v1"
+PERMANENT_SALT = b"rolling-window/permanent-license/v1"
+
+MAX_KEY_LENGTH = 4096
+"""Characters of a cleaned key. One with a ten-character Organisation ID has under two hundred."""
+
+_KEY = re.compile(r"rw1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{86})")
+
+_INVISIBLE = re.compile(
+    r"[\s\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]+"
+)
+
+_QUOTES = (
+    "\"'`\u00b4\u00ab\u00bb\u2039\u203a"  # straight, accents, angle
+    "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"  # curly, low
+    "\u2032\u2033\u2034\u2035\u2036\u2037\u2e42"  # primes
+    "\u275b\u275c\u275d\u275e\u275f\u2760\u276e\u276f"  # ornaments
+    "\u300c\u300d\u300e\u300f\u301d\u301e\u301f\ufe41\ufe42\ufe43\ufe44"  # corner
+    "\uff02\uff07\uff40\uff62\uff63"  # full and half width
+)
+
+
+@dataclass(frozen=True)
+class SignedLicense:
+    """What a temporary key says, its signature having been checked. It does not hold the text.
+
+    `kid` names the signing key, `jti` is the Key ID, `ttl` is in seconds, `issued_at` is aware, in
+    UTC, a whole second.
+    """
+
+    kid: str
+    jti: str
+    organisation_id: str
+    ttl: int
+    issued_at: datetime
+
+    @property
+    def expires_at(self) -> datetime:
+        """The first instant at which the key is expired."""
+        return self.issued_at + timedelta(seconds=self.ttl)
+
+
+@dataclass(frozen=True)
+class SignedPermanentLicense:
+    """What a permanent license says, its signature having been checked. It does not hold the text.
+
+    `jti` is its Key ID, `mac_id` in the stored spelling, `machine_id` as the agent sent it, if it
+    did. It has no expiry: it is valid while the organisation's subscription is.
+    """
+
+    kid: str
+    jti: str
+    organisation_id: str
+    mac_id: str
+    machine_id: str | None
+    issued_at: datetime
+
+
+def clean_key(text: str) -> str:
+    """`text` without what chat and e-mail add to a key; "" means that no key was given.
+
+    Taken away: white space and characters that show nothing, anywhere; quotes of any kind around
+    it. The work grows with the length of `text` and no faster.
+    """
+    return _INVISIBLE.sub("", text).strip(_QUOTES)
+
+
+def sign_temporary_key(
+    private_key: Ed25519PrivateKey,
+    *,
+    jti: str,
+    organisation_id: str,
+    ttl: int,
+    issued_at: datetime,
+) -> str:
+    """The text of a temporary key; the same arguments give the same text, byte for byte.
+
+    `ttl` is in seconds. A fraction of a second of `issued_at` is dropped. Raises ValueError if
+    `issued_at` is naive: its instant would depend on the machine's time zone.
+    """
+    payload = {
+        "kid": kid_of(private_key.public_key()),
+        "jti": jti,
+        "org": organisation_id,
+        "ttl": ttl,
+    }
+    return _sign(private_key, TEMPORARY_SALT, payload, issued_at)
+
+
+def read_temporary_key(text: str, public_keys: Mapping[str, Ed25519PublicKey]) -> SignedLicense:
+    """What the key in `text` says, once everything but the time and the record has been checked.
+
+    `public_keys` are the signing keys by their `kid`. Raises KeyInvalid, and nothing else, for
+    whatever is not a temporary key signed with one of them.
+    """
+    payload, issued_at = _read(text, TEMPORARY_SALT, public_keys)
+    ttl = payload.get("ttl")
+    if type(ttl) is not int or ttl < 1:  # a bool is an int, and no number of seconds
+        _refuse()
+    signed = SignedLicense(
+        kid=_text(payload, "kid"),
+        jti=_text(payload, "jti"),
+        organisation_id=_text(payload, "org"),
+        ttl=ttl,
+        issued_at=issued_at,
+    )
+    try:
+        _ = signed.expires_at
+    except OverflowError:
+        _refuse()
+    return signed
+
+
+def sign_permanent_license(
+    private_key: Ed25519PrivateKey,
+    *,
+    jti: str,
+    organisation_id: str,
+    mac_id: str,
+    machine_id: str | None,
+    issued_at: datetime,
+) -> str:
+    """The text of a permanent license; the same arguments give the same text, byte for byte.
+
+    `machine_id` stands in it only if it is known. Raises ValueError if `issued_at` is naive.
+    """
+    payload: dict[str, object] = {
+        "kid": kid_of(private_key.public_key()),
+        "jti": jti,
+        "org": organisation_id,
+        "mac": mac_id,
+    }
+    if machine_id is not None:
+        payload["machine"] = machine_id
+    return _sign(private_key, PERMANENT_SALT, payload, issued_at)
+
+
+def read_permanent_license(
+    text: str, public_keys: Mapping[str, Ed25519PublicKey]
+) -> SignedPermanentLicense:
+    """What the permanent license in `text` says, its form and signature having been checked.
+
+    Raises KeyInvalid, and nothing else, for whatever is not a permanent license signed with one
+    of `public_keys`, a temporary key among them.
+    """
+    payload, issued_at = _read(text, PERMANENT_SALT, public_keys)
+    return SignedPermanentLicense(
+        kid=_text(payload, "kid"),
+        jti=_text(payload, "jti"),
+        organisation_id=_text(payload, "org"),
+        mac_id=_text(payload, "mac"),
+        machine_id=_text(payload, "machine") if "machine" in payload else None,
+        issued_at=issued_at,
+    )
+
+
+class _Ed25519(SigningAlgorithm):
+    """Ed25519 over the salt, a zero byte and the value; keys are raw bytes (RFC 8032).
+
+    The salt is put in here because itsdangerous leaves it out where no key is derived.
+    """
+
+    def __init__(self, salt: bytes) -> None:
+        self._before_value = salt + b"\0"
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return Ed25519PrivateKey.from_private_bytes(key).sign(self._before_value + value)
+
+    def verify_signature(self, key: bytes, value: bytes, sig: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(sig, self._before_value + value)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class _SignerAt(TimestampSigner):
+    """Signs as of `seconds` since 1970, not as of now."""
+
+    def __init__(self, *args: Any, seconds: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seconds = seconds
+
+    def get_timestamp(self) -> int:
+        return self._seconds
+
+
+class _CompactJSON:
+    """JSON without white space, without needless escapes, and read in that one form only.
+
+    So a payload has one spelling: repeated names, NaN, 1.0 for 1 and the like are refused.
+    """
+
+    @staticmethod
+    def dumps(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    @staticmethod
+    def loads(text: str) -> object:
+        value = json.loads(text)
+        if _CompactJSON.dumps(value) != text:
+            raise ValueError("not in the compact form")
+        return value
+
+
+class _Serializer(URLSafeTimedSerializer):
+    """`URLSafeTimedSerializer` that never compresses."""
+
+    def __init__(self, key: bytes, salt: bytes, seconds: int = 0) -> None:
+        super().__init__(
+            key,
+            salt=salt,
+            serializer=_CompactJSON,
+            signer=_SignerAt,
+            signer_kwargs={
+                "algorithm": _Ed25519(salt),
+                "key_derivation": "none",
+                "seconds": seconds,
+            },
+        )
+
+    def dump_payload(self, obj: Any) -> bytes:
+        return base64_encode(_CompactJSON.dumps(obj))
+
+
+def _sign(
+    private_key: Ed25519PrivateKey, salt: bytes, payload: dict[str, object], issued_at: datetime
+) -> str:
+    if issued_at.tzinfo is None:
+        raise ValueError("issued_at has no time zone")
+    seconds = int(issued_at.timestamp())
+    return PREFIX + _Serializer(private_key.private_bytes_raw(), salt, seconds).dumps(payload)
+
+
+def _read(
+    text: str, salt: bytes, public_keys: Mapping[str, Ed25519PublicKey]
+) -> tuple[dict[str, object], datetime]:
+    """The payload and issue instant of a key signed for `salt`. Raises KeyInvalid, nothing else."""
+    key = clean_key(text)
+    match = _KEY.fullmatch(key) if len(key) <= MAX_KEY_LENGTH else None
+    if match is None or not all(_is_canonical(part) for part in match.groups()):
+        _refuse()
+    if base64_decode(match[2]).startswith(b"\0"):
+        _refuse()
+    public_key = public_keys.get(_text(_claims(match[1]), "kid"))
+    if public_key is None:
+        _refuse()
+    serializer = _Serializer(public_key_bytes(public_key), salt)
+    try:
+        payload, issued_at = serializer.loads(key.removeprefix(PREFIX), return_timestamp=True)
+    except (BadData, ValueError, OverflowError, OSError):  # the last three: no date is so late
+        _refuse()
+    return payload, issued_at
+
+
+def _claims(payload: str) -> dict[str, object]:
+    """What PAYLOAD says, not yet verified: it has to say with which key to verify it."""
+    try:
+        claims = _CompactJSON.loads(base64_decode(payload).decode("utf-8"))
+    except (ValueError, RecursionError):
+        _refuse()
+    if not isinstance(claims, dict):
+        _refuse()
+    return claims
+
+
+def _is_canonical(part: str) -> bool:
+    """Whether `part` is what base64url without padding gives: decoding forgives other texts."""
+    try:
+        return base64_encode(base64_decode(part)).decode("ascii") == part
+    except BadData:
+        return False
+
+
+def _text(payload: Mapping[str, object], name: str) -> str:
+    value = payload.get(name)
+    if not isinstance(value, str) or not value:
+        _refuse()
+    return value
+
+
+def _refuse() -> NoReturn:
+    raise KeyInvalid(
+        "This is not a license key that was made here. "
+        "Copy the whole key again, from rw1. to its last character, or ask for a new one."
+    ) from None

@@ -1,0 +1,60 @@
+"""The signed list of licenses that were revoked before their expiry, for checking off-line."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from itsdangerous.encoding import base64_encode
+
+from app.keyformat.signing_keys import kid_of
+
+TYPE = "revoked-licenses+jwt"
+VALID_FOR = timedelta(hours=1)
+"""How long a list may be relied on: after that a checker should fetch a newer one."""
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """One revoked license: its Key ID, when it was revoked, when it would have ended (or never)."""
+
+    jti: str
+    revoked_at: datetime
+    expires_at: datetime | None
+
+
+def sign_revocation_list(
+    private_key: Ed25519PrivateKey, revocations: Iterable[Revocation], now: datetime
+) -> str:
+    """A compact JWS (RFC 7515, EdDSA of RFC 8037) over the list as of `now`.
+
+    Every time in it is a NumericDate (RFC 7519): whole seconds since 1970. `next_update` is an
+    hour after `iat`.
+    """
+    header = {"alg": "EdDSA", "typ": TYPE, "kid": kid_of(private_key.public_key())}
+    issued_at = _numeric_date(now)
+    claims = {
+        "iat": issued_at,
+        "next_update": issued_at + int(VALID_FOR.total_seconds()),
+        "revoked": [
+            {
+                "jti": revocation.jti,
+                "revoked_at": _numeric_date(revocation.revoked_at),
+                "expires_at": _numeric_date(revocation.expires_at)
+                if revocation.expires_at
+                else None,
+            }
+            for revocation in revocations
+        ],
+    }
+    signed = _part(header) + b"." + _part(claims)
+    return (signed + b"." + base64_encode(private_key.sign(signed))).decode("ascii")
+
+
+def _part(value: object) -> bytes:
+    return base64_encode(json.dumps(value, separators=(",", ":")))
+
+
+def _numeric_date(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -1,0 +1,82 @@
+"""Signing keys: Ed25519 (RFC 8032), in files, in the database and in a JWK Set."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from itsdangerous import base64_encode
+
+KID_LENGTH = 8
+"""How much of a public key's thumbprint names it in a license key's `kid`."""
+
+
+def new_private_key() -> Ed25519PrivateKey:
+    """A new signing key from the operating system's random numbers."""
+    return Ed25519PrivateKey.generate()
+
+
+def private_key_to_pem(private_key: Ed25519PrivateKey) -> bytes:
+    """PKCS #8 in PEM (RFC 5958, RFC 8410), not encrypted: for a file that only its owner reads."""
+    return private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def private_key_from_pem(pem: bytes) -> Ed25519PrivateKey:
+    """Undoes `private_key_to_pem`. Raises ValueError for anything but an unencrypted Ed25519 key.
+
+    The error never repeats what was in the file.
+    """
+    try:
+        private_key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        private_key = None
+    if not isinstance(private_key, Ed25519PrivateKey):
+        raise ValueError("not an unencrypted Ed25519 private key in PEM")  # noqa: TRY004 - a wrong file
+    return private_key
+
+
+def public_key_bytes(public_key: Ed25519PublicKey) -> bytes:
+    """The 32 bytes of RFC 8032."""
+    return public_key.public_bytes_raw()
+
+
+def public_key_from_bytes(raw: bytes) -> Ed25519PublicKey:
+    """Undoes `public_key_bytes`. Raises ValueError unless there are 32 bytes."""
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def kid_of(public_key: Ed25519PublicKey) -> str:
+    """The `kid`: the JWK thumbprint (RFC 7638, SHA-256, RFC 8037), cut to 8 characters."""
+    members = {"crv": "Ed25519", "kty": "OKP", "x": _x(public_key)}
+    digest = hashlib.sha256(
+        json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii")
+    ).digest()
+    return base64_encode(digest).decode("ascii")[:KID_LENGTH]
+
+
+def jwk(public_key: Ed25519PublicKey) -> dict[str, str]:
+    """The public key as a JSON Web Key (RFC 7517, RFC 8037)."""
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": _x(public_key),
+        "kid": kid_of(public_key),
+        "use": "sig",
+        "alg": "EdDSA",
+    }
+
+
+def jwk_set(public_keys: Iterable[Ed25519PublicKey]) -> dict[str, list[dict[str, str]]]:
+    """A JWK Set (RFC 7517) of `public_keys`, in the order given."""
+    return {"keys": [jwk(public_key) for public_key in public_keys]}
+
+
+def _x(public_key: Ed25519PublicKey) -> str:
+    return base64_encode(public_key_bytes(public_key)).decode("ascii")

@@ -1,0 +1,125 @@
+"""Where the signing keys are: public halves in the database, private ones in files."""
+
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.audit.log import record
+from app.audit.tags import AuditTag
+from app.core.actor import SYSTEM, Actor
+from app.core.errors import Conflict, SigningKeyMissing
+from app.core.private_files import private_file
+from app.keyformat.signing_keys import (
+    kid_of,
+    new_private_key,
+    private_key_from_pem,
+    private_key_to_pem,
+    public_key_bytes,
+    public_key_from_bytes,
+)
+from app.models import SigningKey
+
+PEM_START = "-----BEGIN"
+IN_TURN = (SigningKey.turn.desc(), SigningKey.created_at.desc(), SigningKey.kid)
+"""The order of signing keys: the one that signs, then the others, the latest first."""
+
+
+def current_kid(session: Session) -> str:
+    """The `kid` of the key that signs. Raises SigningKeyMissing if there is none."""
+    kid = session.scalar(select(SigningKey.kid).order_by(*IN_TURN).limit(1))
+    if kid is None:
+        raise SigningKeyMissing(
+            "There is no signing key yet. The person who runs this portal must start it "
+            "with `make run`."
+        )
+    return kid
+
+
+def list_signing_keys(session: Session) -> list[SigningKey]:
+    """Every signing key, the one that signs first."""
+    return list(session.scalars(select(SigningKey).order_by(*IN_TURN)))
+
+
+def public_keys(session: Session) -> dict[str, Ed25519PublicKey]:
+    """Every public key that this portal has signed with, by `kid`."""
+    return {
+        key.kid: public_key_from_bytes(key.public_key)
+        for key in session.scalars(select(SigningKey))
+    }
+
+
+def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
+    """The private key `kid`, from the folder `signing_keys`, or from its own text if it is a PEM.
+
+    Raises SigningKeyMissing if it is not there or is another key.
+    """
+    try:
+        pem = (
+            signing_keys.encode()
+            if signing_keys.startswith(PEM_START)
+            else (Path(signing_keys) / f"{kid}.pem").read_bytes()
+        )
+        key = private_key_from_pem(pem)
+    except (OSError, ValueError):
+        key = None
+    if key is None or kid_of(key.public_key()) != kid:
+        raise SigningKeyMissing(
+            f"The private signing key {kid} is missing or damaged, so keys under it can be "
+            "neither generated nor shown. The person who runs this portal must put it back."
+        )
+    return key
+
+
+def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) -> str:
+    """The `kid` of the key that signs, made if there is none yet (a file with mode 0600).
+
+    A key given as text signs from the first start with it, whether it is new or an older one.
+    """
+    if signing_keys.startswith(PEM_START):
+        return _let_sign(session, private_key_from_pem(signing_keys.encode()), now, SYSTEM)
+    existing = session.scalar(select(SigningKey.kid).limit(1))
+    return current_kid(session) if existing else make_signing_key(session, signing_keys, now)
+
+
+def make_signing_key(
+    session: Session, signing_keys: str, now: datetime, actor: Actor = SYSTEM
+) -> str:
+    """Make a signing key: its private half a file with mode 0600, its public one a record."""
+    key = new_private_key()
+    file = Path(signing_keys) / f"{kid_of(key.public_key())}.pem"
+    private_file(file, private_key_to_pem(key).decode(), "PORTAL_SIGNING_KEYS")
+    return _let_sign(session, key, now, actor)
+
+
+def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now: datetime) -> str:
+    """Make a new signing key, which signs from now on; its `kid`.
+
+    The old ones stay: keys under them are shown, and are valid, until they end. Raises Conflict
+    where the key is a setting and not a file: then the new one is put there.
+    """
+    if signing_keys.startswith(PEM_START):
+        raise Conflict(
+            "The signing key is given by PORTAL_SIGNING_KEYS. Put the new key there and start "
+            "the portal again; it signs from then on."
+        )
+    return make_signing_key(session, signing_keys, now, actor)
+
+
+def _let_sign(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Actor) -> str:
+    """Make `key` the one that signs from now on, known already or not; its `kid`."""
+    kid = kid_of(key.public_key())
+    signing = session.scalar(select(SigningKey).order_by(*IN_TURN).limit(1))
+    if signing is not None and signing.kid == kid:
+        return kid
+    chosen, tag = session.get(SigningKey, kid), AuditTag.SIGNING_KEY_CHOSEN
+    if chosen is None:
+        chosen = SigningKey(kid=kid, public_key=public_key_bytes(key.public_key()), created_at=now)
+        session.add(chosen)
+        tag = AuditTag.SIGNING_KEY_CREATED
+    chosen.turn = signing.turn + 1 if signing else 0
+    session.flush()
+    record(session, tag, actor=actor, now=now, subject=kid)
+    return kid

@@ -1,0 +1,199 @@
+"""Finding, listing and counting licenses of either kind."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, case, func, not_, select
+from sqlalchemy.orm import Session
+
+from app.keyformat.key_ids import normalise_key_id
+from app.licenses.rules import LicenseState, license_state
+from app.models import PermanentLicense, TemporaryLicense
+from app.projects.subscriptions import subscription_ends_at
+
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ListedLicense:
+    """A license of either kind, as lists tell of it. A permanent one has no `expires_at`."""
+
+    key_id: str
+    kind: Literal["temporary", "permanent"]
+    state: LicenseState
+    issued_at: datetime
+    expires_at: datetime | None
+    ended_at: datetime | None
+
+
+def find_license(session: Session, key_id: str) -> TemporaryLicense | None:
+    """The license with this Key ID, in any spelling of it, or None."""
+    normalised = normalise_key_id(key_id)
+    if normalised is None:
+        return None
+    return session.scalar(select(TemporaryLicense).where(TemporaryLicense.key_id == normalised))
+
+
+def state_of(license: TemporaryLicense, now: datetime) -> LicenseState:
+    """The state of a license at `now`."""
+    return license_state(
+        issued_at=license.issued_at,
+        expires_at=license.expires_at,
+        revoked_at=license.revoked_at,
+        now=now,
+    )
+
+
+def has_ended(license: TemporaryLicense, now: datetime) -> bool:
+    """Whether a license has expired or was revoked. One issued in the future has not."""
+    return license.revoked_at is not None or now >= license.expires_at
+
+
+def licenses_of(
+    session: Session, organisation_id: str, now: datetime, ended_limit: int | None = 50
+) -> list[TemporaryLicense]:
+    """An organisation's licenses in the domain's order: the active ones, then those that ended.
+
+    All active ones; of the others the `ended_limit` on top, or all of them for None.
+    """
+    own = select(TemporaryLicense).where(TemporaryLicense.organisation_id == organisation_id)
+    active = own.where(TemporaryLicense.is_active(now)).order_by(*_in_order(now))
+    ended = (
+        own.where(not_(TemporaryLicense.is_active(now)))
+        .order_by(*_in_order(now))
+        .limit(ended_limit)
+    )
+    return [*session.scalars(active), *session.scalars(ended)]
+
+
+def find_permanent_license(session: Session, key_id: str) -> PermanentLicense | None:
+    """The permanent license with this Key ID, in any spelling of it, or None."""
+    normalised = normalise_key_id(key_id)
+    if normalised is None:
+        return None
+    return session.scalar(select(PermanentLicense).where(PermanentLicense.key_id == normalised))
+
+
+def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> list[ListedLicense]:
+    """An organisation's licenses of both kinds, in the domain's order.
+
+    A permanent one is active until it is revoked or the organisation's subscription has ended.
+    """
+    temporary = [
+        ListedLicense(
+            license.key_id,
+            "temporary",
+            state_of(license, now),
+            license.issued_at,
+            license.expires_at,
+            license.ended_at,
+        )
+        for license in licenses_of(session, organisation_id, now, ended_limit=None)
+    ]
+    subscription_ends = subscription_ends_at(session, organisation_id)
+    permanent = [
+        ListedLicense(
+            license.key_id,
+            "permanent",
+            license_state(
+                issued_at=license.issued_at,
+                expires_at=subscription_ends or FOR_EVER,
+                revoked_at=license.revoked_at,
+                now=now,
+            ),
+            license.issued_at,
+            None,
+            license.revoked_at or subscription_ends,
+        )
+        for license in session.scalars(
+            select(PermanentLicense)
+            .where(PermanentLicense.organisation_id == organisation_id)
+            .order_by(PermanentLicense.issued_at.desc(), PermanentLicense.id.desc())
+        )
+    ]
+    return sorted([*temporary, *permanent], key=_place, reverse=True)
+
+
+def _place(license: ListedLicense) -> tuple[bool, datetime, datetime]:
+    active = license.state is LicenseState.ACTIVE
+    return (
+        active,
+        license.issued_at if active else license.ended_at or license.issued_at,
+        license.issued_at,
+    )
+
+
+def count_licenses(session: Session, organisation_id: str) -> int:
+    """How many licenses an organisation ever had."""
+    count = session.scalar(
+        select(func.count())
+        .select_from(TemporaryLicense)
+        .where(TemporaryLicense.organisation_id == organisation_id)
+    )
+    return count or 0
+
+
+def part_of_licenses(
+    session: Session, organisation_id: str, now: datetime, *, offset: int, limit: int
+) -> list[TemporaryLicense]:
+    """A part of all of an organisation's licenses, in the domain's order."""
+    return list(
+        session.scalars(
+            select(TemporaryLicense)
+            .where(TemporaryLicense.organisation_id == organisation_id)
+            .order_by(*_in_order(now))
+            .offset(offset)
+            .limit(limit)
+        )
+    )
+
+
+def count_active(
+    session: Session, now: datetime, organisation_ids: Collection[str] | None = None
+) -> dict[str, int]:
+    """How many keys are active, by Organisation ID; one with none is left out.
+
+    Only those of `organisation_ids`, or of all organisations for None.
+    """
+    query = (
+        select(TemporaryLicense.organisation_id, func.count())
+        .where(TemporaryLicense.is_active(now))
+        .group_by(TemporaryLicense.organisation_id)
+    )
+    if organisation_ids is not None:
+        query = query.where(TemporaryLicense.organisation_id.in_(organisation_ids))
+    return dict(session.execute(query).all())
+
+
+def count_all_active(session: Session, now: datetime) -> int:
+    """How many keys are active in all."""
+    count = session.scalar(
+        select(func.count()).select_from(TemporaryLicense).where(TemporaryLicense.is_active(now))
+    )
+    return count or 0
+
+
+def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[TemporaryLicense]:
+    """The active licenses that end first, the soonest on top."""
+    return list(
+        session.scalars(
+            select(TemporaryLicense)
+            .where(TemporaryLicense.is_active(now))
+            .order_by(TemporaryLicense.expires_at, TemporaryLicense.id)
+            .limit(limit)
+        )
+    )
+
+
+def _in_order(now: datetime) -> tuple[ColumnElement[Any], ...]:
+    """The domain's order, as `rules.in_order` has it, for the database."""
+    active = TemporaryLicense.is_active(now)
+    ended_at = func.coalesce(TemporaryLicense.revoked_at, TemporaryLicense.expires_at)
+    return (
+        case((active, 1), else_=0).desc(),
+        case((active, TemporaryLicense.issued_at), else_=ended_at).desc(),
+        TemporaryLicense.issued_at.desc(),
+        TemporaryLicense.id.desc(),
+    )

@@ -1,0 +1,37 @@
+"""The audit log."""
+
+from flask import Blueprint, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.audit.log import count_events, list_entries
+from app.core.permissions import Permission
+from app.extensions import db
+from app.web.access import requires
+from app.web.paging import page_asked_for
+
+blueprint = Blueprint("audit", __name__)
+PAGE_SIZE = 50
+
+
+@blueprint.get("/audit")
+@requires(Permission.VIEW_PORTAL)
+def list_events() -> ResponseReturnValue:
+    organisation_id = _organisation_asked_for()
+    total = count_events(db.session(), organisation_id=organisation_id)
+    page = page_asked_for(size=PAGE_SIZE, total=total)
+    return render_template(
+        "audit/list.html",
+        entries=list_entries(
+            db.session(), organisation_id=organisation_id, offset=page.offset, limit=page.size
+        ),
+        page=page,
+        page_address=lambda number: url_for(
+            "audit.list_events", organisation=organisation_id, page=number
+        ),
+        organisation_id=organisation_id,
+    )
+
+
+def _organisation_asked_for() -> str | None:
+    text = request.args.get("organisation", "").strip()
+    return text if text and text.isprintable() and len(text) <= 64 else None

@@ -1,0 +1,50 @@
+"""The gate: before every request, who asks, may they, and does the form come from this site?"""
+
+from flask import current_app
+from flask_login import current_user
+from htmx_flask import request
+
+from app.audit.log import record
+from app.audit.tags import AuditTag
+from app.core.clock import utcnow
+from app.core.errors import NotAllowed
+from app.core.permissions import Permission, allows
+from app.extensions import csrf, db
+from app.web.access import SignInNeeded, address_to_return_to, current_actor
+from app.web.transaction import SAFE_METHODS, choose_kind, start_writing
+
+
+def check_access() -> None:
+    """Before every request: who asks, may they, and does the form come from this site?
+
+    Raises SignInNeeded (303 or 401), NotAllowed (403) or CSRFError (400).
+    """
+    choose_kind()
+    if request.endpoint is None:
+        return
+    view = current_app.view_functions[request.endpoint]
+    if not hasattr(view, "permission"):
+        raise NotAllowed("This address says nothing about who may use it, so nobody may.")
+    permission: Permission | None = view.permission
+    if permission is not None and not current_user.is_authenticated:
+        raise SignInNeeded(address_to_return_to(getattr(view, "kept_fields", ())))
+    csrf.protect(apply_exemptions=True)
+    if permission is not None and not allows(current_user.role, permission):
+        if request.method not in SAFE_METHODS:
+            _record_denial(permission)
+        raise NotAllowed(
+            "Your role does not allow this. Ask a super admin if you think that it should."
+        )
+
+
+def _record_denial(permission: Permission) -> None:
+    start_writing()
+    record(
+        db.session(),
+        AuditTag.NOT_ALLOWED,
+        actor=current_actor(),
+        now=utcnow(),
+        subject=request.path,
+        permission=permission.value,
+    )
+    db.session.commit()

@@ -1,0 +1,224 @@
+"""The Import page: a file is sent, its columns are chosen, what it would do is seen, then done."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+from flask import Blueprint, Response, flash, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.core.clock import utcnow
+from app.core.errors import Conflict, InvalidInput
+from app.core.permissions import Permission
+from app.extensions import db
+from app.models import ImportDraft
+from app.portal.import_forms import (
+    MOST_BYTES,
+    MOST_LINES,
+    MOST_MEGABYTES,
+    ColumnsForm,
+    FileTooLarge,
+    UploadForm,
+    columns_form,
+    expectation,
+    heading_labels,
+    read_expectation,
+)
+from app.projects.drafts import find_draft, import_draft, keep_draft
+from app.projects.importing import (
+    Head,
+    ImportResult,
+    ReadFile,
+    preview_projects,
+    read_head,
+    read_projects,
+)
+from app.web.access import current_actor, requires
+from app.web.errors import http_error
+from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.transaction import reads_first, start_writing, stop_writing, takes_uploads
+
+blueprint = Blueprint("imports", __name__, url_prefix="/projects/import")
+
+ROWS_SHOWN = 5
+COLUMNS_SHOWN = 20
+BAD_ROWS_SHOWN = 100
+PROJECTS_SHOWN = 20
+FIELDS_OF_A_FORM = 64 * 1024
+"""What a request with a file may hold besides, in bytes."""
+
+
+@blueprint.get("")
+@requires(Permission.MANAGE_PROJECTS)
+def page() -> ResponseReturnValue:
+    draft = _draft_of(request.args)
+    if "draft" in request.args and not _waits(draft):
+        return _not_to_import(draft)
+    return _import_page(UploadForm(formdata=None), draft, request.args)
+
+
+@blueprint.post("")
+@requires(Permission.MANAGE_PROJECTS)
+@reads_first
+@takes_uploads(MOST_BYTES + FIELDS_OF_A_FORM)
+def preview() -> ResponseReturnValue:
+    form = UploadForm()
+    last = _draft_of(request.form)
+    try:
+        content = form.content()
+        head = _head(content)
+        if head.more_lines > MOST_LINES:
+            raise FileTooLarge
+    except InvalidInput as error:
+        form.refuse(error)
+        return _import_page(form, last, request.form, error.status)
+    columns = _columns_kept(last, head)
+    start_writing()
+    token = keep_draft(
+        db.session(),
+        actor=current_actor(),
+        file_name=form.file.data.filename or "",
+        content=content,
+        now=utcnow(),
+    )
+    return redirect_see_other(_address(token, columns))
+
+
+@blueprint.errorhandler(RequestEntityTooLarge)
+def file_too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
+    """The answer to a file so large that it was not even read."""
+    uploads = request.endpoint == "imports.preview" and current_user.is_authenticated
+    if not (uploads and current_user.may(Permission.MANAGE_PROJECTS)):
+        return http_error(error)
+    form = UploadForm(formdata=None)
+    form.refuse(FileTooLarge())
+    return _import_page(form, None, {}, FileTooLarge.status)
+
+
+@blueprint.post("/confirm")
+@requires(Permission.MANAGE_PROJECTS)
+@reads_first
+def confirm() -> ResponseReturnValue:
+    draft = _draft_of(request.form)
+    if draft is None or not _waits(draft):
+        return _not_to_import(draft)
+    form = columns_form(request.form, _head(draft.content).headings)
+    expected = read_expectation(request.form.get("expected", ""))
+    again = redirect_see_other(_address(draft.token, form.chosen))
+    file = _rows(draft, form)
+    if file is None or file.bad_rows or expected is None:
+        return again
+    start_writing()
+    draft = _draft_of(request.form, hold=True)
+    if draft is None or not _waits(draft):
+        return _not_to_import(draft)
+    try:
+        result = import_draft(
+            db.session(),
+            actor=current_actor(),
+            draft=draft,
+            file=file,
+            expected=expected,
+            now=utcnow(),
+        )
+    except Conflict as error:
+        stop_writing()
+        flash(f"{error.detail} This is what would be done now.", "warning")
+        return again
+    flash(f"{draft.file_name} was imported: {_told(result)}.", "success")
+    return redirect_see_other(url_for("projects.list_projects", sort="newest"))
+
+
+def _draft_of(args: Mapping[str, str], *, hold: bool = False) -> ImportDraft | None:
+    """The file that is spoken of, if whoever asks has uploaded it."""
+    return find_draft(
+        db.session(), actor=current_actor(), token=args.get("draft", ""), now=utcnow(), hold=hold
+    )
+
+
+def _waits(draft: ImportDraft | None) -> bool:
+    """Whether a file is still to be imported."""
+    return draft is not None and draft.result is None
+
+
+def _not_to_import(draft: ImportDraft | None) -> Response:
+    """The answer about a file that does not wait to be imported (any more)."""
+    if draft is None or draft.result is None:
+        flash("The file is no longer kept here. Choose it again.", "warning")
+        return redirect_see_other(url_for("imports.page"))
+    told = _told(ImportResult(**draft.result))
+    flash(f"{draft.file_name} was imported already: {told}. Now nothing was changed.", "info")
+    return redirect_see_other(url_for("projects.list_projects", sort="newest"))
+
+
+def _told(result: ImportResult) -> str:
+    return f"{result.created} created, {result.updated} updated, {result.unchanged} left alone"
+
+
+def _head(content: bytes) -> Head:
+    return read_head(BytesIO(content), rows=ROWS_SHOWN)
+
+
+def _rows(draft: ImportDraft, form: ColumnsForm) -> ReadFile | None:
+    """What a file says, if it is known which column is which."""
+    if form.errors:
+        return None
+    return read_projects(BytesIO(draft.content), columns=form.columns)
+
+
+def _columns_kept(last: ImportDraft | None, head: Head) -> dict[str, str]:
+    """The columns that were chosen for the last file, if the new one has the same."""
+    if last is None or last.result is not None or _head(last.content).headings != head.headings:
+        return {}
+    return columns_form(request.form, head.headings).chosen
+
+
+def _address(token: str, columns: Mapping[str, str]) -> str:
+    args: dict[str, Any] = {"draft": token, **columns}
+    return url_for("imports.page", **args)
+
+
+def _import_page(
+    form: UploadForm, draft: ImportDraft | None, args: Mapping[str, str], status: int = 200
+) -> Response:
+    """The page, and on it the preview of a file that waits."""
+    shown: dict[str, Any] = {"draft": None}
+    if draft is not None and draft.result is None:
+        shown = _preview(draft, args)
+    response = render(
+        "projects/import.html",
+        "projects/_import.html",
+        status,
+        form=form,
+        most_megabytes=MOST_MEGABYTES,
+        **shown,
+    )
+    if is_partial() and draft is not None:
+        response.headers["HX-Replace-Url"] = _address(draft.token, shown["columns"].chosen)
+    return response
+
+
+def _preview(draft: ImportDraft, args: Mapping[str, str]) -> dict[str, Any]:
+    """What the page shows of a file: how it begins, which column is which, what it would do."""
+    head = _head(draft.content)
+    columns = columns_form(args, head.headings)
+    file = _rows(draft, columns)
+    outlook = None
+    if file is not None and not file.bad_rows:
+        outlook = preview_projects(
+            db.session(), actor=current_actor(), file=file, shown=PROJECTS_SHOWN
+        )
+    return {
+        "draft": draft,
+        "head": head,
+        "labels": heading_labels(head.headings),
+        "columns_shown": COLUMNS_SHOWN,
+        "columns": columns,
+        "file": file,
+        "bad_rows_shown": BAD_ROWS_SHOWN,
+        "outlook": outlook,
+        "expected": expectation(outlook.result) if outlook else "",
+        "fresh": is_partial(),
+    }

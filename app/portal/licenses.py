@@ -1,0 +1,287 @@
+"""A project's License tab: generating, showing and revoking temporary keys."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from flask import Blueprint, Response, flash, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from htmx_flask import request
+
+from app.agents.live_sessions import live_sessions_under
+from app.agents.logout_status import Ended, ended_by_revocation
+from app.config import current_config
+from app.core.clock import utcnow, whole_second
+from app.core.durations import format_ttl, parse_ttl
+from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
+from app.core.permissions import Permission
+from app.core.tokens import new_token
+from app.extensions import db
+from app.licenses.queries import (
+    count_licenses,
+    find_license,
+    has_ended,
+    licenses_of,
+    part_of_licenses,
+    state_of,
+)
+from app.licenses.rules import LicenseState
+from app.licenses.services import issue_license, key_text, revoke_license
+from app.models import AgentSession, Project, TemporaryLicense
+from app.portal.license_form import GenerateForm
+from app.projects.services import get_project
+from app.web.access import current_actor, keeps_fields, requires
+from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.paging import page_asked_for
+
+blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<int:project_id>/license")
+
+PAGE_SIZE = 50
+SHOWN_CHARACTERS = 40
+PARTIALS = {"keys": "licenses/_keys.html", "ttl-preview": "licenses/_ttl_preview.html"}
+"""What htmx swaps, by the id of its target; anything else is the whole of the tab."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one person sees of an organisation's keys at one instant."""
+
+    now: datetime
+    active: list[TemporaryLicense]
+    ended: list[TemporaryLicense]
+    chosen: TemporaryLicense | None
+    state: LicenseState | None
+    key: str | None = field(repr=False)
+    key_problem: str | None
+    logged_out: list[Ended]
+    """Who was signed in under the chosen key when it was revoked."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything that is shown does, but for the countdowns."""
+        chosen = self.chosen.key_id if self.chosen else None
+        shown: list[object] = [chosen, self.key is not None, self.key_problem]
+        for license in (*self.active, *self.ended):
+            shown += [license.key_id, state_of(license, self.now), license.last_used_at]
+        shown += [one.proof for one in self.logged_out]
+        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
+@blueprint.after_request
+def never_store(response: Response) -> Response:
+    """What may show a key is kept by no browser and no proxy."""
+    response.headers["Cache-Control"] = "no-store"
+    response.vary.add("HX-Target")
+    return response
+
+
+@blueprint.get("")
+@requires(Permission.VIEW_PORTAL)
+def license_tab(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    asked = request.args.get("key", "").strip()
+    chosen = _license_of(project, asked)
+    listing = _list(project, chosen)
+    if is_partial() and request.args.get("seen") == listing.fingerprint:
+        return "", 204
+    form = GenerateForm(formdata=None, ttl=request.args.get("ttl"))
+    unknown = asked[:SHOWN_CHARACTERS] if chosen is None else ""
+    return _show_tab(project, form, listing, status=404 if unknown else 200, unknown=unknown)
+
+
+@blueprint.post("")
+@requires(Permission.ISSUE_LICENSES)
+@keeps_fields("ttl", "key")
+def generate(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    form = GenerateForm()
+    try:
+        license = issue_license(
+            db.session(),
+            actor=current_actor(),
+            organisation_id=project.organisation_id,
+            ttl=parse_ttl(form.ttl.data or ""),
+            choices=current_config().license_ttls,
+            now=utcnow(),
+            form_token=form.token,
+        )
+    except InvalidInput as error:
+        form.ttl.errors = [error.detail]
+        chosen = _license_of(project, request.values.get("key", ""))
+        return _show_tab(project, form, _list(project, chosen), status=422)
+    # In the same transaction: a key that cannot be shown is not recorded.
+    key_text(license, current_config().signing_keys)
+    news = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
+    address = _tab_address(project, key=license.key_id, ttl=form.ttl.data)
+    if not is_partial():
+        flash(news, "success")
+        return redirect_see_other(address)
+    response = _show_tab(project, form, _list(project, license), news=news, focus="copy-key")
+    response.headers["HX-Replace-Url"] = address
+    return response
+
+
+@blueprint.get("/all")
+@requires(Permission.VIEW_PORTAL)
+def all_keys(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    now = utcnow()
+    page = page_asked_for(
+        size=PAGE_SIZE, total=count_licenses(db.session(), project.organisation_id)
+    )
+    licenses = part_of_licenses(
+        db.session(), project.organisation_id, now, offset=page.offset, limit=page.size
+    )
+    return render_template(
+        "licenses/all.html",
+        project=project,
+        rows=[(license, state_of(license, now)) for license in licenses],
+        page=page,
+        now=now,
+    )
+
+
+@blueprint.get("/<key_id>/revoke")
+@requires(Permission.REVOKE_LICENSES)
+def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    license = _must_find(project, key_id)
+    now = utcnow()
+    return render(
+        "licenses/revoke.html",
+        "licenses/_revoke.html",
+        project=project,
+        license=license,
+        ended=has_ended(license, now),
+        sessions=_sessions_under(license, now),
+        now=now,
+    )
+
+
+@blueprint.post("/<key_id>/revoke")
+@requires(Permission.REVOKE_LICENSES)
+def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    license = _must_find(project, key_id)
+    now = utcnow()
+    if has_ended(license, now):
+        news = f"{license.key_id} had ended already. Nothing was changed."
+    else:
+        people = len({session.user_id for session in _sessions_under(license, now)})
+        revoke_license(db.session(), actor=current_actor(), key_id=license.key_id, now=now)
+        news = f"{license.key_id} was revoked. {_logged_out(people)}"
+    if not is_partial():
+        flash(news, "success")
+        return redirect_see_other(_tab_address(project, key=license.key_id))
+    form = GenerateForm(formdata=None, ttl=request.form.get("ttl"))
+    response = _show_tab(project, form, _list(project, license), news=news, focus="license-keys")
+    response.data += render_template("licenses/_close_dialog.html").encode()
+    return response
+
+
+def _show_tab(
+    project: Project,
+    form: GenerateForm,
+    listing: Listing,
+    *,
+    status: int = 200,
+    unknown: str = "",
+    news: str = "",
+    focus: str = "",
+) -> Response:
+    """The tab, or the part of it that htmx swaps.
+
+    `unknown` is what was asked for and is no key here, `news` is announced, `focus` is the id of
+    the element that gets the focus.
+    """
+    config = current_config()
+    ttl = form.offer(config.license_ttls, config.license_ttl_default)
+    form.form_token.data = new_token()
+    page, partial = "licenses/tab.html", "licenses/_license.html"
+    target = request.headers.get("HX-Target", "").partition("#")[2]
+    context = {
+        "project": project,
+        "form": form,
+        "listing": listing,
+        "now": listing.now,
+        "ttl": ttl,
+        "instructions": _instructions(project, listing),
+        "works_until": whole_second(listing.now) + timedelta(seconds=ttl),
+        "unknown": unknown,
+        "news": news,
+        "focus": focus,
+    }
+    return render(page, PARTIALS.get(target, partial), status, **context)
+
+
+def _list(project: Project, chosen: TemporaryLicense | None) -> Listing:
+    """The keys of the project's organisation, as the person who asks may see them.
+
+    Without a `chosen` one the first is shown.
+    """
+    now = utcnow()
+    licenses = licenses_of(db.session(), project.organisation_id, now)
+    if chosen is None:
+        chosen = licenses[0] if licenses else None
+    elif chosen not in licenses:
+        licenses.append(chosen)
+    state = state_of(chosen, now) if chosen else None
+    key, key_problem = None, None
+    if chosen and state is LicenseState.ACTIVE and current_user.may(Permission.SEE_LICENSE_KEYS):
+        try:
+            key = key_text(chosen, current_config().signing_keys)
+        except SigningKeyMissing as error:
+            key_problem = error.detail
+    active = [license for license in licenses if state_of(license, now) is LicenseState.ACTIVE]
+    ended = licenses[len(active) :]
+    logged_out = _logged_out_of(chosen, now) if chosen else []
+    return Listing(now, active, ended, chosen, state, key, key_problem, logged_out)
+
+
+def _instructions(project: Project, listing: Listing) -> str:
+    """The chosen key as an e-mail to a partner has it: plain text, which pages have to escape."""
+    if listing.key is None:
+        return ""
+    return render_template(
+        "licenses/instructions.txt", project=project, license=listing.chosen, key=listing.key
+    )
+
+
+def _license_of(project: Project, key_id: str) -> TemporaryLicense | None:
+    """The license with this Key ID, if it belongs to the project's organisation."""
+    license = find_license(db.session(), key_id)
+    if license is None or license.organisation_id != project.organisation_id:
+        return None
+    return license
+
+
+def _must_find(project: Project, key_id: str) -> TemporaryLicense:
+    license = _license_of(project, key_id)
+    if license is None:
+        raise NotFound(f"{project.organisation.name} has no key {key_id[:SHOWN_CHARACTERS]}.")
+    return license
+
+
+def _sessions_under(license: TemporaryLicense, now: datetime) -> list[AgentSession]:
+    return live_sessions_under(db.session(), license.id, now, current_config().agent_idle_seconds)
+
+
+def _logged_out_of(license: TemporaryLicense, now: datetime) -> list[Ended]:
+    return ended_by_revocation(
+        db.session(),
+        license,
+        now=now,
+        heartbeat_seconds=current_config().heartbeat_seconds,
+        idle_seconds=current_config().agent_idle_seconds,
+    )
+
+
+def _logged_out(people: int) -> str:
+    if people == 0:
+        return "Nobody was signed in under it."
+    return f"{people} {'person is' if people == 1 else 'people are'} being logged out."
+
+
+def _tab_address(project: Project, *, key: str, ttl: str | None = None) -> str:
+    return url_for("licenses.license_tab", project_id=project.id, key=key, ttl=ttl)

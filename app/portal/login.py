@@ -1,0 +1,80 @@
+"""How Flask-Login finds the person behind a cookie, and how long a sign-in lasts."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from flask import Response, g, request
+from flask_login import UserMixin
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from app.accounts.web_sessions import find_web_session, touch_web_session
+from app.config import current_config
+from app.core.clock import utcnow
+from app.core.permissions import ROLE_LABELS, Permission, Role, allows
+from app.extensions import db, login_manager
+from app.models.engine import writing
+
+log = logging.getLogger(__name__)
+TOUCH_EVERY = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class PortalUser(UserMixin):
+    """The signed-in person, as pages know them."""
+
+    id: int
+    email: str
+    role: Role
+    session_id: int
+    last_active_at: datetime
+    token: str = field(repr=False)
+
+    @property
+    def role_label(self) -> str:
+        return ROLE_LABELS[self.role]
+
+    def may(self, permission: str) -> bool:
+        """Whether a page shows this person what needs `permission` (its plain name)."""
+        return allows(self.role, Permission(permission))
+
+    def get_id(self) -> str:
+        return self.token
+
+
+@login_manager.user_loader  # type: ignore[untyped-decorator]
+def load_user(token: str) -> PortalUser | None:
+    config = current_config()
+    found = find_web_session(
+        db.session(),
+        token=token,
+        now=utcnow(),
+        idle_seconds=config.session_idle_seconds,
+        max_seconds=config.session_max_seconds,
+    )
+    if found is None:
+        return None
+    return PortalUser(
+        found.user.id, found.user.email, found.user.role, found.id, found.last_active_at, token
+    )
+
+
+def note_activity(response: Response) -> Response:
+    """After a request: note that the person is at work, at most every half minute.
+
+    A request that a timer made says so in `X-Timer` and does not count. If the database is
+    busy the note is left out: nobody waits for it.
+    """
+    user = g.get("_login_user")
+    now = utcnow()
+    if not isinstance(user, PortalUser) or "X-Timer" in request.headers:
+        return response
+    if now - user.last_active_at < TOUCH_EVERY:
+        return response
+    try:
+        with writing(wait_ms=100), Session(db.engine) as session, session.begin():
+            touch_web_session(session, session_id=user.session_id, now=now)
+    except DBAPIError as error:
+        log.warning("activity was not noted: %s", error.orig)
+    return response

@@ -1,0 +1,272 @@
+"""Projects > Manage Projects, and a project's own pages."""
+
+from typing import Any
+
+from flask import Blueprint, Response, flash, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.audit.feed import KINDS, FeedKind, count_lines, feed_of
+from app.core.clock import utcnow
+from app.core.errors import Conflict, InvalidInput
+from app.core.permissions import Permission
+from app.extensions import db
+from app.licenses.queries import count_active
+from app.models import Project
+from app.portal.project_form import ProjectForm, differences, form_of
+from app.portal.tabs import tabs_for
+from app.projects.search import (
+    LONGEST_SEARCH,
+    Search,
+    count_found,
+    find_projects,
+    read_search,
+    visible,
+)
+from app.projects.services import (
+    archive_project,
+    create_project,
+    delete_project,
+    get_project,
+    list_plans,
+    other_projects,
+    restore_project,
+    update_project,
+    version_of,
+    why_not_deletable,
+)
+from app.web.access import current_actor, requires
+from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.paging import page_asked_for
+
+blueprint = Blueprint("projects", __name__, url_prefix="/projects")
+blueprint.add_app_template_global(tabs_for)
+
+PAGE_SIZE = 24
+OTHERS_SHOWN = 12
+FEED_PAGE_SIZE = 50
+
+
+@blueprint.get("")
+@requires(Permission.VIEW_PORTAL)
+def list_projects() -> ResponseReturnValue:
+    session, now = db.session(), utcnow()
+    search = read_search(request.args)
+    page = page_asked_for(size=PAGE_SIZE, total=count_found(session, search, now))
+    projects = find_projects(session, search, now, offset=page.offset, limit=page.size)
+
+    def page_address(number: int) -> str:
+        return _list_address(search, number)
+
+    response = render(
+        "projects/list.html",
+        "projects/_results.html",
+        search=search,
+        page=page,
+        page_address=page_address,
+        projects=projects,
+        active_keys=count_active(session, now, {p.organisation_id for p in projects}),
+        plans=[] if is_partial() else list_plans(session),
+        today=now.date(),
+        longest_search=LONGEST_SEARCH,
+        fresh=is_partial(),
+    )
+    if is_partial():
+        _keep_address_in_step(response, page_address(page.number))
+    return response
+
+
+@blueprint.get("/new")
+@requires(Permission.MANAGE_PROJECTS)
+def new_project() -> ResponseReturnValue:
+    return _new_page(ProjectForm(formdata=None))
+
+
+@blueprint.post("/new")
+@requires(Permission.MANAGE_PROJECTS)
+def create() -> ResponseReturnValue:
+    form = ProjectForm()
+    fields = form.checked()
+    if fields is None:
+        return _new_page(form, 422)
+    try:
+        created = create_project(db.session(), actor=current_actor(), fields=fields, now=utcnow())
+    except InvalidInput as error:
+        form.refuse(error)
+        return _new_page(form, 422)
+    organisation = created.project.organisation
+    sentence = f"{fields.name} was created."
+    if created.joined:
+        sentence += f" It was added to {organisation.name} ({organisation.id})."
+    if created.joined and fields.organisation_name not in ("", organisation.name):
+        sentence += f" The organisation keeps that name, and not “{fields.organisation_name}”."
+    flash(sentence, "success")
+    return redirect_see_other(url_for("projects.overview", project_id=created.project.id))
+
+
+@blueprint.get("/<int:project_id>")
+@requires(Permission.VIEW_PORTAL)
+def overview(project_id: int) -> ResponseReturnValue:
+    session, now = db.session(), utcnow()
+    project = get_project(session, project_id)
+    organisation_id = project.organisation_id
+    return render_template(
+        "projects/overview.html",
+        project=project,
+        others=other_projects(session, project, OTHERS_SHOWN),
+        others_shown=OTHERS_SHOWN,
+        active_keys=count_active(session, now, {organisation_id}).get(organisation_id, 0),
+        deletable=why_not_deletable(session, project) is None,
+        today=now.date(),
+    )
+
+
+@blueprint.get("/<int:project_id>/feed")
+@requires(Permission.VIEW_PORTAL)
+def feed(project_id: int) -> ResponseReturnValue:
+    session = db.session()
+    project = get_project(session, project_id)
+    text = visible(request.args.get("q", ""))[:LONGEST_SEARCH]
+    kind = KINDS.get(request.args.get("kind", ""))
+    total = count_lines(session, project.organisation_id, kind=kind, text=text)
+    page = page_asked_for(size=FEED_PAGE_SIZE, total=total)
+
+    def page_address(number: int) -> str:
+        args: dict[str, Any] = {"q": text or None, "kind": kind}
+        args["page"] = number if number > 1 else None
+        return url_for("projects.feed", project_id=project_id, **args)
+
+    response = render(
+        "projects/feed.html",
+        "projects/_feed.html",
+        project=project,
+        lines=feed_of(
+            session,
+            project.organisation_id,
+            kind=kind,
+            text=text,
+            offset=page.offset,
+            limit=page.size,
+        ),
+        page=page,
+        page_address=page_address,
+        text=text,
+        kind=kind,
+        kinds=list(FeedKind),
+        longest_search=LONGEST_SEARCH,
+        fresh=is_partial(),
+    )
+    if is_partial():
+        _keep_address_in_step(response, page_address(page.number))
+    return response
+
+
+@blueprint.get("/<int:project_id>/edit")
+@requires(Permission.MANAGE_PROJECTS)
+def edit_project(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    return _edit_page(project, form_of(project))
+
+
+@blueprint.post("/<int:project_id>/edit")
+@requires(Permission.MANAGE_PROJECTS)
+def save(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    form = ProjectForm()
+    form.organisation_id.data = project.organisation_id
+    fields = form.checked()
+    if fields is None:
+        return _edit_page(project, form, 422)
+    try:
+        update_project(
+            db.session(),
+            actor=current_actor(),
+            project_id=project_id,
+            version=form.version.data or "",
+            fields=fields,
+            now=utcnow(),
+        )
+    except InvalidInput as error:
+        form.refuse(error)
+        return _edit_page(project, form, 422)
+    except Conflict as error:
+        form.version.data = version_of(project)
+        return _edit_page(project, form, 409, conflict=error.detail)
+    flash(f"{project.name} was saved.", "success")
+    return redirect_see_other(url_for("projects.overview", project_id=project_id))
+
+
+@blueprint.get("/<int:project_id>/archive")
+@requires(Permission.MANAGE_PROJECTS)
+def confirm_archive(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    return render("projects/archive.html", "projects/_archive.html", project=project)
+
+
+@blueprint.post("/<int:project_id>/archive")
+@requires(Permission.MANAGE_PROJECTS)
+def archive(project_id: int) -> ResponseReturnValue:
+    project = archive_project(
+        db.session(), actor=current_actor(), project_id=project_id, now=utcnow()
+    )
+    flash(f"{project.name} is archived.", "success")
+    return redirect_see_other(url_for("projects.overview", project_id=project_id))
+
+
+@blueprint.post("/<int:project_id>/restore")
+@requires(Permission.MANAGE_PROJECTS)
+def restore(project_id: int) -> ResponseReturnValue:
+    project = restore_project(
+        db.session(), actor=current_actor(), project_id=project_id, now=utcnow()
+    )
+    flash(f"{project.name} is no longer archived.", "success")
+    return redirect_see_other(url_for("projects.overview", project_id=project_id))
+
+
+@blueprint.get("/<int:project_id>/delete")
+@requires(Permission.MANAGE_PROJECTS)
+def confirm_delete(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    return render(
+        "projects/delete.html",
+        "projects/_delete.html",
+        project=project,
+        reason=why_not_deletable(db.session(), project),
+        alone=not other_projects(db.session(), project, 1),
+    )
+
+
+@blueprint.post("/<int:project_id>/delete")
+@requires(Permission.MANAGE_PROJECTS)
+def delete(project_id: int) -> ResponseReturnValue:
+    name = delete_project(db.session(), actor=current_actor(), project_id=project_id, now=utcnow())
+    flash(f"{name} was deleted.", "success")
+    return redirect_see_other(url_for("projects.list_projects"))
+
+
+def _list_address(search: Search, page: int) -> str:
+    args: dict[str, Any] = {**search.to_args(), "page": page if page > 1 else None}
+    return url_for("projects.list_projects", **args)
+
+
+def _keep_address_in_step(response: Response, address: str) -> None:
+    """Typing replaces the address; any other step is one that the browser's Back undoes."""
+    typing = request.headers.get("HX-Source") == "input#search-text"
+    same = request.headers.get("HX-Current-URL", "").endswith(address)
+    response.headers["HX-Replace-Url" if typing or same else "HX-Push-Url"] = address
+
+
+def _new_page(form: ProjectForm, status: int = 200) -> ResponseReturnValue:
+    return render_template("projects/new.html", form=form), status
+
+
+def _edit_page(
+    project: Project, form: ProjectForm, status: int = 200, conflict: str | None = None
+) -> ResponseReturnValue:
+    page = render_template(
+        "projects/edit.html",
+        project=project,
+        form=form,
+        conflict=conflict,
+        differences=differences(form, project) if conflict else [],
+    )
+    return page, status

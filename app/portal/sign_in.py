@@ -1,0 +1,119 @@
+"""Signing in to the portal, and out of it."""
+
+from flask import Blueprint, flash, make_response, render_template, request, session
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_user
+from flask_wtf import FlaskForm
+from wtforms import EmailField, HiddenField, PasswordField
+from wtforms.validators import InputRequired, Length
+
+from app.accounts.authentication import SignIn, Verdict, check_password
+from app.accounts.passwords import MAX_LENGTH
+from app.accounts.web_sessions import sign_in_to_portal, sign_out_of_portal
+from app.config import current_config
+from app.core.clock import utcnow
+from app.extensions import db
+from app.portal.login import load_user
+from app.web.access import client_address, current_actor, public, safe_next
+from app.web.htmx import redirect_see_other
+from app.web.transaction import reads_first, start_writing
+
+
+class SignInForm(FlaskForm):
+    email = EmailField(
+        "E-mail",
+        validators=[
+            InputRequired("Enter your e-mail."),
+            Length(max=254, message="An e-mail address has at most 254 characters."),
+        ],
+        render_kw={"autocomplete": "username"},
+    )
+    password = PasswordField(
+        "Password",
+        validators=[
+            InputRequired("Enter your password."),
+            Length(max=MAX_LENGTH, message=f"A password has at most {MAX_LENGTH} characters."),
+        ],
+        render_kw={"autocomplete": "current-password"},
+    )
+    next = HiddenField()
+
+
+blueprint = Blueprint("accounts", __name__)
+
+
+@blueprint.get("/login")
+@public
+def sign_in_page() -> ResponseReturnValue:
+    next_address = safe_next(request.args.get("next"))
+    if current_user.is_authenticated:
+        return redirect_see_other(next_address or "/")
+    return _sign_in_form(SignInForm(next=next_address), 200)
+
+
+@blueprint.post("/login")
+@public
+@reads_first
+def sign_in() -> ResponseReturnValue:
+    # A file in the place of a field is no field.
+    form = SignInForm(request.form)
+    if not form.validate():
+        return _sign_in_form(form, 422)
+    limit = current_config().signin_failures
+    check = check_password(
+        db.session(),
+        login_id=form.email.data,
+        password=form.password.data,
+        address=client_address(),
+        now=utcnow(),
+        limit=limit,
+    )
+    start_writing()
+    outcome, token = sign_in_to_portal(db.session(), check=check, now=utcnow(), limit=limit)
+    if token is None:
+        return _refused(form, outcome)
+    _end_session()
+    db.session.flush()
+    login_user(load_user(token))
+    return redirect_see_other(safe_next(form.next.data) or "/")
+
+
+@blueprint.post("/logout")
+@public
+def sign_out() -> ResponseReturnValue:
+    _end_session()
+    flash("You are signed out.", "success")
+    return redirect_see_other("/login")
+
+
+def _end_session() -> None:
+    """Nothing of an earlier sign-in of this browser goes on: not its record, not its cookie."""
+    if current_user.is_authenticated:
+        sign_out_of_portal(
+            db.session(), session_id=current_user.session_id, actor=current_actor(), now=utcnow()
+        )
+    session.clear()
+
+
+def _refused(form: SignInForm, outcome: SignIn) -> ResponseReturnValue:
+    if outcome.verdict is Verdict.THROTTLED:
+        seconds = "1 second" if outcome.wait_seconds == 1 else f"{outcome.wait_seconds} seconds"
+        form.password.errors = [
+            f"Too many wrong passwords for this account from your address. Try again in {seconds}."
+        ]
+        response = make_response(_sign_in_form(form, 429))
+        response.headers["Retry-After"] = str(outcome.wait_seconds)
+        return response
+    if outcome.verdict is Verdict.RIGHT:
+        form.email.errors = [
+            "Your account works on the OP Agent, not on this portal. Sign in on the OP Agent."
+        ]
+        return _sign_in_form(form, 401)
+    form.password.errors = [
+        "E-mail or password is wrong. Check both, or ask a super admin to reset your password."
+    ]
+    return _sign_in_form(form, 401)
+
+
+def _sign_in_form(form: SignInForm, status: int) -> ResponseReturnValue:
+    return render_template("accounts/sign_in.html", form=form), status
