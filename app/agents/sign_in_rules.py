@@ -51,13 +51,11 @@ class Machine:
 class Admission:
     """The person may sign in to the organisation's environment.
 
-    Until `ends_at`, or under the permanent license if that is None; `registers` says that the
-    machine is to be registered first.
+    `registers` says that the machine is to be registered first.
     """
 
     organisation_id: str
     machine: Machine | None
-    ends_at: datetime | None = None
     registers: bool = False
 
 
@@ -144,7 +142,7 @@ def _decide_on_key(key: PresentedKey | None, machine: Machine | None) -> Admissi
         return _refusal(RefusalCode.KEY_INVALID)
     if machine is not None and machine.organisation_id != key.organisation_id:  # row 12
         return _registered_elsewhere(machine)
-    return Admission(key.organisation_id, machine, ends_at=key.expires_at)  # row 13
+    return Admission(key.organisation_id, machine)  # row 13
 
 
 def _refusal(code: RefusalCode, expired_at: datetime | None = None) -> Refusal:

@@ -25,7 +25,7 @@ from app.core.durations import parse_ttl
 from app.core.errors import MalformedTTL, NotFound
 from app.licenses.queries import all_licenses_of, find_license, find_permanent_license, has_ended
 from app.licenses.rules import LicenseState
-from app.licenses.services import Inspection, inspect_key, issue_license, key_text, revoke_license
+from app.licenses.services import Inspection, inspect_key, issue_license, revoke_license
 from app.projects.services import get_organisation
 
 MAX_KEY_BYTES = 2 * 1024 * 1024
@@ -55,16 +55,17 @@ def issue(organisation_id: str, ttl: int, admin_email: str, as_json: bool) -> No
     """Issue a key and print it."""
     settings = current_config()
     with changing() as session:
-        license = issue_license(
+        license, key = issue_license(
             session,
             actor=super_admin(session, admin_email),
             organisation_id=organisation_id,
             ttl=ttl,
             choices=settings.license_ttls,
+            signing_keys=settings.signing_keys,
             now=utcnow(),
         )
         row = {
-            "license_key": key_text(license, settings.signing_keys),
+            "license_key": key,
             "key_id": license.key_id,
             "organisation_id": license.organisation_id,
             "issued_at": rfc3339(license.issued_at),

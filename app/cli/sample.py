@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password, random_password
 from app.accounts.users import create_user, find_user
+from app.config import Config
 from app.core.actor import Actor
 from app.core.permissions import Role
 from app.licenses.services import issue_license, revoke_license
@@ -83,9 +84,9 @@ def has_organisations(session: Session) -> bool:
 
 
 def load_sample_data(
-    session: Session, *, sign_ins: list[SignIn], choices: tuple[int, ...], now: datetime
+    session: Session, *, sign_ins: list[SignIn], config: Config, now: datetime
 ) -> list[SignIn]:
-    """Fill an empty database; the sign-ins that were made. `choices` are the TTLs, in seconds.
+    """Fill an empty database; the sign-ins that were made.
 
     Does nothing if there are organisations. Leaves out users whose e-mail is taken, and the
     super admin if there is one.
@@ -107,7 +108,7 @@ def load_sample_data(
             now=began,
             organisation_id=organisation_ids[0] if who.role is Role.CLIENT else None,
         )
-    _issue_keys(session, organisation_ids, choices, now)
+    _issue_keys(session, organisation_ids, config, now)
     return made
 
 
@@ -134,22 +135,23 @@ def _make_projects(session: Session, began: datetime, now: datetime) -> list[str
 
 
 def _issue_keys(
-    session: Session, organisation_ids: list[str], choices: tuple[int, ...], now: datetime
+    session: Session, organisation_ids: list[str], config: Config, now: datetime
 ) -> None:
     user = _super_admin(session)
     if user is None:
         return
     admin = Actor(user.id, user.email, user.role, SAMPLER.address)
-    ttls = sorted(choices)
+    ttls = sorted(config.license_ttls)
     for key in KEYS:
         ttl = ttls[min(key.ttl, len(ttls) - 1)]
         issued_at = now - timedelta(seconds=ttl * key.age)
-        license = issue_license(
+        license, _ = issue_license(
             session,
             actor=admin,
             organisation_id=organisation_ids[key.organisation - 1],
             ttl=ttl,
-            choices=choices,
+            choices=config.license_ttls,
+            signing_keys=config.signing_keys,
             now=issued_at,
         )
         if key.revoked is not None:

@@ -96,9 +96,7 @@ def _load_sample_data(settings: Config) -> None:
         return
     sign_ins = new_sign_ins(settings.sample_password)
     with changing() as session:
-        made = load_sample_data(
-            session, sign_ins=sign_ins, choices=settings.license_ttls, now=utcnow()
-        )
+        made = load_sample_data(session, sign_ins=sign_ins, config=settings, now=utcnow())
     click.echo("Loaded the sample data. These sign-ins were made, and are told this once:")
     print_table(
         ("E-mail", "Password", "Role"), [(who.email, who.password, who.role) for who in made]

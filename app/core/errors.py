@@ -3,8 +3,6 @@
 `app/web/errors.py` is the one place that turns them into a page, a fragment or problem+json.
 """
 
-from datetime import datetime
-
 
 class PortalError(Exception):
     """Something was asked for that is not done. `status` is the HTTP status, `code` is stable."""
@@ -89,13 +87,3 @@ class KeyInvalid(PortalError):
     status = 403
     code = "key_invalid"
     title = "The registration key is not valid"
-
-
-class KeyExpired(PortalError):
-    status = 403
-    code = "key_expired"
-    title = "The registration key has expired"
-
-    def __init__(self, detail: str, expired_at: datetime) -> None:
-        super().__init__(detail)
-        self.expired_at = expired_at

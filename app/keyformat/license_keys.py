@@ -71,22 +71,6 @@ class SignedLicense:
         return self.issued_at + timedelta(seconds=self.ttl)
 
 
-@dataclass(frozen=True)
-class SignedPermanentLicense:
-    """What a permanent license says, its signature having been checked. It does not hold the text.
-
-    `jti` is its Key ID, `mac_id` in the stored spelling, `machine_id` as the agent sent it, if it
-    did. It has no expiry: it is valid while the organisation's subscription is.
-    """
-
-    kid: str
-    jti: str
-    organisation_id: str
-    mac_id: str
-    machine_id: str | None
-    issued_at: datetime
-
-
 def clean_key(text: str) -> str:
     """`text` without what chat and e-mail add to a key; "" means that no key was given.
 
@@ -164,25 +148,6 @@ def sign_permanent_license(
     if machine_id is not None:
         payload["machine"] = machine_id
     return _sign(private_key, PERMANENT_SALT, payload, issued_at)
-
-
-def read_permanent_license(
-    text: str, public_keys: Mapping[str, Ed25519PublicKey]
-) -> SignedPermanentLicense:
-    """What the permanent license in `text` says, its form and signature having been checked.
-
-    Raises KeyInvalid, and nothing else, for whatever is not a permanent license signed with one
-    of `public_keys`, a temporary key among them.
-    """
-    payload, issued_at = _read(text, PERMANENT_SALT, public_keys)
-    return SignedPermanentLicense(
-        kid=_text(payload, "kid"),
-        jti=_text(payload, "jti"),
-        organisation_id=_text(payload, "org"),
-        mac_id=_text(payload, "mac"),
-        machine_id=_text(payload, "machine") if "machine" in payload else None,
-        issued_at=issued_at,
-    )
 
 
 class _Ed25519(SigningAlgorithm):

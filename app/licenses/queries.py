@@ -188,12 +188,15 @@ def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[Tem
 
 
 def _in_order(now: datetime) -> tuple[ColumnElement[Any], ...]:
-    """The domain's order, as `rules.in_order` has it, for the database."""
+    """The order wherever keys are listed.
+
+    Active at `now` first, the newest issued on top; then the others, the latest ended on top.
+    Within one second the one issued later comes first, and of those the one with the higher id.
+    """
     active = TemporaryLicense.is_active(now)
-    ended_at = func.coalesce(TemporaryLicense.revoked_at, TemporaryLicense.expires_at)
     return (
         case((active, 1), else_=0).desc(),
-        case((active, TemporaryLicense.issued_at), else_=ended_at).desc(),
+        case((active, TemporaryLicense.issued_at), else_=TemporaryLicense.ended_at).desc(),
         TemporaryLicense.issued_at.desc(),
         TemporaryLicense.id.desc(),
     )

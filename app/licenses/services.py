@@ -43,14 +43,14 @@ def issue_license(
     organisation_id: str,
     ttl: int,
     choices: tuple[int, ...],
+    signing_keys: str,
     now: datetime,
     form_token: str | None = None,
-) -> TemporaryLicense:
-    """Record a temporary license of `ttl` seconds, issued at the whole second of `now`.
+) -> tuple[TemporaryLicense, str]:
+    """Issue a temporary license of `ttl` seconds at the whole second of `now`: (record, key).
 
-    `form_token` is what the form carried: the same form sent again gets the same license. Whoever
-    shows the key calls `key_text` in the same transaction, so that a key that cannot be shown is
-    not recorded either.
+    `form_token` is what the form carried: the same form sent again gets the same license. A key
+    that cannot be signed is not recorded either.
 
     Raises InvalidInput (field "ttl") for a TTL that is not offered, NotFound, Conflict for a form
     that issued something else before, SigningKeyMissing, NotAllowed.
@@ -65,9 +65,28 @@ def issue_license(
     )
     if organisation is None:
         raise NotFound(f"There is no organisation {organisation_id!r}.")
-    earlier = _issued_by_form(session, form_token, actor, organisation_id, ttl)
-    if earlier is not None:
-        return earlier
+    license = _issued_by_form(session, form_token, actor, organisation_id, ttl)
+    if license is None:
+        license = _record_license(
+            session,
+            actor=actor,
+            organisation_id=organisation_id,
+            ttl=ttl,
+            now=now,
+            form_token=form_token,
+        )
+    return license, key_text(license, signing_keys)
+
+
+def _record_license(
+    session: Session,
+    *,
+    actor: Actor,
+    organisation_id: str,
+    ttl: int,
+    now: datetime,
+    form_token: str | None,
+) -> TemporaryLicense:
     issued_at = whole_second(now)
     license = TemporaryLicense(
         key_id=free_key_id(session),

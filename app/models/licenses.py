@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, and_
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, and_, case
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.accounts import User
@@ -50,10 +51,18 @@ class TemporaryLicense(Base):
     issued_by: Mapped[User] = relationship(foreign_keys=issued_by_id, lazy="joined")
     revoked_by: Mapped[User | None] = relationship(foreign_keys=revoked_by_id)
 
-    @property
+    @hybrid_property
     def ended_at(self) -> datetime:
-        """When the license stops working: at its expiry, or earlier when revoked."""
-        return self.revoked_at or self.expires_at
+        """When the license ends or ended: at its expiry, or at its revocation if that is earlier.
+
+        In a query it is the same, as an expression.
+        """
+        return min(self.revoked_at or self.expires_at, self.expires_at)
+
+    @ended_at.inplace.expression
+    @classmethod
+    def _ended_at_in_a_query(cls) -> ColumnElement[datetime]:
+        return case((cls.revoked_at < cls.expires_at, cls.revoked_at), else_=cls.expires_at)
 
     @classmethod
     def is_active(cls, now: datetime) -> ColumnElement[bool]:

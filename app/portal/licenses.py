@@ -97,12 +97,13 @@ def generate(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     form = GenerateForm()
     try:
-        license = issue_license(
+        license, key = issue_license(
             db.session(),
             actor=current_actor(),
             organisation_id=project.organisation_id,
             ttl=parse_ttl(form.ttl.data or ""),
             choices=current_config().license_ttls,
+            signing_keys=current_config().signing_keys,
             now=utcnow(),
             form_token=form.token,
         )
@@ -110,14 +111,13 @@ def generate(project_id: int) -> ResponseReturnValue:
         form.ttl.errors = [error.detail]
         chosen = _license_of(project, request.values.get("key", ""))
         return _show_tab(project, form, _list(project, chosen), status=422)
-    # In the same transaction: a key that cannot be shown is not recorded.
-    key_text(license, current_config().signing_keys)
     news = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
     address = _tab_address(project, key=license.key_id, ttl=form.ttl.data)
     if not is_partial():
         flash(news, "success")
         return redirect_see_other(address)
-    response = _show_tab(project, form, _list(project, license), news=news, focus="copy-key")
+    listing = _list(project, license, key)
+    response = _show_tab(project, form, listing, news=news, focus="copy-key")
     response.headers["HX-Replace-Url"] = address
     return response
 
@@ -215,10 +215,12 @@ def _show_tab(
     return render(page, PARTIALS.get(target, partial), status, **context)
 
 
-def _list(project: Project, chosen: TemporaryLicense | None) -> Listing:
+def _list(
+    project: Project, chosen: TemporaryLicense | None, issued_key: str | None = None
+) -> Listing:
     """The keys of the project's organisation, as the person who asks may see them.
 
-    Without a `chosen` one the first is shown.
+    Without a `chosen` one the first is shown; `issued_key` is its text if it was issued just now.
     """
     now = utcnow()
     licenses = licenses_of(db.session(), project.organisation_id, now)
@@ -230,7 +232,7 @@ def _list(project: Project, chosen: TemporaryLicense | None) -> Listing:
     key, key_problem = None, None
     if chosen and state is LicenseState.ACTIVE and current_user.may(Permission.SEE_LICENSE_KEYS):
         try:
-            key = key_text(chosen, current_config().signing_keys)
+            key = issued_key or key_text(chosen, current_config().signing_keys)
         except SigningKeyMissing as error:
             key_problem = error.detail
     active = [license for license in licenses if state_of(license, now) is LicenseState.ACTIVE]

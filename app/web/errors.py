@@ -12,8 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from app.core.clock import rfc3339
-from app.core.errors import Busy, KeyExpired, PortalError
+from app.core.errors import Busy, PortalError
 from app.extensions import db, login_manager
 from app.models.database_errors import explain_database_error
 from app.models.engine import set_reading
@@ -149,8 +148,7 @@ def form_out_of_date(error: CSRFError) -> Response:
 
 
 def domain_error(error: PortalError) -> Response:
-    more = {"expired_at": rfc3339(error.expired_at)} if isinstance(error, KeyExpired) else {}
-    return answer(error.status, error.code, error.title, error.detail, **more)
+    return answer(error.status, error.code, error.title, error.detail)
 
 
 def database_error(error: DBAPIError) -> Response:

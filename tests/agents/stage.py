@@ -12,6 +12,7 @@ from app.accounts.users import create_user
 from app.agents.registration import Presented
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
+from app.config import current_config
 from app.core.permissions import Role
 from app.licenses.services import issue_license, key_text
 from app.models import Agent, AgentSession, FeedEvent, TemporaryLicense
@@ -32,8 +33,9 @@ def issue(
         organisation_id=organisation_id,
         ttl=HOUR,
         choices=(HOUR,),
+        signing_keys=current_config().signing_keys,
         now=now,
-    )
+    )[0]
     session.commit()
     return license
 

@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from app.agents.live_sessions import end_session
 from app.agents.machines import dissociate
+from app.config import current_config
 from app.core.tokens import hash_token
 from app.extensions import db
-from app.keyformat.license_keys import read_permanent_license
 from app.licenses.keyring import public_keys
 from app.licenses.services import issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, FeedEvent
@@ -36,6 +36,7 @@ from tests.agents.api_stage import (
 )
 from tests.agents.stage import HOUR, IDLE, issue, text_of
 from tests.conftest import NOW, Cast, Clock
+from tests.permanent_license import read_permanent_license
 
 each_row = pytest.mark.parametrize("row", TABLE, ids=row_name)
 
@@ -151,9 +152,9 @@ class TestASignIn:
         with app.app_context():
             signed = read_permanent_license(first.json["license_key"], public_keys(db.session()))
             [license] = permanent_licenses(db.session())
-        assert signed.jti == license.key_id == first.json["license"]["key_id"]
-        assert (signed.organisation_id, signed.mac_id) == (Cast.acme, agent.mac_id)
-        assert signed.machine_id == "4c4c4544-0042"
+        assert signed["jti"] == license.key_id == first.json["license"]["key_id"]
+        assert (signed["org"], signed["mac"]) == (Cast.acme, agent.mac_id)
+        assert signed["machine"] == "4c4c4544-0042"
         for said in (first.json, again.json):
             assert said["license"]["kind"] == "permanent"
             assert said["license"]["expires_at"] is None
@@ -377,8 +378,9 @@ class TestInspection:
                 organisation_id=cast.acme,
                 ttl=HOUR,
                 choices=(HOUR,),
+                signing_keys=current_config().signing_keys,
                 now=NOW,
-            )
+            )[0]
             db.session.commit()
             text, key_id = text_of(license), license.key_id
         active = agent.ask("POST", "/keys/inspect", {"registration_key": f" '{text}'\n"})

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user, find_user
 from app.agents.machines import detach, machines_with
+from app.config import current_config
 from app.core.actor import Actor
 from app.core.clock import utcnow
 from app.core.permissions import Role
@@ -47,8 +48,9 @@ class Stage:
                 organisation_id=organisation_id,
                 ttl=seconds,
                 choices=(seconds,),
+                signing_keys=current_config().signing_keys,
                 now=utcnow(),
-            )
+            )[0]
             return key_text(license, self.portal.app.extensions["config"].signing_keys)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user, find_user
+from app.config import current_config
 from app.core.actor import SYSTEM, Actor
 from app.core.clock import utcnow
 from app.core.permissions import Role
@@ -46,8 +47,9 @@ class Place:
                 organisation_id=self.organisation_id,
                 ttl=ttl,
                 choices=(ttl,),
+                signing_keys=current_config().signing_keys,
                 now=utcnow() - timedelta(seconds=ago),
-            ).key_id
+            )[0].key_id
 
     def count(self) -> int:
         with self.portal.session() as session:

@@ -10,6 +10,7 @@ from flask import Flask
 from itsdangerous import base64_decode, base64_encode
 from sqlalchemy.orm import Session
 
+from app.config import current_config
 from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
 from app.keyformat.signing_keys import new_private_key
@@ -33,8 +34,9 @@ def issue(
         organisation_id=organisation_id,
         ttl=ttl,
         choices=(ttl,),
+        signing_keys=current_config().signing_keys,
         now=NOW - timedelta(seconds=ago),
-    )
+    )[0]
     session.commit()
     return license
 

@@ -8,6 +8,7 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import select
 
+from app.config import current_config
 from app.extensions import db
 from app.licenses.services import issue_license
 from app.models import AuditEvent, Organisation, Project
@@ -166,8 +167,9 @@ class TestList:
                 organisation_id=cast.bolt,
                 ttl=3600,
                 choices=(3600,),
+                signing_keys=current_config().signing_keys,
                 now=NOW,
-            ).key_id
+            )[0].key_id
             db.session.commit()
         for text in ("sohne shop", "000456", key_id.lower()):
             rows = json.loads(run(app, "list", "--search", text, "--json").stdout)

@@ -1,7 +1,7 @@
 """Temporary licenses: issued, listed, revoked and inspected, to the second."""
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
+from app.config import current_config
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, SigningKeyMissing
 from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
@@ -25,7 +26,7 @@ from app.licenses.queries import (
     part_of_licenses,
     state_of,
 )
-from app.licenses.rules import LicenseState, in_order
+from app.licenses.rules import LicenseState
 from app.licenses.services import inspect_key, issue_license, key_text, revoke_license
 from app.models import AuditEvent, Base, Organisation, SigningKey, TemporaryLicense
 from app.models.engine import writing
@@ -52,9 +53,10 @@ def issue(
         organisation_id=organisation_id,
         ttl=ttl,
         choices=CHOICES,
+        signing_keys=current_config().signing_keys,
         now=NOW - timedelta(seconds=ago),
         form_token=form_token,
-    )
+    )[0]
 
 
 def revoke(
@@ -238,6 +240,13 @@ class TestState:
         assert count_all_active(session, end) == 0
 
 
+def rank(license: TemporaryLicense) -> tuple[bool, datetime, datetime, int]:
+    """The domain's order, as a sort key: the highest stands on top."""
+    active = state_of(license, NOW) is LicenseState.ACTIVE
+    ended_at = min(license.revoked_at or license.expires_at, license.expires_at)
+    return active, license.issued_at if active else ended_at, license.issued_at, license.id
+
+
 class TestOrder:
     def test_active_ones_newest_first_then_the_latest_ended(
         self, session: Session, cast: Cast
@@ -264,7 +273,7 @@ class TestOrder:
         revoke(session, cast, revoked, ago=-0.7)
         assert licenses_of(session, cast.acme, NOW + SECOND) == [revoked, late, early]
 
-    def test_it_is_the_order_of_the_rules(self, session: Session, cast: Cast) -> None:
+    def test_it_is_the_order_of_the_domain(self, session: Session, cast: Cast) -> None:
         for number in range(40):
             license = issue(
                 session,
@@ -278,7 +287,24 @@ class TestOrder:
         everything = session.scalars(
             select(TemporaryLicense).where(TemporaryLicense.organisation_id == cast.acme)
         )
-        assert licenses_of(session, cast.acme, NOW, ended_limit=None) == in_order(everything, NOW)
+        expected = sorted(everything, key=rank, reverse=True)
+        assert licenses_of(session, cast.acme, NOW, ended_limit=None) == expected
+
+    def test_a_key_moves_among_the_ended_ones_at_its_expiry_to_the_second(
+        self, session: Session, cast: Cast
+    ) -> None:
+        long = issue(session, cast, ttl=3 * HOUR, ago=10)
+        short = issue(session, cast)
+        end = short.expires_at
+        assert licenses_of(session, cast.acme, end - SECOND) == [short, long]
+        assert licenses_of(session, cast.acme, end) == [long, short]
+
+    def test_a_key_from_the_future_is_not_among_the_active_ones(
+        self, session: Session, cast: Cast
+    ) -> None:
+        future = issue(session, cast, ago=-1)
+        active = issue(session, cast, ago=60)
+        assert licenses_of(session, cast.acme, NOW) == [active, future]
 
     def test_every_active_one_and_the_last_fifty_that_ended(
         self, session: Session, cast: Cast
@@ -297,6 +323,21 @@ class TestOrder:
         issue(session, cast)
         assert licenses_of(session, cast.bolt, NOW) == []
         assert count_licenses(session, cast.bolt) == 0
+
+
+@pytest.mark.parametrize(
+    ("revoked_after", "ended_after"), [(None, HOUR), (10, 10), (HOUR, HOUR), (2 * HOUR, HOUR)]
+)
+def test_a_key_ends_at_its_revocation_or_else_at_its_expiry(
+    session: Session, cast: Cast, revoked_after: int | None, ended_after: int
+) -> None:
+    license = issue(session, cast)
+    if revoked_after is not None:
+        license.revoked_at = NOW + revoked_after * SECOND
+    session.flush()
+    assert license.ended_at == NOW + ended_after * SECOND
+    queried = select(TemporaryLicense.id).where(TemporaryLicense.ended_at == license.ended_at)
+    assert session.scalars(queried).all() == [license.id]
 
 
 def test_active_keys_are_counted_by_organisation(session: Session, cast: Cast) -> None:

@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
+from app.config import current_config
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.extensions import db
 from app.licenses.queries import count_active
@@ -66,8 +67,9 @@ def issue(session: Session, cast: Cast, organisation_id: str, ttl: int = 3600) -
         organisation_id=organisation_id,
         ttl=ttl,
         choices=(3600, 10800),
+        signing_keys=current_config().signing_keys,
         now=NOW,
-    ).key_id
+    )[0].key_id
 
 
 # Making

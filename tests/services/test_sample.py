@@ -13,6 +13,7 @@ from app.accounts.passwords import password_matches
 from app.accounts.users import create_user, find_user
 from app.cli import server
 from app.cli.sample import SignIn, load_sample_data, new_sign_ins
+from app.config import current_config
 from app.core.actor import SYSTEM
 from app.core.permissions import Role
 from app.licenses.queries import licenses_of
@@ -24,7 +25,12 @@ CHOICES = (3600, 10800, 21600, 43200, 86400, 259200, 604800)
 
 
 def load(session: Session, choices: tuple[int, ...] = CHOICES) -> list[SignIn]:
-    made = load_sample_data(session, sign_ins=new_sign_ins(""), choices=choices, now=NOW)
+    made = load_sample_data(
+        session,
+        sign_ins=new_sign_ins(""),
+        config=replace(current_config(), license_ttls=choices),
+        now=NOW,
+    )
     session.commit()
     return made
 

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.core.errors import KeyInvalid
 from app.keyformat.license_keys import (
-    read_permanent_license,
     read_temporary_key,
     sign_permanent_license,
     sign_temporary_key,
@@ -77,22 +76,6 @@ def portal_says(key: str, now: datetime) -> dict[str, object]:
         issued_at=read.issued_at, expires_at=read.expires_at, revoked_at=None, now=now
     )
     return {"state": state, "fields": fields}
-
-
-def portal_says_of_permanent(key: str, now: datetime) -> dict[str, object]:
-    try:
-        read = read_permanent_license(key, public_keys())
-    except KeyInvalid:
-        return INVALID
-    fields = {
-        "kid": read.kid,
-        "key_id": read.jti,
-        "organisation_id": read.organisation_id,
-        "mac_id": read.mac_id,
-        "machine_id": read.machine_id,
-        "issued_at": rfc3339(read.issued_at),
-    }
-    return {"state": "invalid" if now < read.issued_at else "active", "fields": fields}
 
 
 def stranger_says_of_permanent(key: str, now: datetime) -> dict[str, object]:
@@ -188,12 +171,6 @@ def test_the_portal_says_what_the_vector_says(vector: dict) -> None:
 def test_a_stranger_says_what_the_vector_says(vector: dict) -> None:
     now = datetime.fromisoformat(vector["now"])
     assert stranger_says(vector["key"], now) == vector["expected"]
-
-
-@each_license
-def test_the_portal_says_what_the_vector_of_a_permanent_license_says(vector: dict) -> None:
-    now = datetime.fromisoformat(vector["now"])
-    assert portal_says_of_permanent(vector["key"], now) == vector["expected"]
 
 
 @each_license

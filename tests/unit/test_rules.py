@@ -1,8 +1,7 @@
-"""States at the boundaries, the order of lists, and Key IDs."""
+"""States at the boundaries, and Key IDs."""
 
 import random
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,21 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.keyformat.key_ids import KEY_ID_ALPHABET, new_key_id, normalise_key_id
-from app.licenses.rules import LicenseState, ended_at, in_order, license_state
+from app.licenses.rules import LicenseState, license_state
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 EXPIRY = NOON + 3 * HOUR
 TICK = timedelta(microseconds=1)
-
-
-@dataclass
-class Record:
-    id: int
-    issued_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None = None
 
 
 def state(now: datetime, revoked_at: datetime | None = None) -> LicenseState:
@@ -68,76 +59,6 @@ def test_a_revoked_key_stays_revoked_for_good(now: datetime, expected: str) -> N
 def test_a_revocation_that_came_after_the_expiry_changes_nothing() -> None:
     assert state(EXPIRY + HOUR, revoked_at=EXPIRY) == LicenseState.EXPIRED
     assert state(EXPIRY + HOUR, revoked_at=EXPIRY - SECOND) == LicenseState.REVOKED
-
-
-def test_a_key_ends_at_its_revocation_or_else_at_its_expiry() -> None:
-    assert ended_at(EXPIRY, None) == EXPIRY
-    assert ended_at(EXPIRY, NOON + HOUR) == NOON + HOUR
-    assert ended_at(EXPIRY, EXPIRY + HOUR) == EXPIRY
-
-
-def test_active_keys_come_first_then_the_latest_ended() -> None:
-    now = NOON + 10 * HOUR
-    listed = [
-        Record(6, NOON + 9 * HOUR, NOON + 11 * HOUR),
-        Record(4, NOON + 8 * HOUR, NOON + 99 * HOUR),
-        Record(2, NOON, now, revoked_at=now - SECOND),
-        Record(5, NOON + 9 * HOUR, NOON + 99 * HOUR, revoked_at=now - 2 * SECOND),
-        Record(3, NOON, now - 3 * SECOND),
-        Record(1, NOON, NOON + HOUR),
-    ]
-    shuffled = list(listed)
-    random.Random(7).shuffle(shuffled)
-    assert in_order(shuffled, now) == listed
-
-
-def test_within_one_second_the_one_issued_later_comes_first() -> None:
-    now = NOON + 10 * HOUR
-    active = [Record(number, NOON, NOON + 11 * HOUR) for number in (9, 8, 7)]
-    ended = [
-        Record(6, NOON, NOON + HOUR),
-        Record(5, NOON, NOON + 9 * HOUR, revoked_at=NOON + HOUR + timedelta(milliseconds=900)),
-        Record(4, NOON, NOON + HOUR),
-        Record(10, NOON - HOUR, NOON + HOUR),
-    ]
-    assert in_order(reversed(active + ended), now) == active + ended
-
-
-def test_a_key_moves_among_the_ended_ones_at_its_expiry_to_the_second() -> None:
-    short = Record(2, NOON, EXPIRY)
-    long = Record(1, NOON - HOUR, EXPIRY + HOUR)
-    assert in_order([short, long], EXPIRY - SECOND) == [short, long]
-    assert in_order([short, long], EXPIRY) == [long, short]
-
-
-def test_a_key_from_the_future_is_not_among_the_active_ones() -> None:
-    future = Record(2, NOON + SECOND, EXPIRY)
-    active = Record(1, NOON - HOUR, EXPIRY)
-    assert in_order([future, active], NOON) == [active, future]
-
-
-offsets = st.integers(-5, 5).map(lambda hours: NOON + hours * HOUR)
-records = st.lists(
-    st.builds(
-        Record,
-        id=st.integers(1, 50),
-        issued_at=offsets,
-        expires_at=offsets,
-        revoked_at=st.none() | offsets,
-    ),
-    unique_by=lambda record: record.id,
-    max_size=12,
-)
-
-
-@settings(deadline=None)
-@given(records, st.randoms(use_true_random=False))
-def test_the_order_does_not_depend_on_how_the_records_came(
-    listed: list[Record], source: random.Random
-) -> None:
-    shuffled = list(listed)
-    source.shuffle(shuffled)
-    assert in_order(shuffled, NOON) == in_order(listed, NOON)
 
 
 def test_a_key_id_can_be_read_out_over_a_phone() -> None:

@@ -1,7 +1,6 @@
 """Every refusal and failure: as a page in the product's look, as a fragment, as a problem."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 from flask import Flask, abort, request
@@ -13,7 +12,6 @@ from app.core.errors import (
     Busy,
     Conflict,
     InvalidInput,
-    KeyExpired,
     KeyInvalid,
     NotAllowed,
     NotFound,
@@ -22,7 +20,7 @@ from app.core.errors import (
 )
 from app.extensions import db
 from app.web.access import public
-from tests.conftest import NOW, Cast, Visitor
+from tests.conftest import Cast, Visitor
 
 CODES = {
     400: "invalid_request",
@@ -45,7 +43,6 @@ DOMAIN: dict[str, tuple[PortalError, int, str]] = {
     "Busy": (Busy("Later."), 503, "unavailable"),
     "SigningKeyMissing": (SigningKeyMissing("Lost."), 503, "signing_key_missing"),
     "KeyInvalid": (KeyInvalid("Not ours."), 403, "key_invalid"),
-    "KeyExpired": (KeyExpired("Over.", NOW), 403, "key_expired"),
 }
 
 
@@ -221,12 +218,6 @@ def test_each_exception_of_the_domain_says_its_own_sentence(anybody: Visitor, na
     problem = anybody.client.get(f"/domain/{name}", headers=JSON)
     assert is_problem(problem, status, code)
     assert problem.json["detail"] == error.detail
-
-
-def test_an_expired_key_says_when(anybody: Visitor) -> None:
-    problem = anybody.client.get("/domain/KeyExpired", headers=JSON)
-    assert problem.json["expired_at"] == "2026-11-24T15:40:00Z"
-    assert datetime.fromisoformat(problem.json["expired_at"]).astimezone(UTC) == NOW
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX, JSON])

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from flask import Flask
 from sqlalchemy import event
 
+from app.config import current_config
 from app.core.tokens import hash_token, new_token
 from app.extensions import db
 from app.licenses.services import issue_license, revoke_license
@@ -23,8 +24,9 @@ def issue(app: Flask, cast: Cast, organisation_id: str, ttl: int = 3600, **ago: 
             organisation_id=organisation_id,
             ttl=ttl,
             choices=CHOICES,
+            signing_keys=current_config().signing_keys,
             now=NOW - timedelta(**ago),
-        )
+        )[0]
         db.session.commit()
         key_id = license.key_id
         db.session.remove()
@@ -71,8 +73,9 @@ def test_a_partner_who_is_signed_in_is_counted_while_heard_from(
             organisation_id=cast.acme,
             ttl=3600,
             choices=CHOICES,
+            signing_keys=current_config().signing_keys,
             now=NOW,
-        )
+        )[0]
         db.session.add(
             AgentSession(
                 token_hash=hash_token(new_token()),

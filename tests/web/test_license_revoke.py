@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from app.config import current_config
 from app.core.clock import utcnow
 from app.core.tokens import hash_token
 from app.extensions import db
@@ -35,8 +36,9 @@ def key_id(app: Flask, cast: Cast) -> str:
             organisation_id=cast.acme,
             ttl=HOUR,
             choices=(HOUR,),
+            signing_keys=current_config().signing_keys,
             now=utcnow(),
-        )
+        )[0]
         db.session.commit()
         return license.key_id
 

@@ -15,6 +15,7 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
+from app.config import current_config
 from app.core.clock import utcnow
 from app.extensions import db
 from app.licenses.queries import licenses_of
@@ -51,8 +52,9 @@ def issue(
             organisation_id=organisation_id,
             ttl=ttl,
             choices=(ttl,),
+            signing_keys=current_config().signing_keys,
             now=utcnow(),
-        )
+        )[0]
         db.session.commit()
         db.session.refresh(license)
         db.session.expunge_all()
@@ -777,9 +779,15 @@ class TestTrouble:
         away.rename(file)
 
     def test_without_the_private_key_the_page_works_and_says_so(
-        self, app: Flask, ada: Visitor, cast: Cast, tab: str, private_key_away: None
+        self,
+        app: Flask,
+        ada: Visitor,
+        cast: Cast,
+        tab: str,
+        request: pytest.FixtureRequest,
     ) -> None:
         license = issue(app, cast)
+        request.getfixturevalue("private_key_away")
         answer = ada.get(tab)
         assert answer.status_code == 200
         assert chosen(answer) == license.key_id

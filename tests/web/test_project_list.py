@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, event
 
+from app.config import current_config
 from app.extensions import db
 from app.licenses.services import issue_license
 from app.models import Organisation, Project, User
@@ -49,8 +50,9 @@ def issue(app: Flask, cast: Cast, organisation_id: str) -> str:
             organisation_id=organisation_id,
             ttl=3600,
             choices=(3600,),
+            signing_keys=current_config().signing_keys,
             now=NOW,
-        )
+        )[0]
         db.session.commit()
         return license.key_id
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from flask import Flask
 
+from app.config import current_config
 from app.extensions import db
 from app.licenses.services import issue_license
 from app.models import Organisation, Project
@@ -39,6 +40,7 @@ def issue(app: Flask, cast: Cast, organisation_id: str) -> None:
             organisation_id=organisation_id,
             ttl=3600,
             choices=(3600,),
+            signing_keys=current_config().signing_keys,
             now=NOW,
         )
         db.session.commit()

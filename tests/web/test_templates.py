@@ -12,7 +12,7 @@ from flask import Flask
 from jinja2 import Undefined, meta
 from werkzeug.routing import Rule
 
-from app.config import ROOT
+from app.config import ROOT, current_config
 from app.extensions import db
 from app.licenses.services import issue_license, revoke_license
 from tests.conftest import NOW, Cast, Clock, Visitor
@@ -136,8 +136,9 @@ def keys(app: Flask, cast: Cast, clock: Clock) -> str:
                 organisation_id=cast.acme,
                 ttl=3600,
                 choices=(3600,),
+                signing_keys=current_config().signing_keys,
                 now=NOW - ago,
-            ).key_id
+            )[0].key_id
             for ago in (timedelta(0), timedelta(hours=2), timedelta(minutes=1))
         ]
         revoke_license(db.session(), actor=cast.actor(cast.ada), key_id=ids[2], now=NOW)
