@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, unquote_to_bytes
 
 from dotenv import dotenv_values
 from flask import current_app
@@ -20,182 +20,30 @@ from app.keyformat.signing_keys import private_key_from_pem
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PORTAL_"
-SECRETS = (
-    "SECRET_KEY",
-    "DATABASE_URL",
-    "SIGNING_KEYS",
-    "ADMIN_PASSWORD",
-    "SAMPLE_PASSWORD",
-)
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 SWITCH = {"on": True, "1": True, "true": True, "yes": True}
 SWITCH |= {"off": False, "0": False, "false": False, "no": False}
 
 
-@dataclass(frozen=True)
-class Config:
-    """Every setting, with its default; `docs/operators-guide.md` has the table of them."""
+class Bind(NamedTuple):
+    """The address and port served."""
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    instance: Path = ROOT / "instance"
-    database_url: str = field(default="", repr=False)
-    database_file: Path | None = None
-    """The file, if the database is SQLite; `database_url` opens it."""
-    secret_key: str = field(default="", repr=False)
-    signing_keys: str = field(default="", repr=False)
-    admin_email: str = ""
-    admin_password: str = field(default="", repr=False)
-    sample_data: bool = False
-    sample_password: str = field(default="", repr=False)
-    license_ttls: tuple[int, ...] = (3600, 10800, 21600, 43200, 86400, 259200, 604800)
-    license_ttl_default: int = 3600
-    license_ttl_max: int = 604800
-    heartbeat_seconds: int = 5
-    agent_idle_seconds: int = 900
-    signin_failures: Rate = Rate(10, 60)
-    inspect_limit: Rate = Rate(120, 60)
-    session_idle_seconds: int = 1800
-    session_max_seconds: int = 43200
-    database_wait_seconds: int = 60
-    trusted_proxies: int = 0
-    https: bool = False
-    workers: int = 2
+    host: str
+    port: int
 
 
-def current_config() -> Config:
-    """The configuration of the running app."""
-    config: Config = current_app.extensions["config"]
-    return config
-
-
-def environment() -> dict[str, str]:
-    """The process's environment, and beneath it what a file `.env` in the current folder says.
-
-    Raises ConfigError, in one line, if there is such a file and it cannot be read.
-    """
-    try:
-        written = dotenv_values(Path.cwd() / ".env", interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f".env: it cannot be read ({error}); make it readable UTF-8.") from None
-    return {name: value for name, value in written.items() if value is not None} | dict(os.environ)
-
-
-def load_config(environ: Mapping[str, str]) -> Config:
-    """The configuration that `environ` describes.
-
-    Raises ConfigError, whose message is one line that names the setting, what was wrong and
-    what is allowed.
-    """
-    settings = _Settings(environ)
-    idle = settings.read("AGENT_IDLE_SECONDS", _whole(2, 604800), 900)
-    host, port = settings.read("BIND", _bind, ("127.0.0.1", 8000))
-    instance = settings.read("INSTANCE", lambda text: Path(text).absolute(), ROOT / "instance")
-    database_url, database_file = settings.read(
-        "DATABASE_URL", _database, _sqlite(instance / "portal.db")
-    )
-    config = Config(
-        host=host,
-        port=port,
-        instance=instance,
-        database_url=database_url,
-        database_file=database_file,
-        secret_key=settings.read("SECRET_KEY", _secret_key, ""),
-        signing_keys=settings.read("SIGNING_KEYS", _signing_keys, str(instance / "signing-keys")),
-        admin_email=settings.read("ADMIN_EMAIL", _email, ""),
-        admin_password=settings.read("ADMIN_PASSWORD", _password, ""),
-        sample_data=settings.read("SAMPLE_DATA", _switch, False),
-        sample_password=settings.read("SAMPLE_PASSWORD", _password, ""),
-        license_ttls=settings.read("LICENSE_TTLS", _ttls, Config.license_ttls),
-        license_ttl_default=settings.read("LICENSE_TTL_DEFAULT", _ttl, Config.license_ttl_default),
-        license_ttl_max=settings.read("LICENSE_TTL_MAX", _ttl, Config.license_ttl_max),
-        heartbeat_seconds=settings.read("HEARTBEAT_SECONDS", _whole(1, 3600), min(5, idle // 2)),
-        agent_idle_seconds=idle,
-        signin_failures=settings.read("SIGNIN_FAILURES", _rate, Config.signin_failures),
-        inspect_limit=settings.read("INSPECT_LIMIT", _rate, Config.inspect_limit),
-        session_idle_seconds=settings.read("SESSION_IDLE_SECONDS", _whole(60, 604800), 1800),
-        session_max_seconds=settings.read("SESSION_MAX_SECONDS", _whole(60, 2592000), 43200),
-        database_wait_seconds=settings.read("DATABASE_WAIT_SECONDS", _whole(1, 600), 60),
-        trusted_proxies=settings.read("TRUSTED_PROXIES", _whole(0, 10), 0),
-        https=settings.read("HTTPS", _switch, False),
-        workers=settings.read("WORKERS", _whole(1, 64), 2),
-    )
-    _check_together(config)
-    return config
-
-
-def _check_together(config: Config) -> None:
-    for ttl in config.license_ttls:
-        if ttl > config.license_ttl_max:
-            raise ConfigError(
-                f"PORTAL_LICENSE_TTLS: {format_ttl(ttl)} is above the ceiling of "
-                f"{format_ttl(config.license_ttl_max)}; take it out or raise "
-                "PORTAL_LICENSE_TTL_MAX."
-            )
-    if config.license_ttl_default not in config.license_ttls:
-        choices = ", ".join(format_ttl(ttl) for ttl in config.license_ttls)
-        raise ConfigError(
-            f"PORTAL_LICENSE_TTL_DEFAULT: {format_ttl(config.license_ttl_default)} is not one "
-            f"of the choices; allowed: {choices}."
-        )
-    if config.heartbeat_seconds >= config.agent_idle_seconds:
-        raise ConfigError(
-            f"PORTAL_HEARTBEAT_SECONDS: {config.heartbeat_seconds} is not less than "
-            f"PORTAL_AGENT_IDLE_SECONDS ({config.agent_idle_seconds}); an agent that asks so "
-            "seldom would always be taken for gone."
-        )
-    if bool(config.admin_email) != bool(config.admin_password):
-        raise ConfigError(
-            "PORTAL_ADMIN_EMAIL: it and PORTAL_ADMIN_PASSWORD go together; set both or neither."
-        )
-
-
-class _Settings:
-    """The PORTAL_ settings of an environment, each read by a function that may refuse it."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-
-    def read(self, name: str, convert: Callable[[str], T], default: T) -> T:
-        text = self._text(name)
-        if text is None:
-            return default
-        try:
-            return convert(text)
-        except ConfigError as error:
-            raise ConfigError(f"{PREFIX}{name}: {error.detail}") from None
-
-    def _text(self, name: str) -> str | None:
-        text = self.environ.get(PREFIX + name, "").strip()
-        file = self.environ.get(f"{PREFIX}{name}_FILE", "").strip() if name in SECRETS else ""
-        if text and file:
-            raise ConfigError(f"{PREFIX}{name}: it and {PREFIX}{name}_FILE are both set; keep one.")
-        if file:
-            try:
-                text = Path(file).read_text(encoding="utf-8").strip()
-            except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-                raise ConfigError(
-                    f"{PREFIX}{name}_FILE: {file!r} cannot be read ({reason}); "
-                    "name a file that the portal may read."
-                ) from None
-            if not text:
-                raise ConfigError(f"{PREFIX}{name}_FILE: {file!r} is empty; put the secret in it.")
-        return text or None
-
-
-def _bind(text: str) -> tuple[str, int]:
+def _bind(text: str) -> Bind:
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):([0-9]{1,5})", text)
     if not match or not 1 <= int(match[2]) <= 65535:
         raise ConfigError(
             f"{text!r} is not an address; allowed: HOST:PORT with a port from 1 to 65535, "
             "such as 127.0.0.1:8000."
         )
-    return match[1], int(match[2])
+    return Bind(match[1], int(match[2]))
 
 
-def _database(text: str) -> tuple[str, Path | None]:
-    """The address that SQLAlchemy opens, and the file if it is one."""
+def _database(text: str) -> str:
+    """The address that SQLAlchemy opens."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -204,18 +52,18 @@ def _database(text: str) -> tuple[str, Path | None]:
         return _sqlite(Path(url.database).absolute())
     if url.drivername in ("postgresql", "postgresql+psycopg"):
         url = url.set(drivername="postgresql+psycopg")
-        return url.render_as_string(hide_password=False), None
+        return url.render_as_string(hide_password=False)
     raise ConfigError(
         "this is no database address; allowed: sqlite:////FOLDER/FILE or "
         "postgresql+psycopg://USER:PASSWORD@HOST/NAME."
     )
 
 
-def _sqlite(file: Path) -> tuple[str, Path | None]:
+def _sqlite(file: Path) -> str:
     # mode=rw: a database that is missing is an error, never a new empty one.
     name = f"file:{quote(os.fsencode(file))}"
     url = URL.create("sqlite", database=name, query={"mode": "rw", "uri": "true"})
-    return url.render_as_string(), file
+    return url.render_as_string()
 
 
 def _signing_keys(text: str) -> str:
@@ -285,3 +133,154 @@ def _ttls(text: str) -> tuple[int, ...]:
     if len(set(ttls)) != len(ttls):
         raise ConfigError(f"{text!r} names one choice twice; allowed: each once.")
     return ttls
+
+
+def _setting(read: Callable[[str], T], default: T, *, secret: bool = False) -> T:
+    """A field of Config: `read` makes its value of the text of the setting of that name.
+
+    What is secret may be in a file instead, and is shown in no `repr`.
+    """
+    metadata = {"read": read, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting, with its default; `docs/operators-guide.md` has the table of them.
+
+    `instance`, `PORTAL_INSTANCE`, and so on. What depends on another setting where it is not given
+    is worked out in `load_config`.
+    """
+
+    bind: Bind = _setting(_bind, Bind("127.0.0.1", 8000))
+    instance: Path = _setting(lambda text: Path(text).absolute(), ROOT / "instance")
+    database_url: str = _setting(_database, "", secret=True)
+    """Without one, SQLite in the instance folder."""
+    secret_key: str = _setting(_secret_key, "", secret=True)
+    signing_keys: str = _setting(_signing_keys, "", secret=True)
+    """A folder, in the instance folder unless one is named, or the text of a private key."""
+    admin_email: str = _setting(_email, "")
+    admin_password: str = _setting(_password, "", secret=True)
+    sample_data: bool = _setting(_switch, False)
+    sample_password: str = _setting(_password, "", secret=True)
+    license_ttls: tuple[int, ...] = _setting(_ttls, _ttls("1h,3h,6h,12h,1d,3d,7d"))
+    license_ttl_default: int = _setting(_ttl, _ttl("1h"))
+    license_ttl_max: int = _setting(_ttl, _ttl("7d"))
+    heartbeat_seconds: int = _setting(_whole(1, 3600), 5)
+    """At most half of `agent_idle_seconds`, unless it is given."""
+    agent_idle_seconds: int = _setting(_whole(2, 604800), 900)
+    signin_failures: Rate = _setting(_rate, Rate(10, 60))
+    inspect_limit: Rate = _setting(_rate, Rate(120, 60))
+    session_idle_seconds: int = _setting(_whole(60, 604800), 1800)
+    session_max_seconds: int = _setting(_whole(60, 2592000), 43200)
+    database_wait_seconds: int = _setting(_whole(1, 600), 60)
+    trusted_proxies: int = _setting(_whole(0, 10), 0)
+    https: bool = _setting(_switch, False)
+    workers: int = _setting(_whole(1, 64), 2)
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file, if the database is SQLite; `database_url` opens it."""
+        url = make_url(self.database_url)
+        if url.drivername != "sqlite" or url.database is None:
+            return None
+        return Path(os.fsdecode(unquote_to_bytes(url.database.removeprefix("file:"))))
+
+
+def current_config() -> Config:
+    """The configuration of the running app."""
+    config: Config = current_app.extensions["config"]
+    return config
+
+
+def environment() -> dict[str, str]:
+    """The process's environment, and beneath it what a file `.env` in the current folder says.
+
+    Raises ConfigError, in one line, if there is such a file and it cannot be read.
+    """
+    try:
+        written = dotenv_values(Path.cwd() / ".env", interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f".env: it cannot be read ({error}); make it readable UTF-8.") from None
+    return {name: value for name, value in written.items() if value is not None} | dict(os.environ)
+
+
+def load_config(environ: Mapping[str, str]) -> Config:
+    """The configuration that `environ` describes.
+
+    Raises ConfigError, whose message is one line that names the setting, what was wrong and
+    what is allowed.
+    """
+    given: dict[str, Any] = {
+        setting.name: _read(setting, text)
+        for setting in fields(Config)
+        if (text := _text_of(setting, environ)) is not None
+    }
+    instance = given.get("instance", Config.instance)
+    idle_seconds = given.get("agent_idle_seconds", Config.agent_idle_seconds)
+    dependent = {
+        "database_url": _sqlite(instance / "portal.db"),
+        "signing_keys": str(instance / "signing-keys"),
+        "heartbeat_seconds": min(Config.heartbeat_seconds, idle_seconds // 2),
+    }
+    config = Config(**(dependent | given))
+    _check_together(config)
+    return config
+
+
+def _text_of(setting: Field[Any], environ: Mapping[str, str]) -> str | None:
+    """What is written for a setting, in the environment or in the file that it names."""
+    name = PREFIX + setting.name.upper()
+    text = environ.get(name, "").strip()
+    file = environ.get(f"{name}_FILE", "").strip() if setting.metadata["secret"] else ""
+    if text and file:
+        raise ConfigError(f"{name}: it and {name}_FILE are both set; keep one.")
+    if file:
+        text = _secret_in(file, f"{name}_FILE")
+    return text or None
+
+
+def _secret_in(file: str, name: str) -> str:
+    try:
+        text = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"{name}: {file!r} cannot be read ({reason}); name a file that the portal may read."
+        ) from None
+    if not text:
+        raise ConfigError(f"{name}: {file!r} is empty; put the secret in it.")
+    return text
+
+
+def _read(setting: Field[Any], text: str) -> Any:
+    try:
+        return setting.metadata["read"](text)
+    except ConfigError as error:
+        raise ConfigError(f"{PREFIX}{setting.name.upper()}: {error.detail}") from None
+
+
+def _check_together(config: Config) -> None:
+    for ttl in config.license_ttls:
+        if ttl > config.license_ttl_max:
+            raise ConfigError(
+                f"PORTAL_LICENSE_TTLS: {format_ttl(ttl)} is above the ceiling of "
+                f"{format_ttl(config.license_ttl_max)}; take it out or raise "
+                "PORTAL_LICENSE_TTL_MAX."
+            )
+    if config.license_ttl_default not in config.license_ttls:
+        choices = ", ".join(format_ttl(ttl) for ttl in config.license_ttls)
+        raise ConfigError(
+            f"PORTAL_LICENSE_TTL_DEFAULT: {format_ttl(config.license_ttl_default)} is not one "
+            f"of the choices; allowed: {choices}."
+        )
+    if config.heartbeat_seconds >= config.agent_idle_seconds:
+        raise ConfigError(
+            f"PORTAL_HEARTBEAT_SECONDS: {config.heartbeat_seconds} is not less than "
+            f"PORTAL_AGENT_IDLE_SECONDS ({config.agent_idle_seconds}); an agent that asks so "
+            "seldom would always be taken for gone."
+        )
+    if bool(config.admin_email) != bool(config.admin_password):
+        raise ConfigError(
+            "PORTAL_ADMIN_EMAIL: it and PORTAL_ADMIN_PASSWORD go together; set both or neither."
+        )

@@ -31,14 +31,16 @@ def serve() -> None:
     settings = current_config()
     _refuse_taken_port(settings)
     _set_up(settings)
-    click.echo(f"Rolling Window serves on http://{settings.host}:{settings.port}/")
-    click.echo(f"The OP Agent in the browser: http://{settings.host}:{settings.port}/agent")
+    click.echo(f"Rolling Window serves on http://{settings.bind.host}:{settings.bind.port}/")
+    click.echo(
+        f"The OP Agent in the browser: http://{settings.bind.host}:{settings.bind.port}/agent"
+    )
     sys.stdout.flush()
     arguments = [
         "gunicorn",
         "wsgi:app",
         *("--config", "python:app.cli.worker"),
-        *("--bind", f"{settings.host}:{settings.port}", "--reuse-port"),
+        *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
         *("--workers", str(settings.workers), "--threads", str(THREADS)),
         *("--worker-class", "gthread", "--log-level", "warning"),
         # Whom to believe about proxies is said by PORTAL_TRUSTED_PROXIES alone.
@@ -105,14 +107,14 @@ def _load_sample_data(settings: Config) -> None:
 
 def _refuse_taken_port(settings: Config) -> None:
     """gunicorn would try for seconds, and with --reuse-port two portals would share the port."""
-    host = settings.host.strip("[]")
+    host = settings.bind.host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, settings.port))
+            probe.bind((host, settings.bind.port))
         except OSError as error:
             refuse(
-                f"PORTAL_BIND: {settings.host}:{settings.port} cannot be used "
+                f"PORTAL_BIND: {settings.bind.host}:{settings.bind.port} cannot be used "
                 f"({error.strerror}); stop what uses it or choose another address."
             )

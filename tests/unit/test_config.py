@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config import ROOT, SECRETS, Config, environment, load_config
+from app.config import ROOT, Config, environment, load_config
 from app.core.durations import Rate
 from app.core.errors import ConfigError
 from app.keyformat.signing_keys import new_private_key, private_key_to_pem
 
 SETTINGS = {
-    "BIND": ("0.0.0.0:80", {"host": "0.0.0.0", "port": 80}),
+    "BIND": ("0.0.0.0:80", {"bind": ("0.0.0.0", 80)}),
     "INSTANCE": ("/srv/portal", {"instance": Path("/srv/portal")}),
     "SECRET_KEY": ("k" * 32, {"secret_key": "k" * 32}),
     "SIGNING_KEYS": ("/srv/keys", {"signing_keys": "/srv/keys"}),
@@ -69,6 +69,9 @@ WRONG = {
 }
 
 
+SECRETS = ("SECRET_KEY", "DATABASE_URL", "SIGNING_KEYS", "ADMIN_PASSWORD", "SAMPLE_PASSWORD")
+
+
 def load(**settings: str) -> Config:
     return load_config({f"PORTAL_{name}": text for name, text in settings.items()})
 
@@ -83,7 +86,7 @@ def refusal(environ: Mapping[str, str]) -> str:
 
 def test_without_any_setting_the_defaults_of_the_contract_hold() -> None:
     config = load_config({})
-    assert (config.host, config.port) == ("127.0.0.1", 8000)
+    assert config.bind == ("127.0.0.1", 8000)
     assert config.instance == ROOT / "instance"
     assert config.database_file == ROOT / "instance" / "portal.db"
     assert config.secret_key == ""
@@ -147,7 +150,7 @@ def test_a_secret_is_read_from_a_file_without_its_line_end(name: str, tmp_path: 
 def test_what_is_no_secret_is_not_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "bind"
     file.write_text("0.0.0.0:1")
-    assert load(BIND_FILE=str(file)).port == 8000
+    assert load(BIND_FILE=str(file)).bind.port == 8000
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_what_each_drivers_words_mean(
 @pytest.mark.postgres
 def test_a_database_server_that_is_gone_is_said_to_be_out_of_reach(config: Config) -> None:
     away = "postgresql+psycopg://portal@127.0.0.1:1/postgres"
-    portal = create_app(replace(config, database_url=away, database_file=None))
+    portal = create_app(replace(config, database_url=away))
     answer = Visitor(portal.test_client()).post("/login", {"email": "a@b.example", "password": "x"})
     assert answer.status_code == 503
     assert SENTENCES["connection"] in answer.text
