@@ -13,7 +13,7 @@ from app.agents.session_rules import SessionEnd
 from app.agents.sessions import heartbeat, sign_out
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
-from app.api.operations import AnyObject, Operation, answer, nothing, operation
+from app.api.operations import AnyObject, answer, nothing, operation
 from app.api.schemas import (
     InspectionOut,
     InspectRequest,
@@ -63,18 +63,22 @@ NO_SIGNING_KEY = {
 @public
 @reads_first
 @operation(
-    Operation(
-        summary="Sign in on an OP Agent",
-        body=SignInRequest,
-        answers={201: NewSessionOut},
-        problems={
-            401: "Login ID or password is wrong (`invalid_credentials`).",
-            403: f"Refused; `code` says why: {REFUSED}.",
-            429: "Too many wrong passwords (`throttled`).",
-            **BAD_REQUEST,
-            **NO_SIGNING_KEY,
-        },
-    )
+    "Sign in on an OP Agent",
+    body=SignInRequest,
+    example={
+        "login_id": "you@example.com",
+        "password": "...",
+        "mac_id": "00:1A:2B:3C:4D:5E",
+        "registration_key": "rw1....",
+    },
+    answers={201: NewSessionOut},
+    problems={
+        401: "Login ID or password is wrong (`invalid_credentials`).",
+        403: f"Refused; `code` says why: {REFUSED}.",
+        429: "Too many wrong passwords (`throttled`).",
+        **BAD_REQUEST,
+        **NO_SIGNING_KEY,
+    },
 )
 def open_session(body: SignInRequest) -> Response:
     presented = Presented(
@@ -112,12 +116,10 @@ def open_session(body: SignInRequest) -> Response:
 @blueprint.get("/session")
 @public
 @operation(
-    Operation(
-        summary="The heartbeat: is the session alive, and how long is left?",
-        answers={200: SessionOut},
-        problems={**NO_SESSION, **UNAVAILABLE},
-        bearer=True,
-    )
+    "The heartbeat: is the session alive, and how long is left?",
+    answers={200: SessionOut},
+    problems={**NO_SESSION, **UNAVAILABLE},
+    bearer=True,
 )
 def show_session() -> Response:
     found = _heartbeat()
@@ -127,16 +129,14 @@ def show_session() -> Response:
 @blueprint.delete("/session")
 @public
 @operation(
-    Operation(
-        summary="Sign out, or confirm that the agent has logged out after its session ended",
-        answers={204: None},
-        problems={
-            401: "There is no session with this token (`session_ended`).",
-            **TOO_LARGE,
-            **UNAVAILABLE,
-        },
-        bearer=True,
-    )
+    "Sign out, or confirm that the agent has logged out after its session ended",
+    answers={204: None},
+    problems={
+        401: "There is no session with this token (`session_ended`).",
+        **TOO_LARGE,
+        **UNAVAILABLE,
+    },
+    bearer=True,
 )
 def close_session() -> Response:
     known = sign_out(
@@ -148,12 +148,10 @@ def close_session() -> Response:
 @blueprint.get("/configuration")
 @public
 @operation(
-    Operation(
-        summary="The organisation's saved configuration data",
-        answers={200: AnyObject},
-        problems={**NO_SESSION, **UNAVAILABLE},
-        bearer=True,
-    )
+    "The organisation's saved configuration data",
+    answers={200: AnyObject},
+    problems={**NO_SESSION, **UNAVAILABLE},
+    bearer=True,
 )
 def show_configuration() -> Response:
     found = _heartbeat()
@@ -166,18 +164,17 @@ def show_configuration() -> Response:
 @public
 @reads_first
 @operation(
-    Operation(
-        summary="Save the organisation's configuration data",
-        body=AnyObject,
-        answers={204: None},
-        problems={
-            **NO_SESSION,
-            403: "Under a temporary license nothing is saved (`configuration_read_only`).",
-            **BAD_REQUEST,
-            **UNAVAILABLE,
-        },
-        bearer=True,
-    )
+    "Save the organisation's configuration data",
+    body=AnyObject,
+    example={"interval": 15},
+    answers={204: None},
+    problems={
+        **NO_SESSION,
+        403: "Under a temporary license nothing is saved (`configuration_read_only`).",
+        **BAD_REQUEST,
+        **UNAVAILABLE,
+    },
+    bearer=True,
 )
 def put_configuration(body: AnyObject) -> Response:
     found = _heartbeat()
@@ -191,16 +188,15 @@ def put_configuration(body: AnyObject) -> Response:
 @blueprint.post("/keys/inspect")
 @public
 @operation(
-    Operation(
-        summary="The state of a registration key",
-        body=InspectRequest,
-        answers={200: InspectionOut},
-        problems={
-            429: "Too many keys were looked at from one address (`throttled`).",
-            **BAD_REQUEST,
-            **UNAVAILABLE,
-        },
-    )
+    "The state of a registration key",
+    body=InspectRequest,
+    example={"registration_key": "rw1...."},
+    answers={200: InspectionOut},
+    problems={
+        429: "Too many keys were looked at from one address (`throttled`).",
+        **BAD_REQUEST,
+        **UNAVAILABLE,
+    },
 )
 def inspect(body: InspectRequest) -> Response:
     now, limit = utcnow(), current_config().inspect_limit
@@ -219,12 +215,9 @@ def inspect(body: InspectRequest) -> Response:
 
 
 def _opened(signed_in: SignedIn) -> Response:
-    created = NewSessionOut(
-        **_facts(signed_in.agent_session),
-        session_token=signed_in.token,
-        license_key=signed_in.license_key,
-    )
-    return answer(created, 201, exclude=() if signed_in.license_key else ("license_key",))
+    told: dict[str, Any] = {"license_key": signed_in.license_key} if signed_in.license_key else {}
+    told |= _facts(signed_in.agent_session)
+    return answer(NewSessionOut(session_token=signed_in.token, **told), 201)
 
 
 def _facts(found: AgentSession) -> dict[str, Any]:

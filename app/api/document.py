@@ -1,13 +1,14 @@
 """The interface's own description: the OpenAPI document, and a page to read."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+from pydantic.json_schema import models_json_schema
 
 from app.agents.codes import AT, END_SENTENCES, NAME, SENTENCES
-from app.api.operations import BODY_BYTES, SCHEMAS, AnyObject, Operation, Text, answer, operation
-from app.api.operations import openapi_document as document_of_operations
+from app.api.operations import BODY_BYTES, SCHEMAS, AnyObject, Text, answer, operation
 from app.web.access import public
 from app.web.errors import REFUSALS
 
@@ -32,37 +33,6 @@ OTHER_CODES = {
     "signing_key_missing": "The person who runs the portal must put the signing key back.",
     "internal_error": "Something went wrong on the portal's side. Nothing was saved.",
 }
-EXAMPLES = {
-    "agent_api_open_session": (
-        "curl -s {portal}/api/agent/v1/sessions -H 'Content-Type: application/json' "
-        '-d \'{{"login_id": "you@example.com", "password": "...", '
-        '"mac_id": "00:1A:2B:3C:4D:5E", "registration_key": "rw1...."}}\''
-    ),
-    "agent_api_show_session": (
-        "curl -s {portal}/api/agent/v1/session -H 'Authorization: Bearer SESSION_TOKEN'"
-    ),
-    "agent_api_close_session": (
-        "curl -s -X DELETE {portal}/api/agent/v1/session -H 'Authorization: Bearer SESSION_TOKEN'"
-    ),
-    "agent_api_show_configuration": (
-        "curl -s {portal}/api/agent/v1/configuration -H 'Authorization: Bearer SESSION_TOKEN'"
-    ),
-    "agent_api_put_configuration": (
-        "curl -s -X PUT {portal}/api/agent/v1/configuration "
-        "-H 'Authorization: Bearer SESSION_TOKEN' -H 'Content-Type: application/json' "
-        "-d '{{\"interval\": 15}}'"
-    ),
-    "agent_api_inspect": (
-        "curl -s {portal}/api/agent/v1/keys/inspect -H 'Content-Type: application/json' "
-        '-d \'{{"registration_key": "rw1...."}}\''
-    ),
-    "docs_openapi": "curl -s {portal}/api/openapi.json",
-    "published_license_keys": "curl -s {portal}/.well-known/license-keys.json",
-    "published_revoked_licenses": "curl -s {portal}/.well-known/revoked-licenses",
-}
-"""A command for each call, by its operationId; a person puts their own values in."""
-
-
 WORDS = {
     "array": "list",
     "boolean": "true or false",
@@ -83,7 +53,7 @@ class Field(NamedTuple):
 
 @blueprint.get("/openapi.json")
 @public
-@operation(Operation(summary="This description, OpenAPI 3.1", answers={200: AnyObject}))
+@operation("This description, OpenAPI 3.1", answers={200: AnyObject})
 def openapi() -> Response:
     return answer(AnyObject(openapi_document()))
 
@@ -91,17 +61,16 @@ def openapi() -> Response:
 @blueprint.get("/docs")
 @public
 @operation(
-    Operation(
-        summary="This description, a page to read",
-        answers={200: Text},
-        media_type="text/html",
-    )
+    "This description, a page to read",
+    answers={200: Text},
+    media_type="text/html",
 )
 def page() -> Response:
     document = openapi_document()
+    paths = _resolved(document["paths"], document["components"]["schemas"])
     calls = [
-        (method.upper(), path, call, _example(call), _tables(document, call))
-        for path, methods in sorted(document["paths"].items(), key=lambda entry: _place(entry[0]))
+        (method.upper(), path, call, _example(method, path, call), _tables(call))
+        for path, methods in paths.items()
         for method, call in methods.items()
     ]
     return make_response(
@@ -110,56 +79,91 @@ def page() -> Response:
 
 
 def openapi_document() -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the portal's interface."""
-    return document_of_operations(TITLE, VERSION, DESCRIPTION)
+    """The OpenAPI 3.1 document of every operation of the running app, in their own order."""
+    paths: dict[str, dict[str, Any]] = {}
+    models: list[Any] = []
+    for rule in current_app.url_map.iter_rules():
+        view = current_app.view_functions[rule.endpoint]
+        if hasattr(view, "operation"):
+            described, its_models = view.operation
+            entry = {"operationId": rule.endpoint.replace(".", "_")} | described
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                paths.setdefault(rule.rule, {})[method.lower()] = entry
+            models += its_models
+    _, schemas = models_json_schema(models, ref_template=SCHEMAS + "{model}")
+    token = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The `session_token` that a sign-in was answered with.",
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": schemas["$defs"], "securitySchemes": {"session_token": token}},
+    }
 
 
-def fields_of(
-    document: Mapping[str, Any], schema: Mapping[str, Any], within: str = ""
-) -> Iterator[Field]:
-    """The fields that a schema of the document has, those of objects within it too."""
-    found = _resolve(document, schema)
-    for name, described in found.get("properties", {}).items():
-        inner = _resolve(document, described)
-        yield Field(
-            within + name,
-            _kind(document, described),
-            name in found.get("required", ()),
-            described.get("description", ""),
-        )
-        item = _resolve(document, inner.get("items", {}))
-        yield from fields_of(document, inner, f"{within}{name}.")
-        yield from fields_of(document, item, f"{within}{name}[].")
+def _resolved(value: Any, schemas: Mapping[str, Any]) -> Any:
+    """`value` with what each reference in it stands for."""
+    if isinstance(value, list):
+        return [_resolved(item, schemas) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _resolved(schemas[value["$ref"].removeprefix(SCHEMAS)], schemas)
+    return {name: _resolved(item, schemas) for name, item in value.items()}
 
 
-def _place(path: str) -> int:
-    """Where a path stands on the page: what agents need first, this description last."""
-    return next(
-        at
-        for at, start in enumerate(("/api/agent/", "/.well-known/", "/"))
-        if path.startswith(start)
-    )
-
-
-def _tables(document: Mapping[str, Any], call: Mapping[str, Any]) -> list[tuple[str, list[Field]]]:
-    """What is sent and what is answered, each with its fields, where there are any."""
-    bodies = [("Sent", call["requestBody"])] if "requestBody" in call else []
-    bodies += [
-        (f"Answered ({status})", response)
+def _tables(call: Mapping[str, Any]) -> list[tuple[str, list[Field]]]:
+    """The fields of what is sent and of what is answered, where there are any."""
+    bodies = {"Sent": call.get("requestBody", {})} | {
+        f"Answered ({status})": response
         for status, response in call["responses"].items()
         if status < "400"
-    ]
+    }
     tables = [
-        (what, list(fields_of(document, content["schema"])))
-        for what, body in bodies
+        (what, [*_fields(content["schema"])])
+        for what, body in bodies.items()
         for content in body.get("content", {}).values()
     ]
     return [(what, fields) for what, fields in tables if fields]
 
 
-def _example(call: Mapping[str, Any]) -> str | None:
-    command = EXAMPLES.get(call["operationId"])
-    return command.format(portal=request.host_url.rstrip("/")) if command else None
+def _fields(schema: Mapping[str, Any], within: str = "") -> Iterator[Field]:
+    """The fields that a schema has, those of objects within it too."""
+    for name, field in schema.get("properties", {}).items():
+        required = name in schema.get("required", ())
+        yield Field(within + name, _kind(field), required, field.get("description", ""))
+        yield from _fields(field, f"{within}{name}.")
+        yield from _fields(field.get("items", {}), f"{within}{name}[].")
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """The type of a field, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_kind(choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(f'"{choice}"' for choice in schema["enum"])
+    if schema.get("format") == "date-time":
+        return "time"
+    kind = str(schema.get("type", "anything"))
+    return WORDS.get(kind, kind)
+
+
+def _example(method: str, path: str, call: Mapping[str, Any]) -> str | None:
+    """The call as a command, to put one's own values into; the page itself needs none."""
+    if path == request.path:
+        return None
+    option = "" if method in ("get", "post") else f" -X {method.upper()}"
+    command = f"curl -s{option} {request.host_url.rstrip('/')}{path}"
+    if call["security"]:
+        command += " -H 'Authorization: Bearer SESSION_TOKEN'"
+    if "requestBody" in call:
+        body = json.dumps(call["requestBody"]["content"]["application/json"]["example"])
+        command += f" -H 'Content-Type: application/json' -d '{body}'"
+    return command
 
 
 def _codes() -> dict[str, str]:
@@ -170,22 +174,3 @@ def _codes() -> dict[str, str]:
         code: sentence.replace(AT, "(instant)").replace(NAME, "(organisation)")
         for code, sentence in (ends | said | OTHER_CODES).items()
     }
-
-
-def _resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    name = schema.get("$ref", "").removeprefix(SCHEMAS)
-    found: Mapping[str, Any] = document["components"]["schemas"][name] if name else schema
-    return found
-
-
-def _kind(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """The type of a field, in words."""
-    if "anyOf" in schema:
-        return " or ".join(_kind(document, choice) for choice in schema["anyOf"])
-    found = _resolve(document, schema)
-    if "enum" in found:
-        return " or ".join(f'"{choice}"' for choice in found["enum"])
-    if found.get("format") == "date-time":
-        return "time"
-    kind = str(found.get("type", "anything"))
-    return WORDS.get(kind, kind)

@@ -1,15 +1,13 @@
 """JSON operations that document themselves: what checks a request is what the document shows."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import wraps
 from math import isinf
 from typing import Any, NoReturn
 
-from flask import Response, current_app, make_response, request
+from flask import Response, make_response, request
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.core.errors import InvalidRequest
@@ -19,9 +17,8 @@ BODY_BYTES = 64 * 1024
 MAX_DEPTH = 64
 PROBLEM = "application/problem+json"
 SCHEMAS = "#/components/schemas/"
+MEANINGS = {204: "Done.", 304: "What the client has is still right."}
 ApiView = Callable[..., Response]
-References = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
-"""Where the schema of a model, as it is sent or as it is answered, stands in the document."""
 
 
 class Incoming(BaseModel):
@@ -56,47 +53,83 @@ class Problem(Outgoing):
     registered_to: str | None = None
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One call of the interface, as it answers and as it is documented.
-
-    `answers` are the statuses with the model of their body, or None where there is none;
-    `problems` the statuses of refusals with what they mean; `headers` what the answers carry.
-    """
-
-    summary: str
-    answers: Mapping[int, type[BaseModel] | None]
-    problems: Mapping[int, str] = field(default_factory=dict)
-    body: type[BaseModel] | None = None
-    bearer: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    media_type: str = "application/json"
-
-
-def operation(described: Operation) -> Callable[[ApiView], ApiView]:
+def operation(
+    summary: str,
+    *,
+    answers: Mapping[int, type[BaseModel] | None],
+    problems: Mapping[int, str] | None = None,
+    body: type[BaseModel] | None = None,
+    example: Mapping[str, Any] | None = None,
+    bearer: bool = False,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "application/json",
+) -> Callable[[ApiView], ApiView]:
     """Make a view an operation: its body is checked first and given to it as `body`.
 
-    More than 64 KiB are 413.
+    `answers` are the statuses with the model of their body, or None where there is none;
+    `problems` the statuses of refusals with what they mean; `headers` what the answers carry;
+    `example` a body as it may be sent. More than 64 KiB are 413.
     """
+    extra = {429: {"Retry-After": "How many seconds to wait."}}
+    if bearer:
+        extra[401] = {"WWW-Authenticate": "Bearer (RFC 6750)."}
+    responses = {
+        status: _response(MEANINGS.get(status, summary), model, media_type, headers)
+        for status, model in answers.items()
+    } | {
+        status: _response(meaning, Problem, PROBLEM, extra.get(status))
+        for status, meaning in (problems or {}).items()
+    }
+    described: dict[str, Any] = {
+        "summary": summary,
+        "responses": {str(status): response for status, response in responses.items()},
+        "security": [{"session_token": []}] if bearer else [],
+    }
+    models = [(model, "serialization") for model in (*answers.values(), Problem) if model]
+    if body is not None:
+        content = {"schema": _reference(body), "example": example}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        models.append((body, "validation"))
 
     def stamp(view: ApiView) -> ApiView:
         @wraps(view)
         def checked(**arguments: Any) -> Response:
             if request.method not in SAFE_METHODS and len(request.get_data()) > BODY_BYTES:
                 raise RequestEntityTooLarge
-            if described.body is not None:
-                arguments["body"] = _validated(described.body, read_json())
+            if body is not None:
+                arguments["body"] = _validated(body, read_json())
             return view(**arguments)
 
-        checked.operation = described  # type: ignore[attr-defined]
+        checked.operation = described, models  # type: ignore[attr-defined]
         return checked
 
     return stamp
 
 
-def answer(model: BaseModel, status: int = 200, exclude: Iterable[str] = ()) -> Response:
-    """`model` as JSON, less the fields in `exclude`, never cached."""
-    response = make_response(model.model_dump_json(exclude=set(exclude)), status)
+def _response(
+    meaning: str,
+    model: type[BaseModel] | None,
+    media_type: str,
+    headers: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": meaning}
+    if headers:
+        response["headers"] = {
+            name: {"description": text, "required": True, "schema": {"type": "string"}}
+            for name, text in headers.items()
+        }
+    if model is not None:
+        response["content"] = {media_type: {"schema": _reference(model)}}
+    return response
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": SCHEMAS + model.__name__}
+
+
+def answer(model: BaseModel, status: int = 200) -> Response:
+    """`model` as JSON, less the fields that were not set, never cached."""
+    response = make_response(model.model_dump_json(exclude_unset=True), status)
     response.mimetype = "application/json"
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -131,108 +164,9 @@ def read_json() -> Any:
             "The body is not JSON (RFC 8259) in UTF-8, each name once in its object and every "
             "number finite."
         ) from None
-    if _depth(value) > MAX_DEPTH:
+    if _is_deeper(value, MAX_DEPTH):
         raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep.")
     return value
-
-
-def openapi_document(title: str, version: str, description: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of every operation of the running app."""
-    operations = [
-        (rule, method, found)
-        for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: rule.rule)
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        if (found := getattr(current_app.view_functions[rule.endpoint], "operation", None))
-    ]
-    schemas, references = _schemas([found for _, _, found in operations])
-    paths: dict[str, dict[str, Any]] = {}
-    for rule, method, found in operations:
-        entry = _describe(rule.endpoint, found, references)
-        paths.setdefault(rule.rule, {})[method.lower()] = entry
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": description},
-        "servers": [{"url": "/"}],
-        "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {
-                "session_token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "The `session_token` that a sign-in was answered with.",
-                }
-            },
-        },
-    }
-
-
-def _describe(endpoint: str, described: Operation, references: References) -> dict[str, Any]:
-    answers = {
-        str(status): _answer(described, status, model, references)
-        for status, model in described.answers.items()
-    }
-    problems = {
-        str(status): _problem(described, status, meaning, references)
-        for status, meaning in described.problems.items()
-    }
-    entry: dict[str, Any] = {
-        "operationId": endpoint.replace(".", "_"),
-        "summary": described.summary,
-        "responses": answers | problems,
-        "security": [{"session_token": []}] if described.bearer else [],
-    }
-    if described.body is not None:
-        schema = references[described.body, "validation"]
-        entry["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
-    return entry
-
-
-def _answer(
-    described: Operation, status: int, model: type[BaseModel] | None, references: References
-) -> dict[str, Any]:
-    meaning = {204: "Done.", 304: "What the client has is still right."}
-    response: dict[str, Any] = {"description": meaning.get(status, described.summary)}
-    if described.headers:
-        response["headers"] = _headers(described.headers)
-    if model is not None:
-        schema = references[model, "serialization"]
-        response["content"] = {described.media_type: {"schema": schema}}
-    return response
-
-
-def _problem(
-    described: Operation, status: int, meaning: str, references: References
-) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": meaning}
-    if status == 401 and described.bearer:
-        response["headers"] = _headers({"WWW-Authenticate": "Bearer (RFC 6750)."})
-    if status == 429:
-        response["headers"] = _headers({"Retry-After": "How many seconds to wait."})
-    response["content"] = {PROBLEM: {"schema": references[Problem, "serialization"]}}
-    return response
-
-
-def _headers(headers: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        name: {"description": text, "required": True, "schema": {"type": "string"}}
-        for name, text in headers.items()
-    }
-
-
-def _schemas(operations: list[Operation]) -> tuple[dict[str, Any], References]:
-    """The schemas of every model by name, and the reference to each model's."""
-    models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
-    for found in operations:
-        if found.body:
-            models[found.body, "validation"] = None
-        models |= {(model, "serialization"): None for model in found.answers.values() if model}
-    references, document = models_json_schema([*models], ref_template=SCHEMAS + "{model}")
-    schemas: dict[str, Any] = document["$defs"]
-    return schemas, references
 
 
 SENTENCES = {
@@ -266,16 +200,12 @@ def _sentence(model: type[BaseModel], error: Any) -> str:
     return f"{what} {wrong.format(**error.get('ctx', {}))}".rstrip(".") + "."
 
 
-def _depth(value: Any) -> int:
-    """How many levels of objects and arrays there are."""
-    depth, level = 0, [value]
-    while level:
-        inner = [item for item in level if isinstance(item, dict | list)]
-        depth += bool(inner)
-        level = [
-            child for item in inner for child in (item.values() if isinstance(item, dict) else item)
-        ]
-    return depth
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether there are more than `levels` levels of objects and arrays."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(child, levels - 1) for child in inner)
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

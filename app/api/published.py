@@ -4,7 +4,7 @@ import hashlib
 
 from flask import Blueprint, Response, make_response, request
 
-from app.api.operations import Operation, answer, operation
+from app.api.operations import answer, operation
 from app.api.schemas import JwkOut, JwkSetOut, RevocationListOut
 from app.config import current_config
 from app.core.clock import utcnow
@@ -30,12 +30,10 @@ NO_SIGNING_KEY = {
 @blueprint.get("/license-keys.json")
 @public
 @operation(
-    Operation(
-        summary="The public signing keys, a JWK Set (RFC 7517, RFC 8037)",
-        answers={200: JwkSetOut, 304: None},
-        problems=NO_SIGNING_KEY,
-        headers=HEADERS,
-    )
+    "The public signing keys, a JWK Set (RFC 7517, RFC 8037)",
+    answers={200: JwkSetOut, 304: None},
+    problems=NO_SIGNING_KEY,
+    headers=HEADERS,
 )
 def license_keys() -> Response:
     keys = jwk_set(published_keys(db.session(), utcnow()))["keys"]
@@ -45,13 +43,11 @@ def license_keys() -> Response:
 @blueprint.get("/revoked-licenses")
 @public
 @operation(
-    Operation(
-        summary="The signed list of licenses revoked before their expiry, a compact JWS (RFC 7515)",
-        answers={200: RevocationListOut, 304: None},
-        problems=NO_SIGNING_KEY,
-        headers=HEADERS,
-        media_type="application/jose",
-    )
+    "The signed list of licenses revoked before their expiry, a compact JWS (RFC 7515)",
+    answers={200: RevocationListOut, 304: None},
+    problems=NO_SIGNING_KEY,
+    headers=HEADERS,
+    media_type="application/jose",
 )
 def revoked_licenses() -> Response:
     signing_keys = current_config().signing_keys

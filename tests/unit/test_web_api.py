@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from app.api.operations import MAX_DEPTH, Incoming, Operation, nothing, operation, read_json
+from app.api.operations import MAX_DEPTH, Incoming, nothing, operation, read_json
 from app.core.errors import InvalidRequest
 
 app = Flask(__name__)
@@ -22,7 +22,7 @@ class Order(Incoming):
     urgent: bool | None = None
 
 
-@operation(Operation(summary="Order", body=Order, answers={204: None}))
+@operation("Order", body=Order, answers={204: None})
 def order(body: Order) -> Any:
     assert isinstance(body, Order)
     return nothing()
