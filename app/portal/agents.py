@@ -30,15 +30,7 @@ from app.core.errors import Conflict, NotFound
 from app.core.permissions import ROLE_LABELS, Permission
 from app.extensions import db
 from app.models import Agent, AgentSession, Project
-from app.portal.agent_questions import (
-    Question,
-    about_attaching,
-    about_detaching,
-    about_dissociating,
-    about_ending,
-    about_ending_all,
-    about_revoking,
-)
+from app.portal.confirmations import Confirmation, Link, LogOuts, Name, Sentence, ask
 from app.projects.services import get_project
 from app.projects.subscriptions import subscription_ends_at
 from app.web.access import current_actor, requires
@@ -48,6 +40,7 @@ from app.web.paging import page_asked_for
 blueprint = Blueprint("agents", __name__, url_prefix="/projects/<int:project_id>/agents")
 
 PAGE_SIZE = 50
+DONE = "There is nothing left to do."
 
 
 @blueprint.get("")
@@ -87,7 +80,19 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
-    return _ask(project, about_detaching(agent, _sessions_on(agent)))
+    confirmation = Confirmation(
+        title=f"Detach {machine_name(agent)}?",
+        button="Detach",
+        crumbs=_crumbs(project),
+        sentences=[
+            "Nobody can sign in on this machine any more, neither users of "
+            f"{project.organisation.name} nor partners with a key: they are told “Agent is "
+            "Blocked.” You can attach it again at any time."
+        ],
+        log_outs=_log_outs(_sessions_on(agent)),
+        nothing_to_do=f"This machine is detached already. {DONE}" if agent.detached_at else "",
+    )
+    return ask(confirmation)
 
 
 @blueprint.post("/machines/<int:agent_id>/detach")
@@ -111,7 +116,19 @@ def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
-    return _ask(project, about_attaching(agent))
+    confirmation = Confirmation(
+        title=f"Attach {machine_name(agent)}?",
+        button="Attach",
+        crumbs=_crumbs(project),
+        sentences=[
+            f"Users of {project.organisation.name}, and partners with one of its keys, can sign "
+            "in on this machine again. Whoever was logged out when it was detached has to sign "
+            "in anew."
+        ],
+        harmless=True,
+        nothing_to_do="" if agent.detached_at else f"This machine is attached already. {DONE}",
+    )
+    return ask(confirmation)
 
 
 @blueprint.post("/machines/<int:agent_id>/attach")
@@ -129,7 +146,18 @@ def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
-    return _ask(project, about_dissociating(agent, _sessions_on(agent)))
+    confirmation = Confirmation(
+        title=f"Dissociate {machine_name(agent)}?",
+        button="Dissociate",
+        crumbs=_crumbs(project),
+        sentences=[
+            f"The machine no longer belongs to {project.organisation.name}: its license "
+            f"{agent.license.key_id} is revoked, and it is free. The first client user who signs "
+            "in on it, of whatever organisation, registers it anew. This cannot be undone."
+        ],
+        log_outs=_log_outs(_sessions_on(agent)),
+    )
+    return ask(confirmation)
 
 
 @blueprint.post("/machines/<int:agent_id>/dissociate")
@@ -150,7 +178,23 @@ def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
 @requires(Permission.REVOKE_LICENSES)
 def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
-    return _ask(project, about_revoking(agent, _sessions_on(agent)))
+    sessions, revoked_at = _sessions_on(agent), agent.license.revoked_at
+    stay = sorted({found.user.email for found in sessions if found.temporary_license})
+    confirmation = Confirmation(
+        title=f"Revoke license {agent.license.key_id}?",
+        button="Revoke license",
+        crumbs=_crumbs(project),
+        sentences=[
+            f"Users of {project.organisation.name} can no longer sign in on {machine_name(agent)}. "
+            "This cannot be undone; to let them in again, dissociate the machine: the next sign-in "
+            "registers it with a new license.",
+            "Partners and developers are not affected: they work under their temporary keys."
+            + (f" Signed in now, and staying: {', '.join(stay)}." if stay else ""),
+        ],
+        log_outs=_log_outs([found for found in sessions if found.temporary_license is None]),
+        nothing_to_do=f"This license was revoked before. {DONE}" if revoked_at else "",
+    )
+    return ask(confirmation)
 
 
 @blueprint.post("/machines/<int:agent_id>/revoke-license")
@@ -178,7 +222,16 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
 def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
     project, found = _find_session(project_id, session_id)
     ended = has_ended(db.session(), found, now=utcnow(), idle_seconds=_idle_seconds())
-    return _ask(project, about_ending(found, ended=ended))
+    person = found.user.email
+    confirmation = Confirmation(
+        title=f"End the session of {person}?",
+        button="End session",
+        crumbs=_crumbs(project),
+        log_outs=_log_outs([found]),
+        kept=_key_stays_active(project, found),
+        nothing_to_do=f"The session of {person} has ended already. {DONE}" if ended else "",
+    )
+    return ask(confirmation)
 
 
 @blueprint.post("/<int:session_id>/end")
@@ -204,7 +257,19 @@ def confirm_end_temporary(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     live = live_sessions_of(db.session(), project.organisation_id, utcnow(), _idle_seconds())
     temporary = [found for found in live if found.temporary_license]
-    return _ask(project, about_ending_all(project.organisation, temporary))
+    confirmation = Confirmation(
+        title="End all temporary sessions?",
+        button="End all sessions",
+        crumbs=_crumbs(project),
+        sentences=[
+            f"Everybody who works for {project.organisation.name} under a temporary key is logged "
+            "out. Its own users stay signed in. The keys stay active: to keep people out, revoke "
+            "them on the License tab."
+        ],
+        log_outs=_log_outs(temporary),
+        nothing_to_do="" if temporary else f"Nobody is signed in under a temporary key. {DONE}",
+    )
+    return ask(confirmation)
 
 
 @blueprint.post("/end-temporary")
@@ -223,14 +288,32 @@ def end_temporary(project_id: int) -> ResponseReturnValue:
     return _back(project_id, f"All temporary sessions were ended. {_logged_out(ended)}")
 
 
-def _ask(project: Project, question: Question) -> ResponseReturnValue:
-    """The question, for the dialog or as a page; its form posts to the same address."""
-    return render(
-        "agents/ask.html",
-        "agents/_ask.html",
-        project=project,
-        question=question,
-        heartbeat_seconds=current_config().heartbeat_seconds,
+def _crumbs(project: Project) -> list[tuple[str, str]]:
+    tab = url_for("agents.agents_tab", project_id=project.id)
+    return [("Manage Projects", url_for("projects.list_projects")), (project.name, tab)]
+
+
+def _log_outs(sessions: list[AgentSession]) -> LogOuts:
+    seconds = current_config().heartbeat_seconds
+    within = f"within {seconds} second{'' if seconds == 1 else 's'}"
+    return LogOuts(
+        sessions=sessions,
+        heading=f"Logged out at the next heartbeat, {within}:",
+        nobody="Nobody who would be logged out is signed in now.",
+    )
+
+
+def _key_stays_active(project: Project, found: AgentSession) -> Sentence:
+    """After a session under a temporary key was ended, its person could sign in again."""
+    if found.temporary_license is None:
+        return ""
+    key_id = found.temporary_license.key_id
+    return (
+        "The key ",
+        Name(key_id),
+        " stays active, so they can log in with it again. To prevent that, revoke it on the ",
+        Link("License tab", url_for("licenses.license_tab", project_id=project.id, key=key_id)),
+        ".",
     )
 
 

@@ -29,6 +29,7 @@ from app.licenses.queries import (
 from app.licenses.rules import LicenseState
 from app.licenses.services import issue_license, key_text, revoke_license
 from app.models import AgentSession, Project, TemporaryLicense
+from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.license_form import GenerateForm
 from app.projects.services import get_project
 from app.web.access import current_actor, keeps_fields, requires
@@ -147,16 +148,31 @@ def all_keys(project_id: int) -> ResponseReturnValue:
 def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     license = _must_find(project, key_id)
-    now = utcnow()
-    return render(
-        "licenses/revoke.html",
-        "licenses/_revoke.html",
-        project=project,
-        license=license,
-        ended=has_ended(license, now),
-        sessions=_sessions_under(license, now),
-        now=now,
+    organisation, now = project.organisation.name, utcnow()
+    ended_on = f"This key of {organisation} ended on "
+    over = (ended_on, license.ended_at, ". There is nothing to revoke.")
+    confirmation = Confirmation(
+        title=f"Revoke {license.key_id}?",
+        button="Revoke key",
+        crumbs=[
+            ("Manage Projects", url_for("projects.list_projects")),
+            (project.name, _tab_address(project, key=license.key_id)),
+        ],
+        sentences=[
+            f"Nobody will be able to sign in to {organisation} with this key any more. "
+            "This cannot be undone; a new key can be generated at any time."
+        ],
+        log_outs=LogOuts(
+            sessions=_sessions_under(license, now),
+            heading="Signed in under it now, and logged out at once:",
+            nobody="Nobody is signed in under it now.",
+            names_license=False,
+        ),
+        nothing_to_do=over if has_ended(license, now) else "",
+        replaces="license",
+        sends="ttl",
     )
+    return ask(confirmation)
 
 
 @blueprint.post("/<key_id>/revoke")
@@ -176,7 +192,7 @@ def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         return redirect_see_other(_tab_address(project, key=license.key_id))
     form = GenerateForm(formdata=None, ttl=request.form.get("ttl"))
     response = _show_tab(project, form, _list(project, license), news=news, focus="license-keys")
-    response.data += render_template("licenses/_close_dialog.html").encode()
+    response.data += render_template("confirm/_close.html").encode()
     return response
 
 

@@ -12,6 +12,7 @@ from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.queries import count_active
 from app.models import Project
+from app.portal.confirmations import Confirmation, Name, ask
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
 from app.projects.search import (
@@ -199,7 +200,20 @@ def save(project_id: int) -> ResponseReturnValue:
 @requires(Permission.MANAGE_PROJECTS)
 def confirm_archive(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    return render("projects/archive.html", "projects/_archive.html", project=project)
+    confirmation = Confirmation(
+        title="Archive this project?",
+        button="Archive project",
+        crumbs=[(project.name, url_for("projects.overview", project_id=project_id))],
+        sentences=[
+            (
+                Name(project.name),
+                " will be left out of Manage Projects, unless archived projects are asked for. "
+                "Its organisation's keys keep working. It can be restored at any time.",
+            )
+        ],
+        harmless=True,
+    )
+    return ask(confirmation)
 
 
 @blueprint.post("/<int:project_id>/archive")
@@ -226,13 +240,20 @@ def restore(project_id: int) -> ResponseReturnValue:
 @requires(Permission.MANAGE_PROJECTS)
 def confirm_delete(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    return render(
-        "projects/delete.html",
-        "projects/_delete.html",
-        project=project,
-        reason=why_not_deletable(db.session(), project),
-        alone=not other_projects(db.session(), project, 1),
+    reason = why_not_deletable(db.session(), project)
+    alone = not other_projects(db.session(), project, 1)
+    organisation = Name(project.organisation.name)
+    with_it = (", and with it the organisation ", organisation, ", which has no other project")
+    confirmation = Confirmation(
+        title="This project cannot be deleted" if reason else "Delete this project?",
+        button="Delete project",
+        crumbs=[(project.name, url_for("projects.overview", project_id=project_id))],
+        sentences=[
+            (Name(project.name), " will be gone for good", *(with_it if alone else ()), ".")
+        ],
+        nothing_to_do=reason or "",
     )
+    return ask(confirmation)
 
 
 @blueprint.post("/<int:project_id>/delete")

@@ -1,5 +1,5 @@
-// Dialogs that ask first (macros/dialogs.html): #dialog shows whatever htmx puts in it; [data-dialog-open="ID"] opens
-// one that is in the page; [data-dialog-close] closes. The browser keeps the focus inside and gives it back.
+// The dialog that asks first (macros/dialogs.html): #dialog shows whatever htmx puts in it; [data-dialog-close] closes.
+// The browser keeps the focus inside and gives it back.
 (() => {
   "use strict";
 
@@ -21,13 +21,6 @@
   });
 
   document.addEventListener("click", (event) => {
-    const opener = event.target.closest("[data-dialog-open]");
-    const dialog = opener && document.getElementById(opener.dataset.dialogOpen);
-    if (dialog) {
-      event.preventDefault();
-      dialog.showModal();
-      return;
-    }
     const onBackdrop = event.target.matches("dialog[open]");
     if (onBackdrop || event.target.closest("[data-dialog-close]")) event.target.closest("dialog")?.close();
   });

@@ -433,6 +433,7 @@ class TestRevoking:
         dialog = at_tab.get_by_role("dialog", name=f"Revoke {key_id}?")
         expect(dialog).to_contain_text(email)
         expect(dialog).to_contain_text("HARBOUR-01")
+        expect(dialog).to_have_accessible_description(re.compile(f"cannot be undone.*{email}"))
         dialog.get_by_role("button", name="Cancel").click()
         expect(dialog).to_be_hidden()
         expect(key_box(at_tab)).to_be_visible()
@@ -448,6 +449,13 @@ class TestRevoking:
         assert re.fullmatch(
             rf"{key_id} · Revoked · \d+ \w+ \d\d:\d\d", groups(at_tab)["Expired"][0]
         )
+
+    def test_the_page_that_asks_does_it_with_javascript_too(self, page: Page, place: Place) -> None:
+        key_id = place.issue()
+        place.portal.sign_in(page, f"{place.tab}/{key_id}/revoke")
+        button(page, "Revoke key").click()
+        expect(page).to_have_url(f"{place.portal.url}{place.tab}?key={key_id}")
+        expect(page.get_by_text(f"{key_id} was revoked.")).to_be_visible()
 
 
 def test_a_refusal_is_seen_though_a_dialog_is_open_and_the_page_scrolled(

@@ -100,7 +100,7 @@ def check(text: str, path: str) -> None:
     assert [name for name, count in page.ids.items() if count > 1] == [], path
     assert page.handlers == [], path
     assert page.tags["style"] == 0, path
-    assert set(page.named) - set(page.ids) <= {"dialog-title"}, path
+    assert set(page.named) - set(page.ids) <= {"dialog-title", "dialog-text"}, path
     for field in page.fields:
         named = field.get("id") in page.labels or "aria-label" in field or field.get("aria-hidden")
         assert named, f"{path}: {field} has no name"
