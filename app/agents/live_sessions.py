@@ -24,9 +24,6 @@ from app.projects.subscriptions import (
     subscription_has_ended,
 )
 
-HIGHEST_ID = 2**31 - 1
-"""What the databases' integers hold: a higher number is no session's."""
-
 
 def end_session(
     session: Session, *, actor: Actor, session_id: int, now: datetime, idle_seconds: int
@@ -80,7 +77,7 @@ def end_temporary_sessions(
 
 def get_session(session: Session, session_id: int) -> AgentSession:
     """The session with this id, live or ended. Raises NotFound."""
-    found = session.get(AgentSession, session_id) if session_id <= HIGHEST_ID else None
+    found = session.get(AgentSession, session_id)
     if found is None:
         raise NotFound("There is no such session.")
     return found

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
-from app.agents.live_sessions import HIGHEST_ID, end_sessions_on
+from app.agents.live_sessions import end_sessions_on
 from app.agents.registration import machine_name
 from app.audit.feed import FeedKind, tell
 from app.audit.log import record
@@ -49,7 +49,7 @@ def machines_with(
     if mac_id is not None:
         query = query.where(Agent.mac_id == mac_id)
     if agent_id is not None:
-        query = query.where(Agent.id == min(agent_id, HIGHEST_ID))
+        query = query.where(Agent.id == agent_id)
     return session.scalars(query).all()
 
 
@@ -58,9 +58,7 @@ def get_agent(session: Session, agent_id: int, *, hold: bool = False) -> Agent:
 
     Signing in on it holds it too.
     """
-    query = select(Agent).where(
-        Agent.id == min(agent_id, HIGHEST_ID), Agent.dissociated_at.is_(None)
-    )
+    query = select(Agent).where(Agent.id == agent_id, Agent.dissociated_at.is_(None))
     if hold:
         query = query.with_for_update(of=Agent).execution_options(populate_existing=True)
     agent = session.scalar(query)

@@ -19,6 +19,7 @@ from app.config import current_config
 from app.core.clock import rfc3339, utcnow
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.models import Agent
+from app.models.types import HIGHEST_ID
 from app.projects.services import get_organisation
 
 LONGEST_ID = 10
@@ -123,11 +124,10 @@ def _find(session: Session, machine: str | int) -> Agent:
 
     Raises NotFound, and Conflict where a MAC ID names several machines.
     """
-    found = (
-        machines_with(session, agent_id=machine)
-        if isinstance(machine, int)
-        else machines_with(session, mac_id=machine)
-    )
+    if isinstance(machine, str):
+        found = machines_with(session, mac_id=machine)
+    else:
+        found = machines_with(session, agent_id=machine) if machine <= HIGHEST_ID else []
     if not found:
         raise NotFound(f"There is no machine {machine}; see `agents list`.")
     if len(found) > 1:

@@ -45,7 +45,7 @@ from app.web.access import current_actor, requires
 from app.web.htmx import redirect_see_other, render
 from app.web.paging import page_asked_for
 
-blueprint = Blueprint("agents", __name__, url_prefix="/projects/<int:project_id>/agents")
+blueprint = Blueprint("agents", __name__, url_prefix="/projects/<id:project_id>/agents")
 
 PAGE_SIZE = 50
 
@@ -83,14 +83,14 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
 # Machines
 
 
-@blueprint.get("/machines/<int:agent_id>/detach")
+@blueprint.get("/machines/<id:agent_id>/detach")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
     return _ask(project, about_detaching(agent, _sessions_on(agent)))
 
 
-@blueprint.post("/machines/<int:agent_id>/detach")
+@blueprint.post("/machines/<id:agent_id>/detach")
 @requires(Permission.MANAGE_AGENTS)
 def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -107,14 +107,14 @@ def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     return _back(project_id, f"{machine_name(agent)} was detached. {_logged_out(ended)}")
 
 
-@blueprint.get("/machines/<int:agent_id>/attach")
+@blueprint.get("/machines/<id:agent_id>/attach")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
     return _ask(project, about_attaching(agent))
 
 
-@blueprint.post("/machines/<int:agent_id>/attach")
+@blueprint.post("/machines/<id:agent_id>/attach")
 @requires(Permission.MANAGE_AGENTS)
 def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -125,14 +125,14 @@ def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     return _back(project_id, f"{machine_name(agent)} was attached. People can sign in on it again.")
 
 
-@blueprint.get("/machines/<int:agent_id>/dissociate")
+@blueprint.get("/machines/<id:agent_id>/dissociate")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
     return _ask(project, about_dissociating(agent, _sessions_on(agent)))
 
 
-@blueprint.post("/machines/<int:agent_id>/dissociate")
+@blueprint.post("/machines/<id:agent_id>/dissociate")
 @requires(Permission.MANAGE_AGENTS)
 def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -146,14 +146,14 @@ def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     return _back(project_id, f"{machine_name(agent)} was dissociated. {_logged_out(ended)}")
 
 
-@blueprint.get("/machines/<int:agent_id>/revoke-license")
+@blueprint.get("/machines/<id:agent_id>/revoke-license")
 @requires(Permission.REVOKE_LICENSES)
 def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
     return _ask(project, about_revoking(agent, _sessions_on(agent)))
 
 
-@blueprint.post("/machines/<int:agent_id>/revoke-license")
+@blueprint.post("/machines/<id:agent_id>/revoke-license")
 @requires(Permission.REVOKE_LICENSES)
 def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -173,7 +173,7 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
 # Sessions
 
 
-@blueprint.get("/<int:session_id>/end")
+@blueprint.get("/<id:session_id>/end")
 @requires(Permission.END_SESSIONS)
 def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
     project, found = _find_session(project_id, session_id)
@@ -181,7 +181,7 @@ def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
     return _ask(project, about_ending(found, ended=ended))
 
 
-@blueprint.post("/<int:session_id>/end")
+@blueprint.post("/<id:session_id>/end")
 @requires(Permission.END_SESSIONS)
 def end(project_id: int, session_id: int) -> ResponseReturnValue:
     _, found = _find_session(project_id, session_id)

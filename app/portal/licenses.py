@@ -35,7 +35,7 @@ from app.web.access import current_actor, keeps_fields, requires
 from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.paging import page_asked_for
 
-blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<int:project_id>/license")
+blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id>/license")
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40

@@ -23,6 +23,7 @@ from app.audit.tags import AuditTag
 from app.core.errors import Conflict, NotAllowed, NotFound
 from app.licenses.offline import revocations
 from app.models import Agent, AgentSession, Project
+from app.models.types import HIGHEST_ID
 from tests.agents.stage import IDLE, MAC, feed, issue, machine_of, signed_in, try_to_sign_in
 from tests.agents.test_sessions import beat, end_of
 from tests.agents.test_sign_in import events, refusal_of
@@ -148,7 +149,7 @@ def test_nobody_but_a_super_admin_changes_a_machine(
     assert agent.detached_at is agent.dissociated_at is agent.license.revoked_at is None
 
 
-@pytest.mark.parametrize("number", [0, 4711, 2**31, 10**30])
+@pytest.mark.parametrize("number", [0, 4711, HIGHEST_ID])
 def test_a_machine_that_never_was_is_not_found(session: Session, cast: Cast, number: int) -> None:
     with pytest.raises(NotFound):
         get_agent(session, number)
