@@ -8,9 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
 from app.agents.live_sessions import end_sessions_on
-from app.agents.registration import machine_name
-from app.audit.feed import FeedKind, tell
-from app.audit.log import record
+from app.agents.registration import log_machine_change
+from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, NotFound
@@ -86,7 +85,7 @@ def detach(
         idle_seconds=idle_seconds,
     )
     agent.detached_at = now
-    _note(session, _DETACHED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _DETACHED, agent=agent, actor=actor, now=now)
     return ended
 
 
@@ -99,7 +98,7 @@ def attach(session: Session, *, actor: Actor, agent_id: int, now: datetime) -> N
     if agent.detached_at is None:
         raise Conflict(f"The machine {agent.mac_id} is attached already.")
     agent.detached_at = None
-    _note(session, _ATTACHED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _ATTACHED, agent=agent, actor=actor, now=now)
 
 
 def dissociate(
@@ -120,7 +119,7 @@ def dissociate(
     )
     agent.dissociated_at = now
     _revoke(agent.license, actor, now)
-    _note(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
     return ended
 
 
@@ -146,7 +145,7 @@ def revoke_machine_license(
         permanent_only=True,
     )
     _revoke(agent.license, actor, now)
-    _note(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
     return ended
 
 
@@ -159,28 +158,6 @@ def _revoke(license: PermanentLicense, actor: Actor, now: datetime) -> None:
     if license.revoked_at is None:
         license.revoked_at = now
         license.revoked_by_id = actor.user_id
-
-
-def _note(
-    session: Session,
-    change: tuple[AuditTag, FeedKind],
-    *,
-    agent: Agent,
-    actor: Actor,
-    now: datetime,
-) -> None:
-    """Record a change of a machine, and tell the Feed of it."""
-    tag, kind = change
-    record(
-        session,
-        tag,
-        actor=actor,
-        now=now,
-        organisation_id=agent.organisation_id,
-        subject=agent.license.key_id,
-        mac_id=agent.mac_id,
-    )
-    tell(session, kind, organisation_id=agent.organisation_id, subject=machine_name(agent), now=now)
 
 
 _DETACHED = (AuditTag.MACHINE_DETACHED, FeedKind.MACHINE_DETACHED)

@@ -1,6 +1,5 @@
 """Signing in on an OP Agent. The browser and the JSON interface use the same."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,15 +14,15 @@ from app.agents.registration import (
     register,
     registrations,
 )
-from app.agents.sign_in_rules import Person, PresentedKey, Refusal, decide
+from app.agents.sign_in_rules import Person, Refusal, decide
 from app.audit.feed import FeedKind, tell
 from app.audit.log import record
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.durations import Rate
 from app.core.tokens import hash_token, new_token
-from app.keyformat.license_keys import clean_key
-from app.licenses.services import Inspection, inspect_key
+from app.licenses.rules import Inspection
+from app.licenses.services import inspect_with_record
 from app.models import (
     Agent,
     AgentSession,
@@ -77,12 +76,12 @@ def sign_in(
     if outcome.verdict is Verdict.THROTTLED:
         _record_refusal(session, THROTTLED, actor=actor, presented=presented, now=now)
         return Throttled(outcome.wait_seconds)
-    key = _inspect(session, presented.registration_key, now)
-    machines = {agent.id: agent for agent in _registrations(session, presented)} if user else {}
+    key, license = inspect_with_record(session, text=presented.registration_key, now=now)
+    fitting = {agent.id: agent for agent in registrations(session, presented)} if user else {}
     decision = decide(
         person=_person(session, user, now) if user else None,
-        key=PresentedKey(key.state, key.organisation_id, key.expires_at) if key else None,
-        machines=[as_machine(agent) for agent in machines.values()],
+        key=key,
+        machines=[as_machine(agent) for agent in fitting.values()],
     )
     if isinstance(decision, Refusal):
         _record_refusal(
@@ -95,7 +94,7 @@ def sign_in(
             organisation_id=user.organisation_id if user else None,
         )
         return decision
-    agent, license_key = machines.get(decision.machine.agent_id if decision.machine else 0), None
+    agent, license_key = fitting[decision.machine.agent_id] if decision.machine else None, None
     if decision.registers:
         agent, license_key = register(
             session,
@@ -105,7 +104,6 @@ def sign_in(
             signing_keys=signing_keys,
             now=now,
         )
-    license = key.license if key else None
     agent_session, token = _open_session(
         session,
         actor=actor,
@@ -180,19 +178,6 @@ def _person(session: Session, user: User, now: datetime) -> Person:
         return Person(user.role)
     ends_at = subscription_ends_at(session, user.organisation_id)
     return Person(user.role, user.organisation_id, ends_at is not None and now >= ends_at)
-
-
-def _registrations(session: Session, presented: Presented) -> Sequence[Agent]:
-    return registrations(
-        session,
-        mac_id=presented.mac_id,
-        machine_id_hash=hash_machine_id(session, presented.machine_id),
-    )
-
-
-def _inspect(session: Session, registration_key: str, now: datetime) -> Inspection | None:
-    text = clean_key(registration_key)
-    return inspect_key(session, text=text, now=now) if text else None
 
 
 def _record_refusal(

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from flask import Flask, current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,6 +15,8 @@ from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.config import current_config
 from app.core.permissions import Role
+from app.keyformat.signing_keys import kid_of
+from app.licenses.offline import published_keys
 from app.licenses.services import issue_license, key_text
 from app.models import Agent, AgentSession, FeedEvent, TemporaryLicense
 from tests.conftest import NOW, PASSWORD, Cast, signing_keys
@@ -86,6 +89,11 @@ def signed_in(
     answer = try_to_sign_in(session, login_id, key, now=now, **presented)
     assert isinstance(answer, SignedIn)
     return answer
+
+
+def public_keys(session: Session) -> dict[str, Ed25519PublicKey]:
+    """What anyone may check a license with, by `kid`."""
+    return {kid_of(key): key for key in published_keys(session, NOW)}
 
 
 def machine_of(here: SignedIn | AgentSession) -> Agent:

@@ -23,7 +23,6 @@ from app.audit.tags import AuditTag
 from app.core.errors import KeyInvalid
 from app.extensions import db
 from app.keyformat.license_keys import read_temporary_key
-from app.licenses.keyring import public_keys
 from app.models import Agent, AgentSession, Base, Installation, PermanentLicense
 from tests.agents.stage import (
     IDLE,
@@ -32,6 +31,7 @@ from tests.agents.stage import (
     feed,
     issue,
     machine_of,
+    public_keys,
     signed_in,
     text_of,
     try_to_sign_in,
@@ -79,7 +79,7 @@ def test_its_license_is_told_once_and_can_be_checked_off_line(
     assert (signed["mac"], signed.get("machine")) == (MAC, machine_id or None)
     assert signed["issued_at"] == license.issued_at
     with pytest.raises(KeyInvalid):
-        read_temporary_key(first.license_key, public_keys(session))
+        read_temporary_key(first.license_key, public_keys(session).get)
 
 
 def test_neither_the_license_nor_the_machine_id_is_in_the_database(

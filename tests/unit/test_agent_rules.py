@@ -20,13 +20,12 @@ from app.agents.sign_in_rules import (
     Admission,
     Machine,
     Person,
-    PresentedKey,
     Refusal,
     decide,
     fitting_machine,
 )
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
-from app.licenses.rules import LicenseState
+from app.licenses.rules import Inspection, LicenseState
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 LATER = NOW + timedelta(hours=3)
@@ -41,10 +40,10 @@ CLIENT = Person(Role.CLIENT, ACME)
 LAPSED = Person(Role.CLIENT, ACME, subscription_ended=True)
 
 NO_KEY = None
-ACTIVE = PresentedKey(LicenseState.ACTIVE, ACME, LATER)
-EXPIRED = PresentedKey(LicenseState.EXPIRED, ACME, EARLIER)
-REVOKED = PresentedKey(LicenseState.REVOKED, ACME, LATER)
-INVALID = PresentedKey(LicenseState.INVALID)
+ACTIVE = Inspection(LicenseState.ACTIVE, "ABCD-2345", ACME, LATER)
+EXPIRED = Inspection(LicenseState.EXPIRED, "ABCD-2345", ACME, EARLIER)
+REVOKED = Inspection(LicenseState.REVOKED, "ABCD-2345", ACME, LATER)
+INVALID = Inspection(LicenseState.INVALID)
 
 UNREGISTERED: list[Machine] = []
 OWN = Machine(1, ACME, "Acme")
@@ -105,7 +104,7 @@ ROWS = [
 def test_the_table_row_by_row(
     row: int,
     person: Person | None,
-    key: PresentedKey | None,
+    key: Inspection | None,
     machines: list[Machine],
     code: str | None,
 ) -> None:
@@ -135,7 +134,7 @@ def test_an_expired_key_is_refused_with_the_instant_at_which_it_ended() -> None:
 
 @pytest.mark.parametrize(("person", "key"), [(CLIENT, NO_KEY), (PARTNER, ACTIVE)])
 def test_a_machine_of_another_organisation_is_refused_naming_it(
-    person: Person, key: PresentedKey | None
+    person: Person, key: Inspection | None
 ) -> None:
     answer = decide(person=person, key=key, machines=[OTHER])
     assert isinstance(answer, Refusal)
@@ -168,9 +167,9 @@ people = st.one_of(
 )
 keys = st.one_of(
     st.none(),
-    st.builds(PresentedKey, st.just(LicenseState.INVALID)),
+    st.builds(Inspection, st.just(LicenseState.INVALID)),
     st.builds(
-        PresentedKey,
+        Inspection,
         state=st.sampled_from([state for state in LicenseState if state != "invalid"]),
         organisation_id=organisations,
         expires_at=instants.filter(bool),
@@ -191,7 +190,7 @@ machines = st.lists(
 
 
 def rows_that_decide(
-    person: Person | None, key: PresentedKey | None, machine: Machine | None
+    person: Person | None, key: Inspection | None, machine: Machine | None
 ) -> list[int]:
     """The table once more, each row by itself with what the rows above it leave over.
 
@@ -244,7 +243,7 @@ ANSWERS = {
 
 @given(people, keys, machines)
 def test_exactly_one_row_decides_whatever_is_presented(
-    person: Person | None, key: PresentedKey | None, fitting: list[Machine]
+    person: Person | None, key: Inspection | None, fitting: list[Machine]
 ) -> None:
     own = key.organisation_id if key else person.organisation_id if person else None
     (row,) = rows_that_decide(person, key, fitting_machine(fitting, own))
@@ -257,7 +256,7 @@ def test_exactly_one_row_decides_whatever_is_presented(
 
 @given(people, keys, machines)
 def test_nobody_gets_in_who_should_not(
-    person: Person | None, key: PresentedKey | None, fitting: list[Machine]
+    person: Person | None, key: Inspection | None, fitting: list[Machine]
 ) -> None:
     answer = decide(person=person, key=key, machines=fitting)
     if not isinstance(answer, Admission):
