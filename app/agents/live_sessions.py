@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from app.agents.codes import EndCause
@@ -73,6 +73,15 @@ def end_temporary_sessions(
         end = SessionEnd(EndCause.ENDED_BY_ADMIN, now)
         store_end(session, found, end, actor=actor, now=now)
     return ended
+
+
+def end_sessions_of(session: Session, *, user: User, now: datetime) -> None:
+    """End every session of a user; each agent is told at its next heartbeat."""
+    session.execute(
+        update(AgentSession)
+        .where(AgentSession.user_id == user.id, AgentSession.ended_at.is_(None))
+        .values(ended_at=now, end_code=EndCause.OTHER.value)
+    )
 
 
 def get_session(session: Session, session_id: int) -> AgentSession:

@@ -8,7 +8,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
-from app.accounts.users import disable_user, reset_password
+from app.accounts.users import disable_user
 from app.agents.codes import EndCause
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.live_sessions import (
@@ -18,6 +18,7 @@ from app.agents.live_sessions import (
     live_sessions_of,
     live_sessions_under,
 )
+from app.agents.people import reset_password
 from app.agents.session_rules import SessionEnd
 from app.agents.sessions import heartbeat, sign_out
 from app.audit.tags import AuditTag

@@ -10,6 +10,7 @@ from app.accounts import passwords, users, web_sessions
 from app.accounts.authentication import Authentication
 from app.accounts.users import create_user, find_user
 from app.agents.live_sessions import live_sessions_of
+from app.agents.people import reset_password
 from app.core.actor import SYSTEM, Actor
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.core.permissions import Permission, Role
@@ -276,7 +277,7 @@ def test_a_new_password_works_and_the_old_sessions_and_password_do_not(
     session: Session, cast: Cast
 ) -> None:
     _, token = sign_in(session, cast.ada)
-    users.reset_password(
+    reset_password(
         session,
         email=cast.ada,
         password_hash=passwords.hash_password("another one"),
@@ -294,7 +295,7 @@ def test_what_is_asked_of_an_unknown_user_is_not_found(session: Session, cast: C
     with pytest.raises(NotFound, match=r"There is no user nobody@example\.com\."):
         users.disable_user(session, **who)
     with pytest.raises(NotFound):
-        users.reset_password(session, password_hash="x", **who)
+        reset_password(session, password_hash="x", **who)
 
 
 def test_a_disabled_super_admin_is_none(session: Session, cast: Cast) -> None:
