@@ -12,6 +12,7 @@ from app.agents.registration import log_machine_change
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
+from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import Permission
 from app.models import Agent, AgentSession, PermanentLicense
@@ -67,11 +68,12 @@ def get_agent(session: Session, agent_id: int, *, hold: bool = False) -> Agent:
 
 
 def detach(
-    session: Session, *, actor: Actor, agent_id: int, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """Block a machine: nobody signs in on it, and who is signed in is logged out (they are given).
+    """Block a machine: nobody signs in on it, and whoever is signed in on it is logged out.
 
-    Raises NotAllowed, NotFound, and Conflict if it is detached already.
+    Returns the sessions that were ended. Raises NotAllowed, NotFound, and Conflict if it is
+    detached already.
     """
     agent = _to_change(session, actor, agent_id)
     if agent.detached_at is not None:
@@ -82,7 +84,7 @@ def detach(
         cause=EndCause.AGENT_BLOCKED,
         actor=actor,
         now=now,
-        idle_seconds=idle_seconds,
+        limits=limits,
     )
     agent.detached_at = now
     log_machine_change(session, _DETACHED, agent=agent, actor=actor, now=now)
@@ -102,11 +104,12 @@ def attach(session: Session, *, actor: Actor, agent_id: int, now: datetime) -> N
 
 
 def dissociate(
-    session: Session, *, actor: Actor, agent_id: int, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     """Free a machine: its license is revoked, and it may be registered anew, by anyone.
 
-    Who is signed in on it is logged out (they are given). Raises NotAllowed, NotFound.
+    Whoever is signed in on it is logged out. Returns the sessions that were ended. Raises
+    NotAllowed, NotFound.
     """
     agent = _to_change(session, actor, agent_id)
     ended = end_sessions_on(
@@ -115,7 +118,7 @@ def dissociate(
         cause=EndCause.DISSOCIATED,
         actor=actor,
         now=now,
-        idle_seconds=idle_seconds,
+        limits=limits,
     )
     agent.dissociated_at = now
     _revoke(agent.license, actor, now)
@@ -124,12 +127,12 @@ def dissociate(
 
 
 def revoke_machine_license(
-    session: Session, *, actor: Actor, agent_id: int, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """Revoke a machine's license: its client users are logged out (they are given), and stay out.
+    """Revoke a machine's license: its client users are logged out, and stay out.
 
-    To let them in again the machine is dissociated and registers anew. Raises NotAllowed, NotFound,
-    and Conflict if it was revoked before.
+    To let them in again the machine is dissociated and registers anew. Returns the sessions that
+    were ended. Raises NotAllowed, NotFound, and Conflict if it was revoked before.
     """
     actor.must(Permission.REVOKE_LICENSES)
     agent = get_agent(session, agent_id, hold=True)
@@ -141,7 +144,7 @@ def revoke_machine_license(
         cause=EndCause.LICENSE_REVOKED,
         actor=actor,
         now=now,
-        idle_seconds=idle_seconds,
+        limits=limits,
         permanent_only=True,
     )
     _revoke(agent.license, actor, now)

@@ -137,9 +137,8 @@ def show_session() -> Response:
     bearer=True,
 )
 def close_session() -> Response:
-    known = sign_out(
-        db.session(), token=_token(), now=utcnow(), idle_seconds=current_config().agent_idle_seconds
-    )
+    limits = current_config().agent_limits
+    known = sign_out(db.session(), token=_token(), now=utcnow(), limits=limits)
     return nothing() if known else _unknown_session()
 
 
@@ -243,9 +242,8 @@ def _seconds_until(moment: datetime, now: datetime) -> float:
 
 
 def _heartbeat() -> AgentSession | SessionEnd:
-    return heartbeat(
-        db.session(), token=_token(), now=utcnow(), idle_seconds=current_config().agent_idle_seconds
-    )
+    limits = current_config().agent_limits
+    return heartbeat(db.session(), token=_token(), now=utcnow(), limits=limits)
 
 
 def _token() -> str:

@@ -6,15 +6,7 @@ It has a cookie of its own: who is signed in here has nothing to do with who is 
 from datetime import datetime, timedelta
 from math import ceil
 
-from flask import (
-    Blueprint,
-    Response,
-    flash,
-    g,
-    get_template_attribute,
-    make_response,
-    request,
-)
+from flask import Blueprint, Response, flash, g, get_template_attribute, make_response, request
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
 
@@ -133,8 +125,8 @@ def log_out() -> ResponseReturnValue:
 def confirm() -> ResponseReturnValue:
     """The page confirms that it has logged out after its session's end."""
     token = request.cookies.get(ENDED_COOKIE) or request.cookies.get(COOKIE, "")
-    idle_seconds = current_config().agent_idle_seconds
-    confirm_end(db.session(), token=token, now=utcnow(), idle_seconds=idle_seconds)
+    limits = current_config().agent_limits
+    confirm_end(db.session(), token=token, now=utcnow(), limits=limits)
     return _without_cookie(make_response("", 204), ENDED_COOKIE)
 
 
@@ -239,20 +231,15 @@ def _throttled(form: AgentSignInForm, wait_seconds: int) -> Response:
 
 
 def _heartbeat(token: str) -> AgentSession | SessionEnd:
-    return heartbeat(
-        db.session(), token=token, now=utcnow(), idle_seconds=current_config().agent_idle_seconds
-    )
+    limits = current_config().agent_limits
+    return heartbeat(db.session(), token=token, now=utcnow(), limits=limits)
 
 
 def _end_session_of_cookie() -> None:
     token = request.cookies.get(COOKIE)
     if token is not None:
-        sign_out(
-            db.session(),
-            token=token,
-            now=utcnow(),
-            idle_seconds=current_config().agent_idle_seconds,
-        )
+        limits = current_config().agent_limits
+        sign_out(db.session(), token=token, now=utcnow(), limits=limits)
 
 
 def _sentence(sentence: str, at: datetime | None) -> str:

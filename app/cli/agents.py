@@ -67,7 +67,11 @@ def detach_agent(machine: str | int, admin_email: str) -> None:
     with changing() as session:
         actor, agent = super_admin(session, admin_email), _find(session, machine)
         ended = detach(
-            session, actor=actor, agent_id=agent.id, now=utcnow(), idle_seconds=_idle_seconds()
+            session,
+            actor=actor,
+            agent_id=agent.id,
+            now=utcnow(),
+            limits=current_config().agent_limits,
         )
         sentence = f"Detached {agent.mac_id}; sessions ended: {len(ended)}."
     click.echo(sentence)
@@ -93,7 +97,11 @@ def dissociate_agent(machine: str | int, admin_email: str) -> None:
     with changing() as session:
         actor, agent = super_admin(session, admin_email), _find(session, machine)
         ended = dissociate(
-            session, actor=actor, agent_id=agent.id, now=utcnow(), idle_seconds=_idle_seconds()
+            session,
+            actor=actor,
+            agent_id=agent.id,
+            now=utcnow(),
+            limits=current_config().agent_limits,
         )
         sentence = f"Dissociated {agent.mac_id}; sessions ended: {len(ended)}."
     click.echo(sentence)
@@ -134,7 +142,3 @@ def _find(session: Session, machine: str | int) -> Agent:
         ids = ", ".join(str(agent.id) for agent in found)
         raise Conflict(f"{machine} names several machines; name one by its ID: {ids}.")
     return found[0]
-
-
-def _idle_seconds() -> int:
-    return current_config().agent_idle_seconds

@@ -130,7 +130,7 @@ def _revoke(session: Session, actor: Actor, key_id: str, now: datetime) -> str:
             actor=actor,
             agent_id=permanent.agent_id,
             now=now,
-            idle_seconds=current_config().agent_idle_seconds,
+            limits=current_config().agent_limits,
         )
         return f"{permanent.key_id} was revoked; sessions ended: {len(ended)}."
     if (license := temporary or permanent) is None:

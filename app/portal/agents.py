@@ -9,9 +9,9 @@ from app.agents.live_sessions import (
     end_session,
     end_temporary_sessions,
     get_session,
-    has_ended,
     live_sessions_of,
     live_sessions_on,
+    session_has_ended,
 )
 from app.agents.logout_status import ended_lately
 from app.agents.machines import (
@@ -26,6 +26,7 @@ from app.agents.machines import (
 from app.agents.registration import machine_name
 from app.config import current_config
 from app.core.clock import utcnow
+from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import ROLE_LABELS, Permission
 from app.extensions import db
@@ -56,7 +57,7 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
     project, now = get_project(db.session(), project_id), utcnow()
     own = project.organisation_id
     page = page_asked_for(size=PAGE_SIZE, total=count_machines(db.session(), own))
-    sessions = live_sessions_of(db.session(), own, now, _idle_seconds())
+    sessions = live_sessions_of(db.session(), own, now, _limits())
     return render(
         "agents/tab.html",
         "agents/_agents.html",
@@ -69,13 +70,7 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
         sessions_on=_by_machine(sessions),
         elsewhere=[found for found in sessions if not _on_own_machine(found)],
         temporary=[found for found in sessions if found.temporary_license],
-        ended=ended_lately(
-            db.session(),
-            own,
-            now=now,
-            heartbeat_seconds=current_config().heartbeat_seconds,
-            idle_seconds=_idle_seconds(),
-        ),
+        ended=ended_lately(db.session(), own, now=now, limits=_limits()),
         subscription_ends_at=subscription_ends_at(db.session(), own),
     )
 
@@ -100,7 +95,7 @@ def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
             actor=current_actor(),
             agent_id=agent_id,
             now=utcnow(),
-            idle_seconds=_idle_seconds(),
+            limits=_limits(),
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
@@ -141,7 +136,7 @@ def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
         actor=current_actor(),
         agent_id=agent_id,
         now=utcnow(),
-        idle_seconds=_idle_seconds(),
+        limits=_limits(),
     )
     return _back(project_id, f"{machine_name(agent)} was dissociated. {_logged_out(ended)}")
 
@@ -163,7 +158,7 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
             actor=current_actor(),
             agent_id=agent_id,
             now=utcnow(),
-            idle_seconds=_idle_seconds(),
+            limits=_limits(),
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
@@ -177,7 +172,7 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
 @requires(Permission.END_SESSIONS)
 def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
     project, found = _find_session(project_id, session_id)
-    ended = has_ended(db.session(), found, now=utcnow(), idle_seconds=_idle_seconds())
+    ended = session_has_ended(db.session(), found, now=utcnow(), limits=_limits())
     return _ask(project, about_ending(found, ended=ended))
 
 
@@ -191,7 +186,7 @@ def end(project_id: int, session_id: int) -> ResponseReturnValue:
             actor=current_actor(),
             session_id=session_id,
             now=utcnow(),
-            idle_seconds=_idle_seconds(),
+            limits=_limits(),
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
@@ -202,7 +197,7 @@ def end(project_id: int, session_id: int) -> ResponseReturnValue:
 @requires(Permission.END_SESSIONS)
 def confirm_end_temporary(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    live = live_sessions_of(db.session(), project.organisation_id, utcnow(), _idle_seconds())
+    live = live_sessions_of(db.session(), project.organisation_id, utcnow(), _limits())
     temporary = [found for found in live if found.temporary_license]
     return _ask(project, about_ending_all(project.organisation, temporary))
 
@@ -216,7 +211,7 @@ def end_temporary(project_id: int) -> ResponseReturnValue:
         actor=current_actor(),
         organisation_id=project.organisation_id,
         now=utcnow(),
-        idle_seconds=_idle_seconds(),
+        limits=_limits(),
     )
     if not ended:
         return _back(project_id, "Nobody was signed in under a temporary key.", "info")
@@ -260,7 +255,7 @@ def _on_own_machine(found: AgentSession) -> bool:
 
 
 def _sessions_on(agent: Agent) -> list[AgentSession]:
-    return live_sessions_on(db.session(), agent.id, utcnow(), _idle_seconds())
+    return live_sessions_on(db.session(), agent.id, utcnow(), _limits())
 
 
 def _find_machine(project_id: int, agent_id: int) -> tuple[Project, Agent]:
@@ -280,5 +275,5 @@ def _find_session(project_id: int, session_id: int) -> tuple[Project, AgentSessi
     return project, found
 
 
-def _idle_seconds() -> int:
-    return current_config().agent_idle_seconds
+def _limits() -> SessionLimits:
+    return current_config().agent_limits

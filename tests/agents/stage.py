@@ -13,6 +13,7 @@ from app.agents.registration import Presented
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.config import current_config
+from app.core.durations import SessionLimits
 from app.core.permissions import Role
 from app.keyformat.signing_keys import kid_of
 from app.licenses.offline import published_keys
@@ -23,6 +24,7 @@ from tests.conftest import NOW, PASSWORD, Cast, authenticated, signing_keys
 MAC = "00:1A:2B:3C:4D:5E"
 HOUR = 3600
 IDLE = 900
+LIMITS = SessionLimits(heartbeat_seconds=5, idle_seconds=IDLE)
 
 
 def issue(

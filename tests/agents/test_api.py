@@ -33,7 +33,7 @@ from tests.agents.api_stage import (
     try_row,
     wait,
 )
-from tests.agents.stage import HOUR, IDLE, issue, public_keys, text_of
+from tests.agents.stage import HOUR, IDLE, LIMITS, issue, public_keys, text_of
 from tests.conftest import NOW, Cast, Clock
 from tests.permanent_license import read_permanent_license
 
@@ -253,7 +253,7 @@ class TestAHeartbeat:
                 actor=cast.actor(cast.ada),
                 agent_id=machine.id,
                 now=NOW,
-                idle_seconds=IDLE,
+                limits=LIMITS,
             )
             db.session.commit()
         answer = agent.heartbeat()
@@ -282,7 +282,7 @@ class TestAHeartbeat:
                 actor=cast.actor(cast.ada),
                 session_id=found,
                 now=NOW,
-                idle_seconds=IDLE,
+                limits=LIMITS,
             )
             db.session.commit()
         assert agent.heartbeat().code == "session_ended"

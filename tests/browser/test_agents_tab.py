@@ -17,6 +17,7 @@ from app.core.permissions import Role
 from app.core.text import fold
 from app.models import Organisation, Project
 from app.models.engine import reading_only
+from tests.agents.stage import LIMITS
 from tests.browser.conftest import Portal, Watch
 from tests.browser.test_agent_console import Stage as ConsoleStage
 from tests.conftest import authenticated
@@ -51,11 +52,11 @@ class Stage(ConsoleStage):
 
     def beat(self, token: str) -> None:
         with reading_only(), self.portal.session() as session:
-            heartbeat(session, token=token, now=utcnow(), idle_seconds=900)
+            heartbeat(session, token=token, now=utcnow(), limits=LIMITS)
 
     def confirm(self, token: str) -> None:
         with self.portal.session() as session:
-            sign_out(session, token=token, now=utcnow(), idle_seconds=900)
+            sign_out(session, token=token, now=utcnow(), limits=LIMITS)
 
 
 @pytest.fixture

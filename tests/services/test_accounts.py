@@ -17,6 +17,7 @@ from app.core.permissions import Permission, Role
 from app.core.tokens import hash_token, new_token
 from app.models import AgentSession, AuditEvent, User, WebSession
 from app.portal.login import PortalUser
+from tests.agents.stage import LIMITS
 from tests.conftest import NOW, PASSWORD, Cast, authenticated
 
 
@@ -260,7 +261,7 @@ def test_disabling_ends_every_session_of_that_user_and_of_nobody_else(
     assert user.disabled_at == later
     assert find(session, ada) is None
     assert find(session, grace)
-    assert live_sessions_of(session, Cast.acme, later, idle_seconds=900) == [pats]
+    assert live_sessions_of(session, Cast.acme, later, LIMITS) == [pats]
     assert (last_event(session).tag, last_event(session).subject) == ("user.disabled", cast.ada)
 
 

@@ -24,6 +24,7 @@ from app.agents.sign_in_rules import (
     decide,
     fitting_machine,
 )
+from app.core.durations import SessionLimits
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
 from app.licenses.rules import Inspection, LicenseState
 
@@ -296,6 +297,7 @@ def test_which_of_several_machines_decides_does_not_depend_on_their_order(
 
 SECOND = timedelta(seconds=1)
 IDLE = 900
+LIMITS = SessionLimits(heartbeat_seconds=5, idle_seconds=IDLE)
 LIVE = SessionFacts(
     last_heard_at=NOW, key_issued_at=NOW, key_expires_at=NOW + timedelta(seconds=600)
 )
@@ -306,7 +308,7 @@ def facts(**changes: object) -> SessionFacts:
 
 
 def end_of(session: SessionFacts, now: datetime) -> tuple[str, datetime] | None:
-    end = session_end(session, now=now, idle_seconds=IDLE)
+    end = session_end(session, now=now, limits=LIMITS)
     return (end.code.value, end.at) if end else None
 
 
@@ -361,7 +363,7 @@ def test_what_was_recorded_ends_it_at_once_and_stays_the_reason(
     changes: dict[str, object], cause: EndCause, code: EndCode, seconds_later: int
 ) -> None:
     now = NOW + seconds_later * SECOND
-    end = session_end(facts(**changes), now=now, idle_seconds=IDLE)
+    end = session_end(facts(**changes), now=now, limits=LIMITS)
     assert end == SessionEnd(cause, NOW + SECOND)
     assert end.code is code
 
@@ -422,7 +424,7 @@ def test_a_session_that_has_ended_stays_ended_and_for_the_same_reason(
     session: SessionFacts, idle: int, second: int
 ) -> None:
     now = NOW + second * SECOND
-    end = session_end(session, now=now, idle_seconds=idle)
+    end = session_end(session, now=now, limits=SessionLimits(1, idle))
     if end is None:
         assert session.ended_at is None
         assert session.user_disabled_at is None
@@ -435,12 +437,11 @@ def test_a_session_that_has_ended_stays_ended_and_for_the_same_reason(
         assert now < session.last_heard_at + timedelta(seconds=idle)
     elif end.at <= now:
         for later in (SECOND, timedelta(days=1)):
-            assert session_end(session, now=now + later, idle_seconds=idle) == end
+            assert session_end(session, now=now + later, limits=SessionLimits(1, idle)) == end
 
 
 # The proof that an agent has logged out
 
-HEARTBEAT = 5
 END = SessionEnd(EndCause.KEY_REVOKED, NOW)
 SIGNED_OUT = SessionEnd(EndCause.SIGNED_OUT, NOW)
 NOT_HEARD = SessionEnd(EndCause.NOT_HEARD_FROM, NOW)
@@ -476,8 +477,7 @@ def test_how_far_an_agent_is_known_to_be(
         told_at=None if told is None else NOW + told * SECOND,
         confirmed_at=None if confirmed is None else NOW + confirmed * SECOND,
         now=NOW + asked * SECOND,
-        heartbeat_seconds=HEARTBEAT,
-        idle_seconds=IDLE,
+        limits=LIMITS,
     )
     assert found == Proof(state, at)
 
@@ -489,8 +489,7 @@ def test_off_line_under_a_permanent_license_there_is_no_end_to_promise() -> None
         told_at=None,
         confirmed_at=None,
         now=NOW + timedelta(minutes=1),
-        heartbeat_seconds=HEARTBEAT,
-        idle_seconds=IDLE,
+        limits=LIMITS,
     )
     assert found == Proof(ProofState.OFF_LINE, None)
 
@@ -499,4 +498,4 @@ def test_off_line_under_a_permanent_license_there_is_no_end_to_promise() -> None
 def test_last_heard_is_written_every_half_minute_or_third_of_the_idle_limit_at_most(
     idle: int, seconds: float
 ) -> None:
-    assert note_interval(idle) == timedelta(seconds=seconds)
+    assert note_interval(SessionLimits(1, idle)) == timedelta(seconds=seconds)
