@@ -25,6 +25,7 @@ from app.portal.sign_in import blueprint as accounts
 from app.web import context, errors
 from app.web.assets import blueprint as assets
 from app.web.headers import add_headers
+from app.web.ids import IdConverter
 from app.web.page_sessions import PageSessions
 from app.web.transaction import forget_kind, one_transaction
 
@@ -89,6 +90,7 @@ def _set_up_requests(app: Flask, config: Config) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
         )
+    app.url_map.converters["id"] = IdConverter
     app.session_interface = PageSessions()
     app.before_request(check_access)
     app.after_request(add_headers)

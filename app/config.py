@@ -13,7 +13,7 @@ from flask import current_app
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.core.durations import Rate, format_ttl, parse_ttl
+from app.core.durations import Rate, SessionLimits, format_ttl, parse_ttl
 from app.core.errors import ConfigError, MalformedTTL
 from app.keyformat.signing_keys import private_key_from_pem
 
@@ -185,6 +185,11 @@ class Config:
         if url.drivername != "sqlite" or url.database is None:
             return None
         return Path(os.fsdecode(unquote_to_bytes(url.database.removeprefix("file:"))))
+
+    @property
+    def agent_limits(self) -> SessionLimits:
+        """The limits of sessions on OP Agents."""
+        return SessionLimits(self.heartbeat_seconds, self.agent_idle_seconds)
 
 
 def current_config() -> Config:

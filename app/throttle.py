@@ -56,8 +56,10 @@ def count_inspection(session: Session, *, address: str, now: datetime, limit: Ra
 def wait_for_turn(session: Session, *, address: str) -> None:
     """Let one request from `address` be counted at a time, until the transaction ends.
 
-    SQLite writes one transaction at a time anyway; PostgreSQL is asked for a lock.
+    SQLite writes one transaction at a time, and waits here for its turn; PostgreSQL is asked for
+    a lock. A `now` that is to decide is read afterwards.
     """
+    session.connection()
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(counted_as(address)))))
 

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +17,12 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.accounts import passwords
+from app.accounts.authentication import Authentication, authenticate
 from app.agents.registration import ensure_machine_salt
 from app.cli.setup import upgrade_database
 from app.config import load_config
 from app.core.actor import Actor
+from app.core.durations import Rate
 from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.keyring import ensure_signing_key
@@ -210,6 +213,28 @@ class Cast:
     def actor(self, email: str) -> Actor:
         """A person of the cast, as services know people."""
         return Actor(self._ids[email], email, self._roles[email], "203.0.113.7")
+
+
+def authenticated(
+    session: Session,
+    login_id: str,
+    password: str = PASSWORD,
+    *,
+    address: str = "203.0.113.7",
+    now: datetime = NOW,
+    limit: Rate = Rate(10, 60),
+    outside_transaction: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Authentication:
+    """Who somebody has proven to be, as a view finds out."""
+    return authenticate(
+        session,
+        login_id=login_id,
+        password=password,
+        address=address,
+        limit=limit,
+        clock=lambda: now,
+        outside_transaction=outside_transaction,
+    )
 
 
 @pytest.fixture

@@ -1,94 +1,90 @@
-"""One way to check who signs in: on the portal and on OP Agents."""
+"""Who somebody is, proven: the same for the portal, the OP Agent in the browser and real agents."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 
 from sqlalchemy.orm import Session
 
 from app import throttle
 from app.accounts.passwords import password_matches
 from app.accounts.users import find_user, is_email, normalise_email
+from app.core.actor import Actor
 from app.core.durations import Rate
 from app.models import User
 
 NOT_AN_EMAIL = "(not an e-mail)"
 
 
-class Verdict(Enum):
-    """What a sign-in's password check came to."""
-
-    RIGHT = "right"
-    WRONG = "wrong"
-    THROTTLED = "throttled"
-
-
 @dataclass(frozen=True)
-class PasswordCheck:
-    """The outcome of the slow part of a sign-in: nothing is recorded yet."""
+class Authentication:
+    """Who has proven to be who they say: `user`, in whatever way; None is nobody.
 
-    account: str
+    `wait_seconds` is set if there were too many wrong passwords: for so long none is looked at.
+    """
+
+    login_id: str
+    """As the audit log names it."""
     address: str
-    user_id: int | None
-    password_hash: str | None = field(repr=False)
-    matches: bool
-    wait_seconds: int
-
-    @property
-    def who(self) -> str:
-        """Whom the record names. A password typed into the wrong field is not written down."""
-        known = self.user_id is not None or is_email(self.account)
-        return self.account if known else NOT_AN_EMAIL
-
-
-@dataclass(frozen=True)
-class SignIn:
-    """The outcome of a sign-in. `user` is set only if the verdict is RIGHT."""
-
-    verdict: Verdict
     user: User | None = None
     wait_seconds: int = 0
 
+    @property
+    def actor(self) -> Actor:
+        """The person, or whoever it was, as the audit log knows people."""
+        if self.user is None:
+            return Actor(None, self.login_id, None, self.address)
+        return Actor(self.user.id, self.login_id, self.user.role, self.address)
 
-def check_password(
-    session: Session, *, login_id: str, password: str, address: str, now: datetime, limit: Rate
-) -> PasswordCheck:
-    """Compare a password with the stored hash. Slow: call it in a reading transaction.
 
-    Whoever is over the limit is not even compared. Follow with `judge` in a writing one.
+def authenticate(
+    session: Session,
+    *,
+    login_id: str,
+    password: str,
+    address: str,
+    limit: Rate,
+    clock: Callable[[], datetime],
+    outside_transaction: Callable[[], AbstractContextManager[None]],
+) -> Authentication:
+    """Whether `password` is that of the account `login_id`; a wrong one is counted.
+
+    Hashing is slow, so it is done between two transactions: `session` only reads when this is
+    called and writes when it returns. `outside_transaction` is the caller's: entering it ends the
+    one transaction, leaving it begins the other. Whatever was read in the first is looked at again
+    in the second, where the user is held until the commit; so many guesses sent at once learn no
+    more than as many sent one after the other. Who is over the `limit` is not even compared.
     """
     account = normalise_email(login_id)[:254]
-    user = find_user(session, account)
-    wait = throttle.seconds_to_wait(session, account=account, address=address, now=now, limit=limit)
-    user_id, password_hash = (user.id, user.password_hash) if user else (None, None)
-    session.rollback()
-    matches = wait == 0 and password_matches(password_hash, password)
-    return PasswordCheck(account, address, user_id, password_hash, matches, wait)
+    found = find_user(session, account)
+    user_id, password_hash = (found.id, found.password_hash) if found else (None, None)
+    # A password typed into the wrong field is not written down.
+    named = account if found or is_email(account) else NOT_AN_EMAIL
+    wait = throttle.seconds_to_wait(
+        session, account=account, address=address, now=clock(), limit=limit
+    )
+    with outside_transaction():
+        matches = wait == 0 and password_matches(password_hash, password)
 
-
-def judge(session: Session, *, check: PasswordCheck, now: datetime, limit: Rate) -> SignIn:
-    """Decide on a checked password, and count it if it was wrong.
-
-    The limit is looked at again, in the transaction that counts: many guesses sent at once learn
-    no more than as many sent one after the other.
-    """
-    throttle.wait_for_turn(session, address=check.address)
-    who = {"account": check.account, "address": check.address, "now": now, "limit": limit}
-    wait = check.wait_seconds or throttle.seconds_to_wait(session, **who)  # type: ignore[arg-type]
+    throttle.wait_for_turn(session, address=address)
+    now = clock()
+    wait = wait or throttle.seconds_to_wait(
+        session, account=account, address=address, now=now, limit=limit
+    )
     if wait:
-        return SignIn(Verdict.THROTTLED, wait_seconds=wait)
-    user = _held(session, check.user_id) if check.user_id else None
-    if (
-        user is None
-        or not check.matches
-        or user.disabled_at is not None
-        or user.password_hash != check.password_hash
-    ):
-        throttle.count_failure(session, **who)  # type: ignore[arg-type]
-        return SignIn(Verdict.WRONG)
-    return SignIn(Verdict.RIGHT, user=user)
+        return Authentication(named, address, wait_seconds=wait)
+    user = hold_user(session, user_id) if matches and user_id else None
+    if user is None or user.password_hash != password_hash:
+        throttle.count_failure(session, account=account, address=address, now=now, limit=limit)
+        return Authentication(named, address)
+    return Authentication(named, address, user)
 
 
-def _held(session: Session, user_id: int) -> User | None:
-    """A user who is not changed until the commit; rows that name them may be added meanwhile."""
-    return session.get(User, user_id, with_for_update={"key_share": True})
+def hold_user(session: Session, user_id: int) -> User | None:
+    """A user who may sign in, whatever they prove it by; None if they were disabled.
+
+    They are not changed until the commit; rows that name them may be added meanwhile.
+    """
+    user = session.get(User, user_id, with_for_update={"key_share": True})
+    return user if user and user.disabled_at is None else None

@@ -11,7 +11,7 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Role
-from app.models import AgentSession, Organisation, User, WebSession
+from app.models import Organisation, User, WebSession
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -98,13 +98,20 @@ def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -
     return user
 
 
-def reset_password(
+def set_password(
     session: Session, *, email: str, password_hash: str, actor: Actor, now: datetime
 ) -> User:
-    """Give a user a new password and end every session of theirs. Raises NotFound."""
+    """Give a user a new password and end every sign-in of theirs on the portal. Raises NotFound.
+
+    Sessions on OP Agents end with `agents.people.reset_password`, which calls this.
+    """
     user = _must_find(session, email)
     user.password_hash = password_hash
-    _end_sessions(session, user, now)
+    session.execute(
+        update(WebSession)
+        .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))
+        .values(ended_at=now)
+    )
     record(session, AuditTag.PASSWORD_RESET, actor=actor, now=now, subject=user.email)
     return user
 
@@ -125,16 +132,3 @@ def _must_find(session: Session, email: str) -> User:
     if user is None:
         raise NotFound(f"There is no user {email}.")
     return user
-
-
-def _end_sessions(session: Session, user: User, now: datetime) -> None:
-    session.execute(
-        update(WebSession)
-        .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))
-        .values(ended_at=now)
-    )
-    session.execute(
-        update(AgentSession)
-        .where(AgentSession.user_id == user.id, AgentSession.ended_at.is_(None))
-        .values(ended_at=now, end_code="session_ended")
-    )

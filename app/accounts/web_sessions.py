@@ -5,38 +5,33 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.accounts.authentication import PasswordCheck, SignIn, judge
+from app.accounts.authentication import Authentication
 from app.audit.log import record
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
-from app.core.durations import Rate
 from app.core.permissions import Permission, allows
 from app.core.tokens import hash_token, new_token
 from app.models import WebSession
 
 
-def sign_in_to_portal(
-    session: Session, *, check: PasswordCheck, now: datetime, limit: Rate
-) -> tuple[SignIn, str | None]:
-    """Sign a person in to the portal: (outcome, token of the new session or None).
+def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -> str | None:
+    """Sign a person in to the portal, or refuse to; either is recorded.
 
-    A right password of somebody who works on OP Agents gives RIGHT and no token.
+    The token of the new session; None for nobody, and for somebody who works on OP Agents.
     """
-    outcome = judge(session, check=check, now=now, limit=limit)
-    user = outcome.user
-    actor = Actor(user.id if user else None, check.who, user.role if user else None, check.address)
+    user = who.user
     if user is None or not allows(user.role, Permission.VIEW_PORTAL):
-        reason = "role" if user else outcome.verdict.value
-        record(session, AuditTag.SIGN_IN_REFUSED, actor=actor, now=now, reason=reason)
-        return outcome, None
+        reason = "role" if user else "throttled" if who.wait_seconds else "wrong"
+        record(session, AuditTag.SIGN_IN_REFUSED, actor=who.actor, now=now, reason=reason)
+        return None
     token = new_token()
     session.add(
         WebSession(
             token_hash=hash_token(token), user_id=user.id, started_at=now, last_active_at=now
         )
     )
-    record(session, AuditTag.SIGNED_IN, actor=actor, now=now)
-    return outcome, token
+    record(session, AuditTag.SIGNED_IN, actor=who.actor, now=now)
+    return token
 
 
 def find_web_session(

@@ -10,11 +10,7 @@ from app.agents.sessions import actor_of
 from app.agents.sign_in_rules import CONFIGURATION_READ_ONLY, Refusal
 from app.audit.log import record
 from app.audit.tags import AuditTag
-from app.models import (
-    AgentSession,
-    Configuration,
-    Organisation,
-)
+from app.models import AgentSession, Configuration, Organisation
 
 
 def save_configuration(

@@ -1,35 +1,24 @@
 """Sessions on OP Agents, as the portal knows them: listing and ending them."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from app.agents.codes import EndCause
 from app.agents.session_rules import SessionEnd, session_end
 from app.agents.sessions import facts_of, store_end
 from app.core.actor import Actor
+from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import TEMPORARY_KEY_ROLES, Permission
-from app.models import (
-    Agent,
-    AgentSession,
-    PermanentLicense,
-    TemporaryLicense,
-    User,
-)
-from app.projects.subscriptions import (
-    last_day,
-    subscription_has_ended,
-)
-
-HIGHEST_ID = 2**31 - 1
-"""What the databases' integers hold: a higher number is no session's."""
+from app.models import Agent, AgentSession, PermanentLicense, TemporaryLicense, User
+from app.projects.subscriptions import last_day, subscription_has_ended
 
 
 def end_session(
-    session: Session, *, actor: Actor, session_id: int, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, session_id: int, now: datetime, limits: SessionLimits
 ) -> AgentSession:
     """End somebody's session; the agent is told at its next heartbeat.
 
@@ -37,7 +26,7 @@ def end_session(
     """
     actor.must(Permission.END_SESSIONS)
     found = get_session(session, session_id)
-    ended = has_ended(session, found, now=now, idle_seconds=idle_seconds)
+    ended = session_has_ended(session, found, now=now, limits=limits)
     if ended or not store_end(
         session, found, SessionEnd(EndCause.ENDED_BY_ADMIN, now), actor=actor, now=now
     ):
@@ -52,11 +41,11 @@ def end_sessions_on(
     cause: EndCause,
     actor: Actor,
     now: datetime,
-    idle_seconds: int,
+    limits: SessionLimits,
     permanent_only: bool = False,
 ) -> list[AgentSession]:
     """End every session that lives on a machine, or those under its permanent license only."""
-    ended = live_sessions_on(session, agent_id, now, idle_seconds)
+    ended = live_sessions_on(session, agent_id, now, limits)
     if permanent_only:
         ended = [found for found in ended if found.temporary_license is None]
     for found in ended:
@@ -65,70 +54,79 @@ def end_sessions_on(
 
 
 def end_temporary_sessions(
-    session: Session, *, actor: Actor, organisation_id: str, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, organisation_id: str, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     """End every session under a temporary license in an organisation. Raises NotAllowed."""
     actor.must(Permission.END_SESSIONS)
     under_keys = AgentSession.temporary_license_id.is_not(None)
     of_organisation = AgentSession.organisation_id == organisation_id
-    ended = _list(session, and_(of_organisation, under_keys), now, idle_seconds)
+    ended = _list(session, and_(of_organisation, under_keys), now, limits)
     for found in ended:
         end = SessionEnd(EndCause.ENDED_BY_ADMIN, now)
         store_end(session, found, end, actor=actor, now=now)
     return ended
 
 
+def end_sessions_of(session: Session, *, user: User, now: datetime) -> None:
+    """End every session of a user; each agent is told at its next heartbeat."""
+    session.execute(
+        update(AgentSession)
+        .where(AgentSession.user_id == user.id, AgentSession.ended_at.is_(None))
+        .values(ended_at=now, end_code=EndCause.OTHER.value)
+    )
+
+
 def get_session(session: Session, session_id: int) -> AgentSession:
     """The session with this id, live or ended. Raises NotFound."""
-    found = session.get(AgentSession, session_id) if session_id <= HIGHEST_ID else None
+    found = session.get(AgentSession, session_id)
     if found is None:
         raise NotFound("There is no such session.")
     return found
 
 
-def has_ended(
-    session: Session, agent_session: AgentSession, *, now: datetime, idle_seconds: int
+def session_has_ended(
+    session: Session, agent_session: AgentSession, *, now: datetime, limits: SessionLimits
 ) -> bool:
+    """Whether a session has ended, recorded already or not."""
     days = select(last_day(agent_session.organisation_id))
     facts = facts_of(agent_session, session.scalar(days))
-    return session_end(facts, now=now, idle_seconds=idle_seconds) is not None
+    return session_end(facts, now=now, limits=limits) is not None
 
 
 def live_sessions_of(
-    session: Session, organisation_id: str, now: datetime, idle_seconds: int
+    session: Session, organisation_id: str, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     """The organisation's sessions that live at `now`, the latest started first."""
-    return _list(session, AgentSession.organisation_id == organisation_id, now, idle_seconds)
+    return _list(session, AgentSession.organisation_id == organisation_id, now, limits)
 
 
 def live_sessions_on(
-    session: Session, agent_id: int, now: datetime, idle_seconds: int
+    session: Session, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     """The sessions that live at `now` on a registered machine, the latest started first."""
-    return _list(session, AgentSession.agent_id == agent_id, now, idle_seconds)
+    return _list(session, AgentSession.agent_id == agent_id, now, limits)
 
 
 def live_sessions_under(
-    session: Session, license_id: int, now: datetime, idle_seconds: int
+    session: Session, license_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     """The sessions that live at `now` under a temporary license, the latest started first."""
-    return _list(session, AgentSession.temporary_license_id == license_id, now, idle_seconds)
+    return _list(session, AgentSession.temporary_license_id == license_id, now, limits)
 
 
-def count_partners_signed_in(session: Session, now: datetime, idle_seconds: int) -> int:
+def count_partners_signed_in(session: Session, now: datetime, limits: SessionLimits) -> int:
     """How many partners and developers (people, not sessions) are signed in at `now`."""
     people = select(func.count(AgentSession.user_id.distinct()))
     return (
-        session.scalar(_living(people, now, idle_seconds).where(User.role.in_(TEMPORARY_KEY_ROLES)))
-        or 0
+        session.scalar(_living(people, now, limits).where(User.role.in_(TEMPORARY_KEY_ROLES))) or 0
     )
 
 
 def _list(
-    session: Session, which: ColumnElement[bool], now: datetime, idle_seconds: int
+    session: Session, which: ColumnElement[bool], now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     query = (
-        _living(select(AgentSession), now, idle_seconds)
+        _living(select(AgentSession), now, limits)
         .where(which)
         .options(
             contains_eager(AgentSession.user),
@@ -140,8 +138,8 @@ def _list(
     return list(session.scalars(query))
 
 
-def _living(query: Select[Any], now: datetime, idle_seconds: int) -> Select[Any]:
-    """`query`, of sessions that live at `now`: what `rules.session_end` says, for the database."""
+def _living(query: Select[Any], now: datetime, limits: SessionLimits) -> Select[Any]:
+    """`query`, of sessions that live at `now`: `session_rules.session_end`, for the database."""
     license_is_valid = and_(
         AgentSession.temporary_license_id.is_(None),
         PermanentLicense.revoked_at.is_(None),
@@ -154,7 +152,7 @@ def _living(query: Select[Any], now: datetime, idle_seconds: int) -> Select[Any]
         .outerjoin(Agent.license)
         .where(
             AgentSession.ended_at.is_(None),
-            AgentSession.last_heard_at > now - timedelta(seconds=idle_seconds),
+            AgentSession.last_heard_at > now - limits.idle,
             User.disabled_at.is_(None),
             Agent.detached_at.is_(None),
             Agent.dissociated_at.is_(None),

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
 from app.agents.session_rules import Proof, SessionEnd, proof, session_end
-from app.agents.sessions import LIGHT, SESSIONS, facts_of
+from app.agents.sessions import NEVER_SHOWN, SESSIONS, facts_of
+from app.core.durations import SessionLimits
 from app.models import AgentSession, TemporaryLicense
 
 LATELY = timedelta(hours=24)
@@ -32,22 +33,14 @@ def ended_lately(
     organisation_id: str,
     *,
     now: datetime,
-    heartbeat_seconds: int,
-    idle_seconds: int,
+    limits: SessionLimits,
 ) -> list[Ended]:
     """An organisation's sessions that ended within the last day, the latest ended first."""
     since = now - LATELY
     # A session ends at the latest when it has not been heard from for too long.
-    heard = AgentSession.last_heard_at > since - timedelta(seconds=idle_seconds)
+    heard = AgentSession.last_heard_at > since - limits.idle
     own = AgentSession.organisation_id == organisation_id
-    ended = _ended(
-        session,
-        own & heard,
-        now=now,
-        heartbeat_seconds=heartbeat_seconds,
-        idle_seconds=idle_seconds,
-        limit=LOOKED_AT,
-    )
+    ended = _ended(session, own & heard, now=now, limits=limits, limit=LOOKED_AT)
     return [found for found in ended if found.end.at > since][:MOST]
 
 
@@ -56,22 +49,15 @@ def ended_by_revocation(
     license: TemporaryLicense,
     *,
     now: datetime,
-    heartbeat_seconds: int,
-    idle_seconds: int,
+    limits: SessionLimits,
 ) -> list[Ended]:
     """The sessions that ended because their key was revoked."""
     if license.revoked_at is None:
         return []
     under = AgentSession.temporary_license_id == license.id
     ended = or_(AgentSession.ended_at.is_(None), AgentSession.ended_at >= license.revoked_at)
-    found = _ended(
-        session,
-        under & ended,
-        now=now,
-        heartbeat_seconds=heartbeat_seconds,
-        idle_seconds=idle_seconds,
-    )
-    return [one for one in found if one.end.cause is EndCause.KEY_REVOKED]
+    sessions = _ended(session, under & ended, now=now, limits=limits)
+    return [found for found in sessions if found.end.cause is EndCause.KEY_REVOKED]
 
 
 def _ended(
@@ -79,15 +65,16 @@ def _ended(
     which: ColumnElement[bool],
     *,
     now: datetime,
-    heartbeat_seconds: int,
-    idle_seconds: int,
+    limits: SessionLimits,
     limit: int | None = None,
 ) -> list[Ended]:
     ended = []
-    query = SESSIONS.where(which).order_by(AgentSession.id.desc()).limit(limit).options(*LIGHT)
+    query = (
+        SESSIONS.where(which).order_by(AgentSession.id.desc()).limit(limit).options(*NEVER_SHOWN)
+    )
     for found, ends_on in session.execute(query):
         facts = facts_of(found, ends_on)
-        end = session_end(facts, now=now, idle_seconds=idle_seconds)
+        end = session_end(facts, now=now, limits=limits)
         if end is None:
             continue
         proven = proof(
@@ -96,8 +83,7 @@ def _ended(
             told_at=found.told_at,
             confirmed_at=found.confirmed_at,
             now=now,
-            heartbeat_seconds=heartbeat_seconds,
-            idle_seconds=idle_seconds,
+            limits=limits,
         )
         ended.append(Ended(found, end, proven))
-    return sorted(ended, key=lambda one: one.end.at, reverse=True)
+    return sorted(ended, key=lambda found: found.end.at, reverse=True)

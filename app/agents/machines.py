@@ -7,12 +7,12 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
-from app.agents.live_sessions import HIGHEST_ID, end_sessions_on
-from app.agents.registration import machine_name
-from app.audit.feed import FeedKind, tell
-from app.audit.log import record
+from app.agents.live_sessions import end_sessions_on
+from app.agents.registration import log_machine_change
+from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
+from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import Permission
 from app.models import Agent, AgentSession, PermanentLicense
@@ -49,7 +49,7 @@ def machines_with(
     if mac_id is not None:
         query = query.where(Agent.mac_id == mac_id)
     if agent_id is not None:
-        query = query.where(Agent.id == min(agent_id, HIGHEST_ID))
+        query = query.where(Agent.id == agent_id)
     return session.scalars(query).all()
 
 
@@ -58,9 +58,7 @@ def get_agent(session: Session, agent_id: int, *, hold: bool = False) -> Agent:
 
     Signing in on it holds it too.
     """
-    query = select(Agent).where(
-        Agent.id == min(agent_id, HIGHEST_ID), Agent.dissociated_at.is_(None)
-    )
+    query = select(Agent).where(Agent.id == agent_id, Agent.dissociated_at.is_(None))
     if hold:
         query = query.with_for_update(of=Agent).execution_options(populate_existing=True)
     agent = session.scalar(query)
@@ -70,11 +68,12 @@ def get_agent(session: Session, agent_id: int, *, hold: bool = False) -> Agent:
 
 
 def detach(
-    session: Session, *, actor: Actor, agent_id: int, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """Block a machine: nobody signs in on it, and who is signed in is logged out (they are given).
+    """Block a machine: nobody signs in on it, and whoever is signed in on it is logged out.
 
-    Raises NotAllowed, NotFound, and Conflict if it is detached already.
+    Returns the sessions that were ended. Raises NotAllowed, NotFound, and Conflict if it is
+    detached already.
     """
     agent = _to_change(session, actor, agent_id)
     if agent.detached_at is not None:
@@ -85,10 +84,10 @@ def detach(
         cause=EndCause.AGENT_BLOCKED,
         actor=actor,
         now=now,
-        idle_seconds=idle_seconds,
+        limits=limits,
     )
     agent.detached_at = now
-    _note(session, _DETACHED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _DETACHED, agent=agent, actor=actor, now=now)
     return ended
 
 
@@ -101,15 +100,16 @@ def attach(session: Session, *, actor: Actor, agent_id: int, now: datetime) -> N
     if agent.detached_at is None:
         raise Conflict(f"The machine {agent.mac_id} is attached already.")
     agent.detached_at = None
-    _note(session, _ATTACHED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _ATTACHED, agent=agent, actor=actor, now=now)
 
 
 def dissociate(
-    session: Session, *, actor: Actor, agent_id: int, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     """Free a machine: its license is revoked, and it may be registered anew, by anyone.
 
-    Who is signed in on it is logged out (they are given). Raises NotAllowed, NotFound.
+    Whoever is signed in on it is logged out. Returns the sessions that were ended. Raises
+    NotAllowed, NotFound.
     """
     agent = _to_change(session, actor, agent_id)
     ended = end_sessions_on(
@@ -118,21 +118,21 @@ def dissociate(
         cause=EndCause.DISSOCIATED,
         actor=actor,
         now=now,
-        idle_seconds=idle_seconds,
+        limits=limits,
     )
     agent.dissociated_at = now
     _revoke(agent.license, actor, now)
-    _note(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
     return ended
 
 
 def revoke_machine_license(
-    session: Session, *, actor: Actor, agent_id: int, now: datetime, idle_seconds: int
+    session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """Revoke a machine's license: its client users are logged out (they are given), and stay out.
+    """Revoke a machine's license: its client users are logged out, and stay out.
 
-    To let them in again the machine is dissociated and registers anew. Raises NotAllowed, NotFound,
-    and Conflict if it was revoked before.
+    To let them in again the machine is dissociated and registers anew. Returns the sessions that
+    were ended. Raises NotAllowed, NotFound, and Conflict if it was revoked before.
     """
     actor.must(Permission.REVOKE_LICENSES)
     agent = get_agent(session, agent_id, hold=True)
@@ -144,11 +144,11 @@ def revoke_machine_license(
         cause=EndCause.LICENSE_REVOKED,
         actor=actor,
         now=now,
-        idle_seconds=idle_seconds,
+        limits=limits,
         permanent_only=True,
     )
     _revoke(agent.license, actor, now)
-    _note(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
+    log_machine_change(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
     return ended
 
 
@@ -161,28 +161,6 @@ def _revoke(license: PermanentLicense, actor: Actor, now: datetime) -> None:
     if license.revoked_at is None:
         license.revoked_at = now
         license.revoked_by_id = actor.user_id
-
-
-def _note(
-    session: Session,
-    change: tuple[AuditTag, FeedKind],
-    *,
-    agent: Agent,
-    actor: Actor,
-    now: datetime,
-) -> None:
-    """Record a change of a machine, and tell the Feed of it."""
-    tag, kind = change
-    record(
-        session,
-        tag,
-        actor=actor,
-        now=now,
-        organisation_id=agent.organisation_id,
-        subject=agent.license.key_id,
-        mac_id=agent.mac_id,
-    )
-    tell(session, kind, organisation_id=agent.organisation_id, subject=machine_name(agent), now=now)
 
 
 _DETACHED = (AuditTag.MACHINE_DETACHED, FeedKind.MACHINE_DETACHED)

@@ -14,11 +14,8 @@ from app.audit.feed import FeedKind, tell
 from app.audit.log import record
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
-from app.core.clock import whole_second
-from app.keyformat.license_keys import sign_permanent_license
-from app.licenses.keyring import current_kid, private_key
-from app.licenses.services import free_key_id
-from app.models import Agent, AgentSession, Installation, PermanentLicense
+from app.licenses.permanent import mint_permanent_license
+from app.models import Agent, AgentSession, Installation
 
 
 @dataclass(frozen=True)
@@ -52,17 +49,18 @@ def hash_machine_id(session: Session, machine_id: str) -> str:
     return hmac.new(salt.encode(), machine_id.encode(), hashlib.sha256).hexdigest()
 
 
-def registrations(session: Session, *, mac_id: str, machine_id_hash: str) -> list[Agent]:
-    """The registrations that fit a MAC ID and a hashed machine ID, held until the commit.
+def registrations(session: Session, presented: Presented) -> list[Agent]:
+    """The registrations that fit what was presented, held until the commit.
 
     The same MAC ID with a different machine ID is another machine; where either side has no
     machine ID, the MAC ID alone decides.
     """
     if session.get_bind().dialect.name == "postgresql":
         # Two first registrations of one machine at once: one waits for the other.
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(mac_id))))
-    query = select(Agent).where(Agent.mac_id == mac_id, Agent.dissociated_at.is_(None))
-    if machine_id_hash:
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(presented.mac_id))))
+    query = select(Agent).where(Agent.mac_id == presented.mac_id, Agent.dissociated_at.is_(None))
+    if presented.machine_id:
+        machine_id_hash = hash_machine_id(session, presented.machine_id)
         query = query.where(Agent.machine_id_hash.in_((machine_id_hash, "")))
     held = query.order_by(Agent.id).with_for_update(of=Agent)
     return list(session.scalars(held.execution_options(populate_existing=True)))
@@ -92,8 +90,15 @@ def register(
 
     The text is told once and stored nowhere. Raises SigningKeyMissing.
     """
-    kid = current_kid(session)
-    signing = private_key(signing_keys, kid)
+    license, text = mint_permanent_license(
+        session,
+        organisation_id=organisation_id,
+        mac_id=presented.mac_id,
+        machine_id=presented.machine_id,
+        issued_by_id=actor.user_id,
+        signing_keys=signing_keys,
+        now=now,
+    )
     agent = Agent(
         organisation_id=organisation_id,
         mac_id=presented.mac_id,
@@ -103,43 +108,12 @@ def register(
         registered_at=now,
         registered_by_id=actor.user_id,
         last_seen_at=now,
+        license=license,
     )
-    license = PermanentLicense(
-        key_id=free_key_id(session),
-        organisation_id=organisation_id,
-        kid=kid,
-        issued_at=whole_second(now),
-        issued_by_id=actor.user_id,
-    )
-    agent.license = license
     session.add(agent)
     session.flush()
     _take_over_sessions(session, agent)
-    record(
-        session,
-        AuditTag.MACHINE_REGISTERED,
-        actor=actor,
-        now=now,
-        organisation_id=organisation_id,
-        subject=license.key_id,
-        mac_id=presented.mac_id,
-    )
-    tell(
-        session,
-        FeedKind.MACHINE_REGISTERED,
-        organisation_id=organisation_id,
-        subject=machine_name(agent),
-        now=now,
-        client=actor.email,
-    )
-    text = sign_permanent_license(
-        signing,
-        jti=license.key_id,
-        organisation_id=organisation_id,
-        mac_id=presented.mac_id,
-        machine_id=presented.machine_id or None,
-        issued_at=license.issued_at,
-    )
+    log_machine_change(session, REGISTERED, agent=agent, actor=actor, now=now, client=actor.email)
     return agent, text
 
 
@@ -158,3 +132,40 @@ def _take_over_sessions(session: Session, agent: Agent) -> None:
 def machine_name(agent: Agent) -> str:
     """A machine as its people know it: its host name and its MAC ID."""
     return f"{agent.hostname} ({agent.mac_id})" if agent.hostname else agent.mac_id
+
+
+MachineChange = tuple[AuditTag, FeedKind]
+REGISTERED: MachineChange = (AuditTag.MACHINE_REGISTERED, FeedKind.MACHINE_REGISTERED)
+
+
+def log_machine_change(
+    session: Session,
+    change: MachineChange,
+    *,
+    agent: Agent,
+    actor: Actor,
+    now: datetime,
+    client: str = "",
+) -> None:
+    """Write a change of a machine into the audit log and into its organisation's Feed.
+
+    `client` is the e-mail of the client user who made it, blank for the vendor's staff.
+    """
+    tag, kind = change
+    record(
+        session,
+        tag,
+        actor=actor,
+        now=now,
+        organisation_id=agent.organisation_id,
+        subject=agent.license.key_id,
+        mac_id=agent.mac_id,
+    )
+    tell(
+        session,
+        kind,
+        organisation_id=agent.organisation_id,
+        subject=machine_name(agent),
+        now=now,
+        client=client,
+    )

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.agents.codes import AT, END_SENTENCES, EndCause, EndCode, in_words
+from app.core.durations import SessionLimits
 
 NOTE_EVERY = timedelta(seconds=30)
 ANSWER_TIME = timedelta(seconds=3)
-"""How late a heartbeat may be, the network being what it is."""
+"""How late a heartbeat may arrive before its agent is taken to be off-line."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,15 @@ class SessionEnd:
         return self.sentence.replace(AT, in_words(self.at))
 
 
-def note_interval(idle_seconds: int) -> timedelta:
+def note_interval(limits: SessionLimits) -> timedelta:
     """How often "last heard" is written at most, however often an agent asks."""
-    return min(NOTE_EVERY, timedelta(seconds=idle_seconds) / 3)
+    return min(NOTE_EVERY, limits.idle / 3)
 
 
-def session_end(facts: SessionFacts, *, now: datetime, idle_seconds: int) -> SessionEnd | None:
+def session_end(facts: SessionFacts, *, now: datetime, limits: SessionLimits) -> SessionEnd | None:
     """Why and when a session ended, or None while it lives: what happened first counts.
 
-    It ends at the instant itself: at `expires_at`, and at `last_heard_at` plus `idle_seconds`.
+    It ends at the instant itself: at `expires_at`, and at `last_heard_at` plus the idle limit.
     What was recorded (revoked, disabled, ended) counts at once, whatever the clock of the machine
     that asks. A key that was not issued yet, because the clock was set back, is not active, so
     nobody works under it.
@@ -77,7 +78,7 @@ def session_end(facts: SessionFacts, *, now: datetime, idle_seconds: int) -> Ses
     by_clock = (
         (facts.key_expires_at, EndCause.KEY_EXPIRED),
         (facts.subscription_ends_at, EndCause.SUBSCRIPTION_EXPIRED),
-        (facts.last_heard_at + timedelta(seconds=idle_seconds), EndCause.NOT_HEARD_FROM),
+        (facts.last_heard_at + limits.idle, EndCause.NOT_HEARD_FROM),
     )
     ends = [SessionEnd(cause, at) for at, cause in by_clock if at is not None and at <= now]
     ends += [SessionEnd(cause, at) for at, cause in recorded if at is not None]
@@ -121,8 +122,7 @@ def proof(
     told_at: datetime | None,
     confirmed_at: datetime | None,
     now: datetime,
-    heartbeat_seconds: int,
-    idle_seconds: int,
+    limits: SessionLimits,
 ) -> Proof:
     """How far the agent of a session that ended is known to be at `now`.
 
@@ -134,8 +134,8 @@ def proof(
         return Proof(ProofState.CONFIRMED, end.at)
     if told_at is not None:
         return Proof(ProofState.TOLD, told_at)
-    patience = timedelta(seconds=heartbeat_seconds) + ANSWER_TIME
-    heard_lately = end.at - facts.last_heard_at <= note_interval(idle_seconds) + patience
+    patience = timedelta(seconds=limits.heartbeat_seconds) + ANSWER_TIME
+    heard_lately = end.at - facts.last_heard_at <= note_interval(limits) + patience
     if heard_lately and now < end.at + patience:
         return Proof(ProofState.WAITING)
     return Proof(ProofState.OFF_LINE, facts.key_expires_at)

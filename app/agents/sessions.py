@@ -14,17 +14,11 @@ from app.agents.session_rules import SessionEnd, SessionFacts, note_interval, se
 from app.audit.log import record
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
+from app.core.durations import SessionLimits
 from app.core.tokens import hash_token
-from app.models import (
-    Agent,
-    AgentSession,
-    TemporaryLicense,
-)
+from app.models import Agent, AgentSession, TemporaryLicense
 from app.models.engine import writing
-from app.projects.subscriptions import (
-    end_of_subscription,
-    last_day,
-)
+from app.projects.subscriptions import end_of_subscription, last_day
 
 log = logging.getLogger(__name__)
 
@@ -32,26 +26,26 @@ NOTE_WAIT_MS = 100
 
 
 def heartbeat(
-    session: Session, *, token: str, now: datetime, idle_seconds: int
+    session: Session, *, token: str, now: datetime, limits: SessionLimits
 ) -> AgentSession | SessionEnd:
     """The live session behind a token, noted as heard from; or why and when it ended.
 
-    Reads with `session`. What it writes (last heard, at most every half minute or third of
-    `idle_seconds`; an end, the first time that the agent is told) is a short transaction of its
-    own, left out if the database is busy: an answer never waits for it.
+    Reads with `session`. What it writes (last heard, at most once in a `note_interval`; an end, the
+    first time that the agent is told) is a short transaction of its own, left out if the database
+    is busy: an answer never waits for it.
     """
     found, facts = _find(session, token)
     if found is None or facts is None:
         return SessionEnd(EndCause.UNKNOWN, now)
-    end = session_end(facts, now=now, idle_seconds=idle_seconds)
+    end = session_end(facts, now=now, limits=limits)
     if end is not None:
         if found.ended_at is None or found.told_at is None:
-            with _apart(session) as own:
+            with _own_transaction(session) as own:
                 store_end(own, found, end, actor=actor_of(found), now=now)
                 _note_once(own, found, AgentSession.told_at, now)
         return end
-    if now - found.last_heard_at >= note_interval(idle_seconds):
-        with _apart(session) as own:
+    if now - found.last_heard_at >= note_interval(limits):
+        with _own_transaction(session) as own:
             _note_heard(own, found, now)
     return found
 
@@ -70,7 +64,7 @@ def _note_heard(session: Session, agent_session: AgentSession, now: datetime) ->
         )
 
 
-def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) -> bool:
+def sign_out(session: Session, *, token: str, now: datetime, limits: SessionLimits) -> bool:
     """End the session behind a token; of one that has ended, note that the agent confirms it.
 
     False if the token is that of no session.
@@ -78,7 +72,7 @@ def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) 
     found, facts = _find(session, token)
     if found is None or facts is None:
         return False
-    end = session_end(facts, now=now, idle_seconds=idle_seconds)
+    end = session_end(facts, now=now, limits=limits)
     if end is not None:
         _confirm(session, found, end, now)
     else:
@@ -87,10 +81,10 @@ def sign_out(session: Session, *, token: str, now: datetime, idle_seconds: int) 
     return True
 
 
-def confirm_end(session: Session, *, token: str, now: datetime, idle_seconds: int) -> None:
+def confirm_end(session: Session, *, token: str, now: datetime, limits: SessionLimits) -> None:
     """Note that an agent has logged out after its session's end; a live session goes on."""
     found, facts = _find(session, token)
-    end = session_end(facts, now=now, idle_seconds=idle_seconds) if facts else None
+    end = session_end(facts, now=now, limits=limits) if facts else None
     if found is not None and end is not None:
         _confirm(session, found, end, now)
 
@@ -126,7 +120,7 @@ def facts_of(agent_session: AgentSession, ends_on: date | None) -> SessionFacts:
 
 
 def _find(session: Session, token: str) -> tuple[AgentSession, SessionFacts] | tuple[None, None]:
-    query = SESSIONS.where(AgentSession.token_hash == hash_token(token)).options(*LIGHT)
+    query = SESSIONS.where(AgentSession.token_hash == hash_token(token)).options(*NEVER_SHOWN)
     row = session.execute(query).one_or_none()
     return (row[0], facts_of(*row)) if row else (None, None)
 
@@ -174,7 +168,7 @@ def store_end(
 
 
 @contextmanager
-def _apart(session: Session) -> Iterator[Session]:
+def _own_transaction(session: Session) -> Iterator[Session]:
     """A short writing transaction of its own beside `session`, left out if it cannot be had."""
     engine = session.connection().engine
     try:
@@ -189,10 +183,10 @@ def actor_of(agent_session: AgentSession) -> Actor:
     return Actor(user.id, user.email, user.role, agent_session.address)
 
 
-LIGHT = (
+NEVER_SHOWN = (
     lazyload(AgentSession.temporary_license, TemporaryLicense.organisation),
     lazyload(AgentSession.temporary_license, TemporaryLicense.issued_by),
     lazyload(AgentSession.agent, Agent.organisation),
     lazyload(AgentSession.agent, Agent.registered_by),
 )
-"""What is never shown of a session's license is not fetched with it."""
+"""What no list and no heartbeat shows of a session's license and machine: not fetched with it."""

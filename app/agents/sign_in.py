@@ -1,12 +1,11 @@
 """Signing in on an OP Agent. The browser and the JSON interface use the same."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.accounts.authentication import PasswordCheck, Verdict, judge
+from app.accounts.authentication import Authentication
 from app.agents.registration import (
     Presented,
     as_machine,
@@ -15,24 +14,16 @@ from app.agents.registration import (
     register,
     registrations,
 )
-from app.agents.sign_in_rules import Person, PresentedKey, Refusal, decide
+from app.agents.sign_in_rules import Person, Refusal, decide
 from app.audit.feed import FeedKind, tell
 from app.audit.log import record
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
-from app.core.durations import Rate
 from app.core.tokens import hash_token, new_token
-from app.keyformat.license_keys import clean_key
-from app.licenses.services import Inspection, inspect_key
-from app.models import (
-    Agent,
-    AgentSession,
-    TemporaryLicense,
-    User,
-)
-from app.projects.subscriptions import (
-    subscription_ends_at,
-)
+from app.licenses.rules import Inspection
+from app.licenses.services import inspect_with_record
+from app.models import Agent, AgentSession, TemporaryLicense, User
+from app.projects.subscriptions import subscription_ends_at
 
 THROTTLED = "throttled"
 
@@ -57,82 +48,75 @@ class Throttled:
 
 
 def sign_in(
-    session: Session,
-    *,
-    check: PasswordCheck,
-    presented: Presented,
-    signing_keys: str,
-    now: datetime,
-    limit: Rate,
+    session: Session, *, who: Authentication, presented: Presented, signing_keys: str, now: datetime
 ) -> SignedIn | Refusal | Throttled:
     """Sign a person in on an OP Agent, or say why not; either is recorded.
 
-    `check` comes from `accounts.services.check_password`, made before the writing transaction;
-    `limit` is that of wrong passwords, counted together with the portal's. The first client user
-    on a machine registers it. Raises SigningKeyMissing if its license cannot be signed.
+    `who` was authenticated in the same transaction. The first client user on a machine registers
+    it. Raises SigningKeyMissing if its license cannot be signed.
     """
-    outcome = judge(session, check=check, now=now, limit=limit)
-    user = outcome.user
-    actor = Actor(user.id if user else None, check.who, user.role if user else None, check.address)
-    if outcome.verdict is Verdict.THROTTLED:
-        _record_refusal(session, THROTTLED, actor=actor, presented=presented, now=now)
-        return Throttled(outcome.wait_seconds)
-    key = _inspect(session, presented.registration_key, now)
-    machines = {agent.id: agent for agent in _registrations(session, presented)} if user else {}
+    if who.wait_seconds:
+        _log_refusal(session, THROTTLED, who=who, presented=presented, now=now)
+        return Throttled(who.wait_seconds)
+    key, license = inspect_with_record(session, text=presented.registration_key, now=now)
+    fitting = {agent.id: agent for agent in registrations(session, presented)} if who.user else {}
     decision = decide(
-        person=_person(session, user, now) if user else None,
-        key=PresentedKey(key.state, key.organisation_id, key.expires_at) if key else None,
-        machines=[as_machine(agent) for agent in machines.values()],
+        person=_person(session, who.user, now),
+        key=key,
+        machines=[as_machine(agent) for agent in fitting.values()],
     )
     if isinstance(decision, Refusal):
-        _record_refusal(
-            session,
-            decision.code.value,
-            actor=actor,
-            presented=presented,
-            now=now,
-            key=key,
-            organisation_id=user.organisation_id if user else None,
-        )
+        _log_refusal(session, decision.code.value, who=who, presented=presented, now=now, key=key)
         return decision
-    agent, license_key = machines.get(decision.machine.agent_id if decision.machine else 0), None
+    agent, license_key = fitting[decision.machine.agent_id] if decision.machine else None, None
     if decision.registers:
         agent, license_key = register(
             session,
-            actor=actor,
+            actor=who.actor,
             organisation_id=decision.organisation_id,
             presented=presented,
             signing_keys=signing_keys,
             now=now,
         )
-    license = key.license if key else None
     agent_session, token = _open_session(
         session,
-        actor=actor,
+        who=who,
         organisation_id=decision.organisation_id,
         agent=agent,
         license=license,
         presented=presented,
         now=now,
     )
+    _note_use(agent_session, now)
+    session.flush()
+    _log_sign_in(session, agent_session, actor=who.actor, now=now)
     return SignedIn(agent_session, token, license_key)
+
+
+def _person(session: Session, user: User | None, now: datetime) -> Person | None:
+    if user is None:
+        return None
+    if user.organisation_id is None:
+        return Person(user.role)
+    ends_at = subscription_ends_at(session, user.organisation_id)
+    return Person(user.role, user.organisation_id, ends_at is not None and now >= ends_at)
 
 
 def _open_session(
     session: Session,
     *,
-    actor: Actor,
+    who: Authentication,
     organisation_id: str,
     agent: Agent | None,
     license: TemporaryLicense | None,
     presented: Presented,
     now: datetime,
 ) -> tuple[AgentSession, str]:
-    """A new session and its token. Under a permanent license the Feed is told of it."""
+    """A new session, and its token."""
     token = new_token()
     agent_session = AgentSession(
         token_hash=hash_token(token),
-        user_id=actor.user_id,
+        user_id=who.actor.user_id,
         organisation_id=organisation_id,
         temporary_license=license,
         agent=agent,
@@ -140,78 +124,68 @@ def _open_session(
         machine_id_hash=hash_machine_id(session, presented.machine_id),
         hostname=presented.hostname,
         agent_version=presented.agent_version,
-        address=actor.address,
+        address=who.address,
         started_at=now,
         last_heard_at=now,
     )
     session.add(agent_session)
+    return agent_session, token
+
+
+def _note_use(agent_session: AgentSession, now: datetime) -> None:
+    """When the key and the machine were used last, and what the machine calls itself now."""
+    license, agent = agent_session.temporary_license, agent_session.agent
     if license is not None:
         license.last_used_at = now
     if agent is not None:
         agent.last_seen_at = now
         if license is None:
             # Not under a key: the Feed names machines, and nothing that a partner does goes there.
-            agent.hostname = presented.hostname or agent.hostname
-            agent.agent_version = presented.agent_version or agent.agent_version
-    session.flush()
+            agent.hostname = agent_session.hostname or agent.hostname
+            agent.agent_version = agent_session.agent_version or agent.agent_version
+
+
+def _log_sign_in(
+    session: Session, agent_session: AgentSession, *, actor: Actor, now: datetime
+) -> None:
+    """The audit log has every sign-in, the Feed those under a permanent license."""
     record(
         session,
         AuditTag.AGENT_SIGNED_IN,
         actor=actor,
         now=now,
-        organisation_id=organisation_id,
+        organisation_id=agent_session.organisation_id,
         subject=agent_session.license_key_id,
-        mac_id=presented.mac_id,
+        mac_id=agent_session.mac_id,
     )
-    if license is None and agent is not None:
+    if agent_session.temporary_license is None and agent_session.agent is not None:
         tell(
             session,
             FeedKind.CLIENT_SIGNED_IN,
-            organisation_id=organisation_id,
-            subject=machine_name(agent),
+            organisation_id=agent_session.organisation_id,
+            subject=machine_name(agent_session.agent),
             now=now,
             client=actor.email,
         )
-    return agent_session, token
 
 
-def _person(session: Session, user: User, now: datetime) -> Person:
-    if user.organisation_id is None:
-        return Person(user.role)
-    ends_at = subscription_ends_at(session, user.organisation_id)
-    return Person(user.role, user.organisation_id, ends_at is not None and now >= ends_at)
-
-
-def _registrations(session: Session, presented: Presented) -> Sequence[Agent]:
-    return registrations(
-        session,
-        mac_id=presented.mac_id,
-        machine_id_hash=hash_machine_id(session, presented.machine_id),
-    )
-
-
-def _inspect(session: Session, registration_key: str, now: datetime) -> Inspection | None:
-    text = clean_key(registration_key)
-    return inspect_key(session, text=text, now=now) if text else None
-
-
-def _record_refusal(
+def _log_refusal(
     session: Session,
     code: str,
     *,
-    actor: Actor,
+    who: Authentication,
     presented: Presented,
     now: datetime,
     key: Inspection | None = None,
-    organisation_id: str | None = None,
 ) -> None:
-    """Record a refusal, with the key's organisation, or else that of the client user."""
+    """The refusal is that of the key's organisation, or else of the client user's."""
+    of_user = who.user.organisation_id if who.user else None
     record(
         session,
         AuditTag.AGENT_SIGN_IN_REFUSED,
-        actor=actor,
+        actor=who.actor,
         now=now,
-        organisation_id=(key.organisation_id if key else None) or organisation_id,
+        organisation_id=(key.organisation_id if key else None) or of_user,
         subject=(key.key_id or "") if key else "",
         code=code,
         mac_id=presented.mac_id,

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from app.agents.codes import AT, NAME, SENTENCES, RefusalCode, in_words
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
-from app.licenses.rules import LicenseState
+from app.licenses.rules import Inspection, LicenseState
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,6 @@ class Person:
     role: Role
     organisation_id: str | None = None
     subscription_ended: bool = False
-
-
-@dataclass(frozen=True)
-class PresentedKey:
-    """What was found out about a registration key that was not left blank.
-
-    `organisation_id` and `expires_at` are set unless the state is INVALID.
-    """
-
-    state: LicenseState
-    organisation_id: str | None = None
-    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,7 @@ class Machine:
 class Admission:
     """The person may sign in to the organisation's environment.
 
-    `registers` says that the machine is to be registered first.
+    `machine` is None if it is not registered; `registers` says that it is to be registered first.
     """
 
     organisation_id: str
@@ -94,13 +82,13 @@ def fitting_machine(machines: Iterable[Machine], organisation_id: str | None) ->
 
 
 def decide(
-    *, person: Person | None, key: PresentedKey | None, machines: Iterable[Machine] = ()
+    *, person: Person | None, key: Inspection | None, machines: Iterable[Machine] = ()
 ) -> Admission | Refusal:
     """Whether a person may sign in on an OP Agent: the first row of the table that fits decides.
 
     `person` is None if the login ID is unknown, the password wrong or the user disabled; `key` is
-    None if the field was left blank; `machines` are the registrations that fit what was presented,
-    none if the machine is not registered.
+    what inspecting the registration key found, None if the field was left blank; `machines` are
+    the registrations that fit what was presented, none if the machine is not registered.
     """
     if person is None:  # row 1
         return _refusal(RefusalCode.INVALID_CREDENTIALS)
@@ -116,7 +104,7 @@ def decide(
 
 
 def _decide_for_client(
-    person: Person, key: PresentedKey | None, machine: Machine | None
+    person: Person, key: Inspection | None, machine: Machine | None
 ) -> Admission | Refusal:
     """Rows 4 to 7: client users, who never use a temporary key."""
     if key is not None or person.organisation_id is None:  # row 4
@@ -130,7 +118,7 @@ def _decide_for_client(
     return Admission(person.organisation_id, machine, registers=machine is None)
 
 
-def _decide_on_key(key: PresentedKey | None, machine: Machine | None) -> Admission | Refusal:
+def _decide_on_key(key: Inspection | None, machine: Machine | None) -> Admission | Refusal:
     """Rows 8 to 13: partners and developers, who need an active key."""
     if key is None:  # row 8
         return _refusal(RefusalCode.TEMPORARY_KEY_REQUIRED)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from app.accounts.authentication import check_password
+from app.accounts.authentication import authenticate
 from app.agents.codes import EndCode, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.registration import Presented
@@ -32,7 +32,7 @@ from app.models import AgentSession
 from app.throttle import count_inspection
 from app.web.access import client_address, public
 from app.web.errors import problem
-from app.web.transaction import reads_first, start_writing
+from app.web.transaction import outside_transaction, reads_first, start_writing
 
 blueprint = Blueprint("agent_api", __name__, url_prefix="/api/agent/v1")
 csrf.exempt(blueprint)
@@ -88,23 +88,21 @@ def open_session(body: SignInRequest) -> Response:
         hostname=body.hostname or "",
         agent_version=body.agent_version or "",
     )
-    limit = current_config().signin_failures
-    check = check_password(
+    who = authenticate(
         db.session(),
         login_id=body.login_id,
         password=body.password,
         address=client_address(),
-        now=utcnow(),
-        limit=limit,
+        limit=current_config().signin_failures,
+        clock=utcnow,
+        outside_transaction=outside_transaction,
     )
-    start_writing()
     outcome = sign_in(
         db.session(),
-        check=check,
+        who=who,
         presented=presented,
         signing_keys=current_config().signing_keys,
         now=utcnow(),
-        limit=limit,
     )
     if isinstance(outcome, Throttled):
         return _throttled("Too many wrong passwords for this account.", outcome.wait_seconds)
@@ -139,9 +137,8 @@ def show_session() -> Response:
     bearer=True,
 )
 def close_session() -> Response:
-    known = sign_out(
-        db.session(), token=_token(), now=utcnow(), idle_seconds=current_config().agent_idle_seconds
-    )
+    limits = current_config().agent_limits
+    known = sign_out(db.session(), token=_token(), now=utcnow(), limits=limits)
     return nothing() if known else _unknown_session()
 
 
@@ -245,9 +242,8 @@ def _seconds_until(moment: datetime, now: datetime) -> float:
 
 
 def _heartbeat() -> AgentSession | SessionEnd:
-    return heartbeat(
-        db.session(), token=_token(), now=utcnow(), idle_seconds=current_config().agent_idle_seconds
-    )
+    limits = current_config().agent_limits
+    return heartbeat(db.session(), token=_token(), now=utcnow(), limits=limits)
 
 
 def _token() -> str:

@@ -6,19 +6,11 @@ It has a cookie of its own: who is signed in here has nothing to do with who is 
 from datetime import datetime, timedelta
 from math import ceil
 
-from flask import (
-    Blueprint,
-    Response,
-    flash,
-    g,
-    get_template_attribute,
-    make_response,
-    request,
-)
+from flask import Blueprint, Response, flash, g, get_template_attribute, make_response, request
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
 
-from app.accounts.authentication import check_password
+from app.accounts.authentication import authenticate
 from app.agents.codes import AT, EndCause, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.mac import new_local_mac, normalise_mac
@@ -36,7 +28,7 @@ from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
 from app.web.htmx import is_partial, redirect_see_other, render
-from app.web.transaction import reads_first, start_writing
+from app.web.transaction import outside_transaction, reads_first, start_writing
 
 blueprint = Blueprint("console", __name__)
 
@@ -67,31 +59,30 @@ def window() -> ResponseReturnValue:
     token = request.cookies.get(COOKIE)
     if token is None:
         return _sign_in_window(AgentSignInForm())
-    answer = _heartbeat(token)
-    return _logged_out(answer) if isinstance(answer, SessionEnd) else _workspace(answer)
+    found = _heartbeat(token)
+    return _ended(found) if isinstance(found, SessionEnd) else _workspace(found)
 
 
 @blueprint.post(ADDRESS)
 @public
 @reads_first
 def log_in() -> ResponseReturnValue:
-    # A file in the place of a field is no field.
+    # Not request.files: an uploaded file is never taken for the text of a field.
     form = AgentSignInForm(formdata=request.form)
     if not form.validate():
         return _sign_in_window(form, 422)
-    limit = current_config().signin_failures
-    check = check_password(
+    who = authenticate(
         db.session(),
         login_id=form.login_id.data,
         password=form.password.data,
         address=client_address(),
-        now=utcnow(),
-        limit=limit,
+        limit=current_config().signin_failures,
+        clock=utcnow,
+        outside_transaction=outside_transaction,
     )
-    start_writing()
-    answer = sign_in(
+    outcome = sign_in(
         db.session(),
-        check=check,
+        who=who,
         presented=Presented(
             registration_key=form.registration_key.data or "",
             mac_id=form.mac_id.data or _own_mac(),
@@ -99,24 +90,25 @@ def log_in() -> ResponseReturnValue:
         ),
         signing_keys=current_config().signing_keys,
         now=utcnow(),
-        limit=limit,
     )
-    if isinstance(answer, SignedIn):
-        return _signed_in(form, answer)
-    return _throttled(form, answer) if isinstance(answer, Throttled) else _refused(form, answer)
+    if isinstance(outcome, Throttled):
+        return _throttled(form, outcome.wait_seconds)
+    if isinstance(outcome, Refusal):
+        return _refused(form, outcome)
+    return _signed_in(form, outcome)
 
 
 @blueprint.post(f"{ADDRESS}/configuration")
 @public
 @reads_first
 def configuration() -> ResponseReturnValue:
-    answer = _heartbeat(request.cookies.get(COOKIE, ""))
-    if isinstance(answer, SessionEnd):
-        return _logged_out(answer)
+    found = _heartbeat(request.cookies.get(COOKIE, ""))
+    if isinstance(found, SessionEnd):
+        return _ended(found)
     start_writing()
-    refusal = _save_configuration(answer)
+    refusal = _save_configuration(found)
     if refusal is not None:
-        return _workspace(answer, 403, refusal=refusal)
+        return _workspace(found, 403, refusal=refusal)
     return redirect_see_other(ADDRESS)
 
 
@@ -133,8 +125,8 @@ def log_out() -> ResponseReturnValue:
 def confirm() -> ResponseReturnValue:
     """The page confirms that it has logged out after its session's end."""
     token = request.cookies.get(ENDED_COOKIE) or request.cookies.get(COOKIE, "")
-    idle_seconds = current_config().agent_idle_seconds
-    confirm_end(db.session(), token=token, now=utcnow(), idle_seconds=idle_seconds)
+    limits = current_config().agent_limits
+    confirm_end(db.session(), token=token, now=utcnow(), limits=limits)
     return _without_cookie(make_response("", 204), ENDED_COOKIE)
 
 
@@ -189,7 +181,7 @@ def _window(status: int, **context: object) -> Response:
     )
 
 
-def _logged_out(end: SessionEnd) -> Response:
+def _ended(end: SessionEnd) -> Response:
     response = _sign_in_window(AgentSignInForm(formdata=None), 401, ended=end)
     if is_partial():
         # A heartbeat leaves the cookie: the browser's other windows are to be told as well.
@@ -200,15 +192,16 @@ def _logged_out(end: SessionEnd) -> Response:
     return _without_cookie(response, COOKIE)
 
 
-def _signed_in(form: AgentSignInForm, answer: SignedIn) -> Response:
+def _signed_in(form: AgentSignInForm, signed_in: SignedIn) -> Response:
     _end_session_of_cookie()
-    here = answer.agent_session
-    if answer.license_key is not None:
-        flash(f"This machine is registered with {here.organisation.name} now.", "success")
+    agent_session = signed_in.agent_session
+    if signed_in.license_key is not None:
+        organisation = agent_session.organisation.name
+        flash(f"This machine is registered with {organisation} now.", "success")
     if form.save_configuration.data:
-        _save_configuration(here)
+        _save_configuration(agent_session)
     response = redirect_see_other(ADDRESS)
-    _set_cookie(response, COOKIE, answer.token)
+    _set_cookie(response, COOKIE, signed_in.token)
     return response
 
 
@@ -227,31 +220,26 @@ def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
     return _sign_in_window(form, 401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 422)
 
 
-def _throttled(form: AgentSignInForm, answer: Throttled) -> Response:
+def _throttled(form: AgentSignInForm, wait_seconds: int) -> Response:
     form.password.errors = [
         "Too many wrong passwords for this account from your address. "
-        f"Try again in {answer.wait_seconds} seconds."
+        f"Try again in {wait_seconds} seconds."
     ]
     response = _sign_in_window(form, 429)
-    response.headers["Retry-After"] = str(answer.wait_seconds)
+    response.headers["Retry-After"] = str(wait_seconds)
     return response
 
 
 def _heartbeat(token: str) -> AgentSession | SessionEnd:
-    return heartbeat(
-        db.session(), token=token, now=utcnow(), idle_seconds=current_config().agent_idle_seconds
-    )
+    limits = current_config().agent_limits
+    return heartbeat(db.session(), token=token, now=utcnow(), limits=limits)
 
 
 def _end_session_of_cookie() -> None:
     token = request.cookies.get(COOKIE)
     if token is not None:
-        sign_out(
-            db.session(),
-            token=token,
-            now=utcnow(),
-            idle_seconds=current_config().agent_idle_seconds,
-        )
+        limits = current_config().agent_limits
+        sign_out(db.session(), token=token, now=utcnow(), limits=limits)
 
 
 def _sentence(sentence: str, at: datetime | None) -> str:

@@ -19,6 +19,7 @@ from app.config import current_config
 from app.core.clock import rfc3339, utcnow
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.models import Agent
+from app.models.types import HIGHEST_ID
 from app.projects.services import get_organisation
 
 LONGEST_ID = 10
@@ -66,7 +67,11 @@ def detach_agent(machine: str | int, admin_email: str) -> None:
     with changing() as session:
         actor, agent = super_admin(session, admin_email), _find(session, machine)
         ended = detach(
-            session, actor=actor, agent_id=agent.id, now=utcnow(), idle_seconds=_idle_seconds()
+            session,
+            actor=actor,
+            agent_id=agent.id,
+            now=utcnow(),
+            limits=current_config().agent_limits,
         )
         sentence = f"Detached {agent.mac_id}; sessions ended: {len(ended)}."
     click.echo(sentence)
@@ -92,7 +97,11 @@ def dissociate_agent(machine: str | int, admin_email: str) -> None:
     with changing() as session:
         actor, agent = super_admin(session, admin_email), _find(session, machine)
         ended = dissociate(
-            session, actor=actor, agent_id=agent.id, now=utcnow(), idle_seconds=_idle_seconds()
+            session,
+            actor=actor,
+            agent_id=agent.id,
+            now=utcnow(),
+            limits=current_config().agent_limits,
         )
         sentence = f"Dissociated {agent.mac_id}; sessions ended: {len(ended)}."
     click.echo(sentence)
@@ -123,18 +132,13 @@ def _find(session: Session, machine: str | int) -> Agent:
 
     Raises NotFound, and Conflict where a MAC ID names several machines.
     """
-    found = (
-        machines_with(session, agent_id=machine)
-        if isinstance(machine, int)
-        else machines_with(session, mac_id=machine)
-    )
+    if isinstance(machine, str):
+        found = machines_with(session, mac_id=machine)
+    else:
+        found = machines_with(session, agent_id=machine) if machine <= HIGHEST_ID else []
     if not found:
         raise NotFound(f"There is no machine {machine}; see `agents list`.")
     if len(found) > 1:
         ids = ", ".join(str(agent.id) for agent in found)
         raise Conflict(f"{machine} names several machines; name one by its ID: {ids}.")
     return found[0]
-
-
-def _idle_seconds() -> int:
-    return current_config().agent_idle_seconds

@@ -24,8 +24,8 @@ from app.core.clock import rfc3339, utcnow
 from app.core.durations import parse_ttl
 from app.core.errors import MalformedTTL, NotFound
 from app.licenses.queries import all_licenses_of, find_license, find_permanent_license, has_ended
-from app.licenses.rules import LicenseState
-from app.licenses.services import Inspection, inspect_key, issue_license, revoke_license
+from app.licenses.rules import Inspection, LicenseState
+from app.licenses.services import inspect_key, issue_license, revoke_license
 from app.projects.services import get_organisation
 
 MAX_KEY_BYTES = 2 * 1024 * 1024
@@ -130,7 +130,7 @@ def _revoke(session: Session, actor: Actor, key_id: str, now: datetime) -> str:
             actor=actor,
             agent_id=permanent.agent_id,
             now=now,
-            idle_seconds=current_config().agent_idle_seconds,
+            limits=current_config().agent_limits,
         )
         return f"{permanent.key_id} was revoked; sessions ended: {len(ended)}."
     if (license := temporary or permanent) is None:

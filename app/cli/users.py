@@ -5,7 +5,8 @@ import sys
 import click
 
 from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, hash_password, is_acceptable
-from app.accounts.users import create_user, disable_user, list_users, reset_password
+from app.accounts.users import create_user, disable_user, list_users
+from app.agents.people import reset_password
 from app.cli.common import (
     USED_WRONGLY,
     changing,

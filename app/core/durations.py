@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 from app.core.errors import MalformedTTL
@@ -13,6 +14,19 @@ class Rate:
 
     count: int
     seconds: int
+
+
+@dataclass(frozen=True)
+class SessionLimits:
+    """How often an OP Agent asks for its session, and when a silent one has ended. In seconds."""
+
+    heartbeat_seconds: int
+    idle_seconds: int
+
+    @property
+    def idle(self) -> timedelta:
+        """The silence at the end of which a session has ended."""
+        return timedelta(seconds=self.idle_seconds)
 
 
 class _Unit(NamedTuple):

@@ -8,24 +8,18 @@ whether a key is active is for `app.licenses.rules`.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from itsdangerous import (
-    BadData,
-    TimestampSigner,
-    URLSafeTimedSerializer,
-    base64_decode,
-    base64_encode,
-)
+from itsdangerous import BadData, TimestampSigner, base64_decode, base64_encode
 from itsdangerous.signer import SigningAlgorithm
 
 from app.core.errors import KeyInvalid
-from app.keyformat.signing_keys import kid_of, public_key_bytes
+from app.keyformat.signing_keys import KID_LENGTH, kid_of, public_key_bytes
 
 PREFIX = "rw1."
 TEMPORARY_SALT = b"rolling-window/temporary-license/v1"
@@ -35,6 +29,10 @@ MAX_KEY_LENGTH = 4096
 """Characters of a cleaned key. One with a ten-character Organisation ID has under two hundred."""
 
 _KEY = re.compile(r"rw1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{86})")
+_KID = re.compile(rf"[A-Za-z0-9_-]{{{KID_LENGTH}}}")
+
+FindPublicKey = Callable[[str], Ed25519PublicKey | None]
+"""The public key with this `kid`, or None. It is asked before anything is verified."""
 
 _INVISIBLE = re.compile(
     r"[\s\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
@@ -102,13 +100,16 @@ def sign_temporary_key(
     return _sign(private_key, TEMPORARY_SALT, payload, issued_at)
 
 
-def read_temporary_key(text: str, public_keys: Mapping[str, Ed25519PublicKey]) -> SignedLicense:
+def read_temporary_key(text: str, find_public_key: FindPublicKey) -> SignedLicense | None:
     """What the key in `text` says, once everything but the time and the record has been checked.
 
-    `public_keys` are the signing keys by their `kid`. Raises KeyInvalid, and nothing else, for
-    whatever is not a temporary key signed with one of them.
+    None if `text` is blank: no key was given. Raises KeyInvalid, and nothing else, for whatever
+    else is not a temporary key signed with a key that `find_public_key` knows.
     """
-    payload, issued_at = _read(text, TEMPORARY_SALT, public_keys)
+    key = clean_key(text)
+    if not key:
+        return None
+    payload, issued_at = _read(key, TEMPORARY_SALT, find_public_key)
     ttl = payload.get("ttl")
     if type(ttl) is not int or ttl < 1:  # a bool is an int, and no number of seconds
         _refuse()
@@ -170,53 +171,15 @@ class _Ed25519(SigningAlgorithm):
         return True
 
 
-class _SignerAt(TimestampSigner):
-    """Signs as of `seconds` since 1970, not as of now."""
+class _Signer(TimestampSigner):
+    """Signs for one purpose, its salt, and as of `seconds` since 1970, not as of now."""
 
-    def __init__(self, *args: Any, seconds: int = 0, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, key: bytes, salt: bytes, seconds: int = 0) -> None:
+        super().__init__(key, key_derivation="none", algorithm=_Ed25519(salt))
         self._seconds = seconds
 
     def get_timestamp(self) -> int:
         return self._seconds
-
-
-class _CompactJSON:
-    """JSON without white space, without needless escapes, and read in that one form only.
-
-    So a payload has one spelling: repeated names, NaN, 1.0 for 1 and the like are refused.
-    """
-
-    @staticmethod
-    def dumps(value: object) -> str:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-    @staticmethod
-    def loads(text: str) -> object:
-        value = json.loads(text)
-        if _CompactJSON.dumps(value) != text:
-            raise ValueError("not in the compact form")
-        return value
-
-
-class _Serializer(URLSafeTimedSerializer):
-    """`URLSafeTimedSerializer` that never compresses."""
-
-    def __init__(self, key: bytes, salt: bytes, seconds: int = 0) -> None:
-        super().__init__(
-            key,
-            salt=salt,
-            serializer=_CompactJSON,
-            signer=_SignerAt,
-            signer_kwargs={
-                "algorithm": _Ed25519(salt),
-                "key_derivation": "none",
-                "seconds": seconds,
-            },
-        )
-
-    def dump_payload(self, obj: Any) -> bytes:
-        return base64_encode(_CompactJSON.dumps(obj))
 
 
 def _sign(
@@ -224,40 +187,55 @@ def _sign(
 ) -> str:
     if issued_at.tzinfo is None:
         raise ValueError("issued_at has no time zone")
-    seconds = int(issued_at.timestamp())
-    return PREFIX + _Serializer(private_key.private_bytes_raw(), salt, seconds).dumps(payload)
+    signer = _Signer(private_key.private_bytes_raw(), salt, int(issued_at.timestamp()))
+    return PREFIX + signer.sign(base64_encode(_compact_json(payload))).decode("ascii")
 
 
 def _read(
-    text: str, salt: bytes, public_keys: Mapping[str, Ed25519PublicKey]
+    key: str, salt: bytes, find_public_key: FindPublicKey
 ) -> tuple[dict[str, object], datetime]:
-    """The payload and issue instant of a key signed for `salt`. Raises KeyInvalid, nothing else."""
-    key = clean_key(text)
+    """The payload and issue instant of a clean key signed for `salt`.
+
+    Raises KeyInvalid, nothing else.
+    """
     match = _KEY.fullmatch(key) if len(key) <= MAX_KEY_LENGTH else None
     if match is None or not all(_is_canonical(part) for part in match.groups()):
         _refuse()
     if base64_decode(match[2]).startswith(b"\0"):
         _refuse()
-    public_key = public_keys.get(_text(_claims(match[1]), "kid"))
+    payload = _payload(match[1])
+    kid = _text(payload, "kid")
+    # Whoever looks the key up is never asked for anything that is no `kid`.
+    public_key = find_public_key(kid) if _KID.fullmatch(kid) else None
     if public_key is None:
         _refuse()
-    serializer = _Serializer(public_key_bytes(public_key), salt)
+    signer = _Signer(public_key_bytes(public_key), salt)
     try:
-        payload, issued_at = serializer.loads(key.removeprefix(PREFIX), return_timestamp=True)
+        _, issued_at = signer.unsign(key.removeprefix(PREFIX), return_timestamp=True)
     except (BadData, ValueError, OverflowError, OSError):  # the last three: no date is so late
         _refuse()
     return payload, issued_at
 
 
-def _claims(payload: str) -> dict[str, object]:
-    """What PAYLOAD says, not yet verified: it has to say with which key to verify it."""
+def _payload(part: str) -> dict[str, object]:
+    """What PAYLOAD says, not yet verified: it has to say with which key to verify it.
+
+    It has one spelling: repeated names, NaN, 1.0 for 1 and the like are refused.
+    """
     try:
-        claims = _CompactJSON.loads(base64_decode(payload).decode("utf-8"))
+        text = base64_decode(part).decode("utf-8")
+        payload = json.loads(text)
+        is_compact = _compact_json(payload) == text
     except (ValueError, RecursionError):
         _refuse()
-    if not isinstance(claims, dict):
+    if not is_compact or not isinstance(payload, dict):
         _refuse()
-    return claims
+    return payload
+
+
+def _compact_json(value: object) -> str:
+    """JSON without white space and without needless escapes."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _is_canonical(part: str) -> bool:

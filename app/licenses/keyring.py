@@ -43,12 +43,10 @@ def list_signing_keys(session: Session) -> list[SigningKey]:
     return list(session.scalars(select(SigningKey).order_by(*IN_TURN)))
 
 
-def public_keys(session: Session) -> dict[str, Ed25519PublicKey]:
-    """Every public key that this portal has signed with, by `kid`."""
-    return {
-        key.kid: public_key_from_bytes(key.public_key)
-        for key in session.scalars(select(SigningKey))
-    }
+def find_public_key(session: Session, kid: str) -> Ed25519PublicKey | None:
+    """The public key with which this portal has signed under `kid`, or None."""
+    found = session.get(SigningKey, kid)
+    return public_key_from_bytes(found.public_key) if found else None
 
 
 def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:

@@ -54,7 +54,7 @@ def revocations(session: Session, now: datetime) -> list[Revocation]:
 
 
 def revocation_list(session: Session, *, signing_keys: str, now: datetime) -> str:
-    """The signed list (a compact JWS; see `revocations.sign_revocation_list`).
+    """The signed list (a compact JWS; see `revocation_list.sign_revocation_list`).
 
     It is as of the beginning of the minute, or of the last revocation if that came after: so it
     stays the same text for whoever asks often, whichever worker answers. Raises SigningKeyMissing

@@ -1,5 +1,6 @@
 """What a license is at a given instant."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,6 +10,19 @@ class LicenseState(StrEnum):
     EXPIRED = "expired"
     REVOKED = "revoked"
     INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a key that somebody presented. An invalid one tells its state only."""
+
+    state: LicenseState
+    key_id: str | None = None
+    organisation_id: str | None = None
+    expires_at: datetime | None = None
+
+
+INVALID = Inspection(LicenseState.INVALID)
 
 
 def license_state(

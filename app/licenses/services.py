@@ -1,7 +1,7 @@
 """Temporary licenses: issuing, revoking and inspecting them."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -16,24 +16,10 @@ from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound
 from app.core.permissions import Permission
 from app.keyformat.key_ids import new_key_id, normalise_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
-from app.licenses.keyring import current_kid, private_key, public_keys
+from app.licenses.keyring import current_kid, find_public_key, private_key
 from app.licenses.queries import find_license, find_permanent_license, has_ended, state_of
-from app.licenses.rules import LicenseState
+from app.licenses.rules import INVALID, Inspection, LicenseState
 from app.models import Organisation, TemporaryLicense
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What is known of a key that somebody presented. An invalid one tells its state only."""
-
-    state: LicenseState
-    key_id: str | None = None
-    organisation_id: str | None = None
-    expires_at: datetime | None = None
-    license: TemporaryLicense | None = None
-
-
-INVALID = Inspection(LicenseState.INVALID)
 
 
 def issue_license(
@@ -167,21 +153,33 @@ def revoke_license(
 
 
 def inspect_key(session: Session, *, text: str, now: datetime) -> Inspection:
-    """What the key in `text` is at `now`: its signature and its record must agree in everything.
+    """What the key in `text` is at `now`, for whoever only asks; a blank one is invalid."""
+    inspection, _ = inspect_with_record(session, text=text, now=now)
+    return inspection or INVALID
 
-    Anything else, and a key issued in the future, is invalid.
+
+def inspect_with_record(
+    session: Session, *, text: str, now: datetime
+) -> tuple[Inspection | None, TemporaryLicense | None]:
+    """What the key in `text` is at `now`, and its record; (None, None) if `text` is blank.
+
+    Its signature and its record must agree in everything. Anything else, and a key issued in the
+    future, is invalid and has no record here.
     """
     try:
-        signed = read_temporary_key(text, public_keys(session))
+        signed = read_temporary_key(text, partial(find_public_key, session))
     except KeyInvalid:
-        return INVALID
+        return INVALID, None
+    if signed is None:
+        return None, None
     license = session.scalar(select(TemporaryLicense).where(TemporaryLicense.key_id == signed.jti))
     if license is None or not _says_what_is_recorded(signed, license):
-        return INVALID
+        return INVALID, None
     state = state_of(license, now)
     if state is LicenseState.INVALID:
-        return INVALID
-    return Inspection(state, license.key_id, license.organisation_id, license.expires_at, license)
+        return INVALID, None
+    found = Inspection(state, license.key_id, license.organisation_id, license.expires_at)
+    return found, license
 
 
 def _says_what_is_recorded(signed: SignedLicense, license: TemporaryLicense) -> bool:

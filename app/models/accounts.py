@@ -1,4 +1,4 @@
-"""Users, their sign-ins on the portal, and the wrong passwords of late."""
+"""Users, their sign-ins on the portal, and recent wrong passwords."""
 
 from datetime import datetime
 

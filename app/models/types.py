@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from sqlalchemy import DateTime, Dialect
 from sqlalchemy.types import TypeDecorator
 
+HIGHEST_ID = 2**31 - 1
+"""The highest number that an id's column holds, on either database."""
+
 
 class UTCDateTime(TypeDecorator[datetime]):
     """An aware instant in UTC. SQLite forgets the zone; this gives it back.

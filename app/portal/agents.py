@@ -9,9 +9,9 @@ from app.agents.live_sessions import (
     end_session,
     end_temporary_sessions,
     get_session,
-    has_ended,
     live_sessions_of,
     live_sessions_on,
+    session_has_ended,
 )
 from app.agents.logout_status import ended_lately
 from app.agents.machines import (
@@ -26,6 +26,7 @@ from app.agents.machines import (
 from app.agents.registration import machine_name
 from app.config import current_config
 from app.core.clock import utcnow
+from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import ROLE_LABELS, Permission
 from app.extensions import db
@@ -37,7 +38,7 @@ from app.web.access import current_actor, requires
 from app.web.htmx import redirect_see_other, render
 from app.web.paging import page_asked_for
 
-blueprint = Blueprint("agents", __name__, url_prefix="/projects/<int:project_id>/agents")
+blueprint = Blueprint("agents", __name__, url_prefix="/projects/<id:project_id>/agents")
 
 PAGE_SIZE = 50
 DONE = "There is nothing left to do."
@@ -49,7 +50,7 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
     project, now = get_project(db.session(), project_id), utcnow()
     own = project.organisation_id
     page = page_asked_for(size=PAGE_SIZE, total=count_machines(db.session(), own))
-    sessions = live_sessions_of(db.session(), own, now, _idle_seconds())
+    sessions = live_sessions_of(db.session(), own, now, _limits())
     return render(
         "agents/tab.html",
         "agents/_agents.html",
@@ -62,13 +63,7 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
         sessions_on=_by_machine(sessions),
         elsewhere=[found for found in sessions if not _on_own_machine(found)],
         temporary=[found for found in sessions if found.temporary_license],
-        ended=ended_lately(
-            db.session(),
-            own,
-            now=now,
-            heartbeat_seconds=current_config().heartbeat_seconds,
-            idle_seconds=_idle_seconds(),
-        ),
+        ended=ended_lately(db.session(), own, now=now, limits=_limits()),
         subscription_ends_at=subscription_ends_at(db.session(), own),
     )
 
@@ -76,7 +71,7 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
 # Machines
 
 
-@blueprint.get("/machines/<int:agent_id>/detach")
+@blueprint.get("/machines/<id:agent_id>/detach")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
@@ -95,7 +90,7 @@ def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
     return ask(confirmation)
 
 
-@blueprint.post("/machines/<int:agent_id>/detach")
+@blueprint.post("/machines/<id:agent_id>/detach")
 @requires(Permission.MANAGE_AGENTS)
 def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -105,14 +100,14 @@ def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
             actor=current_actor(),
             agent_id=agent_id,
             now=utcnow(),
-            idle_seconds=_idle_seconds(),
+            limits=_limits(),
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
     return _back(project_id, f"{machine_name(agent)} was detached. {_logged_out(ended)}")
 
 
-@blueprint.get("/machines/<int:agent_id>/attach")
+@blueprint.get("/machines/<id:agent_id>/attach")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
@@ -131,7 +126,7 @@ def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
     return ask(confirmation)
 
 
-@blueprint.post("/machines/<int:agent_id>/attach")
+@blueprint.post("/machines/<id:agent_id>/attach")
 @requires(Permission.MANAGE_AGENTS)
 def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -142,7 +137,7 @@ def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     return _back(project_id, f"{machine_name(agent)} was attached. People can sign in on it again.")
 
 
-@blueprint.get("/machines/<int:agent_id>/dissociate")
+@blueprint.get("/machines/<id:agent_id>/dissociate")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
@@ -160,7 +155,7 @@ def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
     return ask(confirmation)
 
 
-@blueprint.post("/machines/<int:agent_id>/dissociate")
+@blueprint.post("/machines/<id:agent_id>/dissociate")
 @requires(Permission.MANAGE_AGENTS)
 def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -169,12 +164,12 @@ def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
         actor=current_actor(),
         agent_id=agent_id,
         now=utcnow(),
-        idle_seconds=_idle_seconds(),
+        limits=_limits(),
     )
     return _back(project_id, f"{machine_name(agent)} was dissociated. {_logged_out(ended)}")
 
 
-@blueprint.get("/machines/<int:agent_id>/revoke-license")
+@blueprint.get("/machines/<id:agent_id>/revoke-license")
 @requires(Permission.REVOKE_LICENSES)
 def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
     project, agent = _find_machine(project_id, agent_id)
@@ -197,7 +192,7 @@ def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue
     return ask(confirmation)
 
 
-@blueprint.post("/machines/<int:agent_id>/revoke-license")
+@blueprint.post("/machines/<id:agent_id>/revoke-license")
 @requires(Permission.REVOKE_LICENSES)
 def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
     _, agent = _find_machine(project_id, agent_id)
@@ -207,7 +202,7 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
             actor=current_actor(),
             agent_id=agent_id,
             now=utcnow(),
-            idle_seconds=_idle_seconds(),
+            limits=_limits(),
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
@@ -217,11 +212,11 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
 # Sessions
 
 
-@blueprint.get("/<int:session_id>/end")
+@blueprint.get("/<id:session_id>/end")
 @requires(Permission.END_SESSIONS)
 def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
     project, found = _find_session(project_id, session_id)
-    ended = has_ended(db.session(), found, now=utcnow(), idle_seconds=_idle_seconds())
+    ended = session_has_ended(db.session(), found, now=utcnow(), limits=_limits())
     person = found.user.email
     confirmation = Confirmation(
         title=f"End the session of {person}?",
@@ -234,7 +229,7 @@ def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
     return ask(confirmation)
 
 
-@blueprint.post("/<int:session_id>/end")
+@blueprint.post("/<id:session_id>/end")
 @requires(Permission.END_SESSIONS)
 def end(project_id: int, session_id: int) -> ResponseReturnValue:
     _, found = _find_session(project_id, session_id)
@@ -244,7 +239,7 @@ def end(project_id: int, session_id: int) -> ResponseReturnValue:
             actor=current_actor(),
             session_id=session_id,
             now=utcnow(),
-            idle_seconds=_idle_seconds(),
+            limits=_limits(),
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
@@ -255,7 +250,7 @@ def end(project_id: int, session_id: int) -> ResponseReturnValue:
 @requires(Permission.END_SESSIONS)
 def confirm_end_temporary(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    live = live_sessions_of(db.session(), project.organisation_id, utcnow(), _idle_seconds())
+    live = live_sessions_of(db.session(), project.organisation_id, utcnow(), _limits())
     temporary = [found for found in live if found.temporary_license]
     confirmation = Confirmation(
         title="End all temporary sessions?",
@@ -281,7 +276,7 @@ def end_temporary(project_id: int) -> ResponseReturnValue:
         actor=current_actor(),
         organisation_id=project.organisation_id,
         now=utcnow(),
-        idle_seconds=_idle_seconds(),
+        limits=_limits(),
     )
     if not ended:
         return _back(project_id, "Nobody was signed in under a temporary key.", "info")
@@ -343,7 +338,7 @@ def _on_own_machine(found: AgentSession) -> bool:
 
 
 def _sessions_on(agent: Agent) -> list[AgentSession]:
-    return live_sessions_on(db.session(), agent.id, utcnow(), _idle_seconds())
+    return live_sessions_on(db.session(), agent.id, utcnow(), _limits())
 
 
 def _find_machine(project_id: int, agent_id: int) -> tuple[Project, Agent]:
@@ -363,5 +358,5 @@ def _find_session(project_id: int, session_id: int) -> tuple[Project, AgentSessi
     return project, found
 
 
-def _idle_seconds() -> int:
-    return current_config().agent_idle_seconds
+def _limits() -> SessionLimits:
+    return current_config().agent_limits

@@ -12,6 +12,7 @@ from app.agents.live_sessions import count_partners_signed_in
 from app.audit.log import Entry, list_entries
 from app.config import current_config
 from app.core.clock import utcnow
+from app.core.durations import SessionLimits
 from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.queries import count_all_active, ending_soonest
@@ -43,14 +44,14 @@ class Overview:
     recent: list[Entry]
 
 
-def overview(session: Session, *, now: datetime, idle_seconds: int) -> Overview:
-    """Everything on Home, at `now`; `idle_seconds` is how long an agent may be silent."""
+def overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overview:
+    """Everything on Home, at `now`; `limits` are those of sessions on OP Agents."""
     projects, active_projects = count_projects(session, now)
     return Overview(
         projects=projects,
         active_projects=active_projects,
         active_keys=count_all_active(session, now),
-        partners_signed_in=count_partners_signed_in(session, now, idle_seconds),
+        partners_signed_in=count_partners_signed_in(session, now, limits),
         ending=_with_projects(session, ending_soonest(session, now, ENDING)),
         recent=list_entries(session, limit=RECENT),
     )
@@ -75,9 +76,9 @@ blueprint = Blueprint("home", __name__)
 @requires(Permission.VIEW_PORTAL)
 def index() -> ResponseReturnValue:
     now = utcnow()
-    idle_seconds = current_config().agent_idle_seconds
+    limits = current_config().agent_limits
     return render_template(
         "home/index.html",
-        overview=overview(db.session(), now=now, idle_seconds=idle_seconds),
+        overview=overview(db.session(), now=now, limits=limits),
         now=now,
     )

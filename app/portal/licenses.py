@@ -36,7 +36,7 @@ from app.web.access import current_actor, keeps_fields, requires
 from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.paging import page_asked_for
 
-blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<int:project_id>/license")
+blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id>/license")
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
@@ -282,17 +282,12 @@ def _must_find(project: Project, key_id: str) -> TemporaryLicense:
 
 
 def _sessions_under(license: TemporaryLicense, now: datetime) -> list[AgentSession]:
-    return live_sessions_under(db.session(), license.id, now, current_config().agent_idle_seconds)
+    return live_sessions_under(db.session(), license.id, now, current_config().agent_limits)
 
 
 def _logged_out_of(license: TemporaryLicense, now: datetime) -> list[Ended]:
-    return ended_by_revocation(
-        db.session(),
-        license,
-        now=now,
-        heartbeat_seconds=current_config().heartbeat_seconds,
-        idle_seconds=current_config().agent_idle_seconds,
-    )
+    limits = current_config().agent_limits
+    return ended_by_revocation(db.session(), license, now=now, limits=limits)
 
 
 def _logged_out(people: int) -> str:

@@ -104,7 +104,7 @@ def create() -> ResponseReturnValue:
     return redirect_see_other(url_for("projects.overview", project_id=created.project.id))
 
 
-@blueprint.get("/<int:project_id>")
+@blueprint.get("/<id:project_id>")
 @requires(Permission.VIEW_PORTAL)
 def overview(project_id: int) -> ResponseReturnValue:
     session, now = db.session(), utcnow()
@@ -121,7 +121,7 @@ def overview(project_id: int) -> ResponseReturnValue:
     )
 
 
-@blueprint.get("/<int:project_id>/feed")
+@blueprint.get("/<id:project_id>/feed")
 @requires(Permission.VIEW_PORTAL)
 def feed(project_id: int) -> ResponseReturnValue:
     session = db.session()
@@ -161,14 +161,14 @@ def feed(project_id: int) -> ResponseReturnValue:
     return response
 
 
-@blueprint.get("/<int:project_id>/edit")
+@blueprint.get("/<id:project_id>/edit")
 @requires(Permission.MANAGE_PROJECTS)
 def edit_project(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     return _edit_page(project, form_of(project))
 
 
-@blueprint.post("/<int:project_id>/edit")
+@blueprint.post("/<id:project_id>/edit")
 @requires(Permission.MANAGE_PROJECTS)
 def save(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
@@ -196,7 +196,7 @@ def save(project_id: int) -> ResponseReturnValue:
     return redirect_see_other(url_for("projects.overview", project_id=project_id))
 
 
-@blueprint.get("/<int:project_id>/archive")
+@blueprint.get("/<id:project_id>/archive")
 @requires(Permission.MANAGE_PROJECTS)
 def confirm_archive(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
@@ -216,7 +216,7 @@ def confirm_archive(project_id: int) -> ResponseReturnValue:
     return ask(confirmation)
 
 
-@blueprint.post("/<int:project_id>/archive")
+@blueprint.post("/<id:project_id>/archive")
 @requires(Permission.MANAGE_PROJECTS)
 def archive(project_id: int) -> ResponseReturnValue:
     project = archive_project(
@@ -226,7 +226,7 @@ def archive(project_id: int) -> ResponseReturnValue:
     return redirect_see_other(url_for("projects.overview", project_id=project_id))
 
 
-@blueprint.post("/<int:project_id>/restore")
+@blueprint.post("/<id:project_id>/restore")
 @requires(Permission.MANAGE_PROJECTS)
 def restore(project_id: int) -> ResponseReturnValue:
     project = restore_project(
@@ -236,7 +236,7 @@ def restore(project_id: int) -> ResponseReturnValue:
     return redirect_see_other(url_for("projects.overview", project_id=project_id))
 
 
-@blueprint.get("/<int:project_id>/delete")
+@blueprint.get("/<id:project_id>/delete")
 @requires(Permission.MANAGE_PROJECTS)
 def confirm_delete(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
@@ -256,7 +256,7 @@ def confirm_delete(project_id: int) -> ResponseReturnValue:
     return ask(confirmation)
 
 
-@blueprint.post("/<int:project_id>/delete")
+@blueprint.post("/<id:project_id>/delete")
 @requires(Permission.MANAGE_PROJECTS)
 def delete(project_id: int) -> ResponseReturnValue:
     name = delete_project(db.session(), actor=current_actor(), project_id=project_id, now=utcnow())

@@ -7,7 +7,7 @@ from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, PasswordField
 from wtforms.validators import InputRequired, Length
 
-from app.accounts.authentication import SignIn, Verdict, check_password
+from app.accounts.authentication import Authentication, authenticate
 from app.accounts.passwords import MAX_LENGTH
 from app.accounts.web_sessions import sign_in_to_portal, sign_out_of_portal
 from app.config import current_config
@@ -16,7 +16,7 @@ from app.extensions import db
 from app.portal.login import load_user
 from app.web.access import client_address, current_actor, public, safe_next
 from app.web.htmx import redirect_see_other
-from app.web.transaction import reads_first, start_writing
+from app.web.transaction import outside_transaction, reads_first
 
 
 class SignInForm(FlaskForm):
@@ -55,23 +55,22 @@ def sign_in_page() -> ResponseReturnValue:
 @public
 @reads_first
 def sign_in() -> ResponseReturnValue:
-    # A file in the place of a field is no field.
+    # Not request.files: an uploaded file is never taken for the text of a field.
     form = SignInForm(request.form)
     if not form.validate():
         return _sign_in_form(form, 422)
-    limit = current_config().signin_failures
-    check = check_password(
+    who = authenticate(
         db.session(),
         login_id=form.email.data,
         password=form.password.data,
         address=client_address(),
-        now=utcnow(),
-        limit=limit,
+        limit=current_config().signin_failures,
+        clock=utcnow,
+        outside_transaction=outside_transaction,
     )
-    start_writing()
-    outcome, token = sign_in_to_portal(db.session(), check=check, now=utcnow(), limit=limit)
+    token = sign_in_to_portal(db.session(), who=who, now=utcnow())
     if token is None:
-        return _refused(form, outcome)
+        return _refused(form, who)
     _end_session()
     db.session.flush()
     login_user(load_user(token))
@@ -95,16 +94,16 @@ def _end_session() -> None:
     session.clear()
 
 
-def _refused(form: SignInForm, outcome: SignIn) -> ResponseReturnValue:
-    if outcome.verdict is Verdict.THROTTLED:
-        seconds = "1 second" if outcome.wait_seconds == 1 else f"{outcome.wait_seconds} seconds"
+def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
+    if who.wait_seconds:
+        seconds = "1 second" if who.wait_seconds == 1 else f"{who.wait_seconds} seconds"
         form.password.errors = [
             f"Too many wrong passwords for this account from your address. Try again in {seconds}."
         ]
         response = make_response(_sign_in_form(form, 429))
-        response.headers["Retry-After"] = str(outcome.wait_seconds)
+        response.headers["Retry-After"] = str(who.wait_seconds)
         return response
-    if outcome.verdict is Verdict.RIGHT:
+    if who.user is not None:
         form.email.errors = [
             "Your account works on the OP Agent, not on this portal. Sign in on the OP Agent."
         ]

@@ -18,9 +18,6 @@ from app.core.permissions import Permission
 from app.models import AgentSession, Organisation, Project, TemporaryLicense, User
 from app.projects.rules import ProjectFields, organisation_search_text, project_search_text
 
-HIGHEST_ID = 2**31 - 1
-"""What the databases' integers hold: a higher number in an address is no project."""
-
 
 @dataclass(frozen=True)
 class Created:
@@ -32,7 +29,7 @@ class Created:
 
 def get_project(session: Session, project_id: int) -> Project:
     """The project with this number. Raises NotFound."""
-    project = session.get(Project, project_id) if project_id <= HIGHEST_ID else None
+    project = session.get(Project, project_id)
     if project is None:
         raise NotFound("There is no such project. It may have been deleted.")
     return project

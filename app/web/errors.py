@@ -23,7 +23,7 @@ from app.web.transaction import SAFE_METHODS
 log = logging.getLogger(__name__)
 
 
-class Refusal(NamedTuple):
+class ErrorText(NamedTuple):
     """How a status is told when nobody has said anything more exact."""
 
     code: str
@@ -32,53 +32,53 @@ class Refusal(NamedTuple):
 
 
 REFUSALS = {
-    400: Refusal(
+    400: ErrorText(
         "invalid_request",
         "That request cannot be answered",
         "The request could not be understood. Go back, load the page again and try once more.",
     ),
-    401: Refusal(
+    401: ErrorText(
         "not_signed_in",
         "Please sign in",
         "You are not signed in, or your sign-in has ended. Sign in to go on.",
     ),
-    403: Refusal("not_allowed", "You may not do that", "Your role does not allow this."),
-    404: Refusal(
+    403: ErrorText("not_allowed", "You may not do that", "Your role does not allow this."),
+    404: ErrorText(
         "not_found",
         "There is nothing here",
         "There is nothing at this address. It may have been deleted, or the link is incomplete.",
     ),
-    405: Refusal(
+    405: ErrorText(
         "method_not_allowed",
         "That does not work here",
         "This address cannot be used in that way.",
     ),
-    413: Refusal(
+    413: ErrorText(
         "payload_too_large",
         "That is too much at once",
         "What was sent is too large. Send less at once.",
     ),
-    415: Refusal(
+    415: ErrorText(
         "unsupported_media_type",
         "That kind of content is not understood",
         "What was sent is of a kind that is not accepted here.",
     ),
-    422: Refusal(
+    422: ErrorText(
         "invalid_request",
         "Something needs another look",
         "Something in what was sent is not right.",
     ),
-    429: Refusal(
+    429: ErrorText(
         "throttled", "Too many tries", "That was tried too often. Wait a little, then try again."
     ),
-    500: Refusal(
+    500: ErrorText(
         "internal_error",
         "Something went wrong",
         "Something went wrong on our side. Nothing was saved. Try again; if it happens again, "
         "tell the person who runs this portal.",
     ),
 }
-FORM_OUT_OF_DATE = Refusal(
+FORM_OUT_OF_DATE = ErrorText(
     "form_out_of_date",
     "This form is out of date",
     "The form could not be matched to your sign-in, so nothing was done. "
@@ -115,7 +115,7 @@ def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Res
     return response
 
 
-def answer(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
+def error_response(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
     """The error as whoever asked can use it: problem+json, a fragment, or a page."""
     _undo()
     if wants_problem():
@@ -137,18 +137,18 @@ def sign_in_needed(error: SignInNeeded) -> WerkzeugResponse:
     address = sign_in_address(error.next_address)
     if request.method in SAFE_METHODS and not request.htmx and not wants_problem():
         return redirect(address, 303)
-    response = answer(401, *REFUSALS[401], sign_in_address=address)
+    response = error_response(401, *REFUSALS[401], sign_in_address=address)
     if request.htmx:
         response.headers["HX-Redirect"] = address
     return response
 
 
 def form_out_of_date(error: CSRFError) -> Response:
-    return answer(400, *FORM_OUT_OF_DATE)
+    return error_response(400, *FORM_OUT_OF_DATE)
 
 
 def domain_error(error: PortalError) -> Response:
-    return answer(error.status, error.code, error.title, error.detail)
+    return error_response(error.status, error.code, error.title, error.detail)
 
 
 def database_error(error: DBAPIError) -> Response:
@@ -163,8 +163,8 @@ def http_error(error: HTTPException) -> WerkzeugResponse:
     if error.code is None or error.code < 400:
         return error.get_response()
     known = REFUSALS.get(error.code)
-    refusal = known or Refusal("invalid_request", error.name, error.description or error.name)
-    response = answer(error.code, *refusal)
+    refusal = known or ErrorText("invalid_request", error.name, error.description or error.name)
+    response = error_response(error.code, *refusal)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
@@ -173,7 +173,7 @@ def http_error(error: HTTPException) -> WerkzeugResponse:
 
 def unforeseen_error(error: Exception) -> Response:
     log.error("unforeseen error at %s %.200r", request.method, request.path, exc_info=error)
-    return answer(500, *REFUSALS[500])
+    return error_response(500, *REFUSALS[500])
 
 
 def _undo() -> None:

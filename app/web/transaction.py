@@ -64,6 +64,14 @@ def start_writing() -> None:
     set_reading(False)
 
 
+@contextmanager
+def outside_transaction() -> Iterator[None]:
+    """Around slow work: the reading transaction ends before it, what follows is a writing one."""
+    db.session.rollback()
+    yield
+    set_reading(False)
+
+
 def stop_writing() -> None:
     """Undo what was written, and go on reading: the answer says why."""
     db.session.rollback()

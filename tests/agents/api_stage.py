@@ -21,7 +21,7 @@ from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import Agent, PermanentLicense, Project, User
-from tests.agents.stage import IDLE, MAC, issue, text_of
+from tests.agents.stage import LIMITS, MAC, issue, text_of
 from tests.conftest import NOW, PASSWORD, Cast, Clock
 
 BASE = "/api/agent/v1"
@@ -176,14 +176,14 @@ def add_bea(session: Session, cast: Cast) -> None:
 def detach_machine(session: Session, cast: Cast, mac_id: str = MAC) -> None:
     [agent] = machines_with(session, mac_id=mac_id)
     actor = cast.actor(cast.ada)
-    detach(session, actor=actor, agent_id=agent.id, now=NOW, idle_seconds=IDLE)
+    detach(session, actor=actor, agent_id=agent.id, now=NOW, limits=LIMITS)
     session.commit()
 
 
 def revoke_permanent(session: Session, cast: Cast, mac_id: str = MAC) -> None:
     [agent] = machines_with(session, mac_id=mac_id)
     actor = cast.actor(cast.ada)
-    revoke_machine_license(session, actor=actor, agent_id=agent.id, now=NOW, idle_seconds=IDLE)
+    revoke_machine_license(session, actor=actor, agent_id=agent.id, now=NOW, limits=LIMITS)
     session.commit()
 
 

@@ -2,25 +2,29 @@
 
 from datetime import datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from flask import Flask, current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.authentication import check_password
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
 from app.agents.registration import Presented
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.config import current_config
+from app.core.durations import SessionLimits
 from app.core.permissions import Role
+from app.keyformat.signing_keys import kid_of
+from app.licenses.offline import published_keys
 from app.licenses.services import issue_license, key_text
 from app.models import Agent, AgentSession, FeedEvent, TemporaryLicense
-from tests.conftest import NOW, PASSWORD, Cast, signing_keys
+from tests.conftest import NOW, PASSWORD, Cast, authenticated, signing_keys
 
 MAC = "00:1A:2B:3C:4D:5E"
 HOUR = 3600
 IDLE = 900
+LIMITS = SessionLimits(heartbeat_seconds=5, idle_seconds=IDLE)
 
 
 def issue(
@@ -58,17 +62,12 @@ def try_to_sign_in(
     hostname: str = "",
 ) -> SignedIn | Refusal | Throttled:
     """Both steps of a sign-in, committed as a request would."""
-    limit = current_app.extensions["config"].signin_failures
-    check = check_password(
-        session, login_id=login_id, password=password, address=address, now=now, limit=limit
-    )
     answer = sign_in(
         session,
-        check=check,
+        who=authenticated(session, login_id, password, address=address, now=now),
         presented=Presented(registration_key, mac_id, machine_id, hostname),
         signing_keys=signing_keys(current_app),  # type: ignore[arg-type]
         now=now,
-        limit=limit,
     )
     session.commit()
     return answer
@@ -86,6 +85,11 @@ def signed_in(
     answer = try_to_sign_in(session, login_id, key, now=now, **presented)
     assert isinstance(answer, SignedIn)
     return answer
+
+
+def public_keys(session: Session) -> dict[str, Ed25519PublicKey]:
+    """What anyone may check a license with, by `kid`."""
+    return {kid_of(key): key for key in published_keys(session, NOW)}
 
 
 def machine_of(here: SignedIn | AgentSession) -> Agent:

@@ -12,7 +12,6 @@ from app.agents.machines import dissociate
 from app.config import current_config
 from app.core.tokens import hash_token
 from app.extensions import db
-from app.licenses.keyring import public_keys
 from app.licenses.services import issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, FeedEvent
 from tests.agents.api_stage import (
@@ -34,7 +33,7 @@ from tests.agents.api_stage import (
     try_row,
     wait,
 )
-from tests.agents.stage import HOUR, IDLE, issue, text_of
+from tests.agents.stage import HOUR, IDLE, LIMITS, issue, public_keys, text_of
 from tests.conftest import NOW, Cast, Clock
 from tests.permanent_license import read_permanent_license
 
@@ -254,7 +253,7 @@ class TestAHeartbeat:
                 actor=cast.actor(cast.ada),
                 agent_id=machine.id,
                 now=NOW,
-                idle_seconds=IDLE,
+                limits=LIMITS,
             )
             db.session.commit()
         answer = agent.heartbeat()
@@ -283,7 +282,7 @@ class TestAHeartbeat:
                 actor=cast.actor(cast.ada),
                 session_id=found,
                 now=NOW,
-                idle_seconds=IDLE,
+                limits=LIMITS,
             )
             db.session.commit()
         assert agent.heartbeat().code == "session_ended"

@@ -20,7 +20,7 @@ from app.audit.tags import AuditTag
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import Agent, AgentSession, Project, TemporaryLicense
-from tests.agents.stage import BEA, HOUR, add_bea, issue, signed_in, text_of
+from tests.agents.stage import BEA, HOUR, LIMITS, add_bea, issue, signed_in, text_of
 from tests.agents.test_sign_in import events
 from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
@@ -397,7 +397,7 @@ def ending(session: Session, cast: Cast) -> None:
         actor=cast.actor(cast.ada),
         session_id=found.id,
         now=A_MINUTE_LATER,
-        idle_seconds=900,
+        limits=LIMITS,
     )
 
 
@@ -629,7 +629,7 @@ def detaching(session: Session, cast: Cast, agent: Agent) -> None:
         actor=cast.actor(cast.ada),
         agent_id=agent.id,
         now=A_MINUTE_LATER,
-        idle_seconds=900,
+        limits=LIMITS,
     )
 
 
@@ -639,7 +639,7 @@ def revoking_the_license(session: Session, cast: Cast, agent: Agent) -> None:
         actor=cast.actor(cast.ada),
         agent_id=agent.id,
         now=A_MINUTE_LATER,
-        idle_seconds=900,
+        limits=LIMITS,
     )
 
 
@@ -649,7 +649,7 @@ def dissociating(session: Session, cast: Cast, agent: Agent) -> None:
         actor=cast.actor(cast.ada),
         agent_id=agent.id,
         now=A_MINUTE_LATER,
-        idle_seconds=900,
+        limits=LIMITS,
     )
 
 

@@ -27,7 +27,7 @@ from app.core.errors import Conflict
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import FeedEvent, TemporaryLicense
-from tests.agents.stage import BEA, HOUR, IDLE, add_bea, feed, issue, text_of, try_to_sign_in
+from tests.agents.stage import BEA, HOUR, LIMITS, add_bea, feed, issue, text_of, try_to_sign_in
 from tests.conftest import NOW, Cast, empty_database, signing_keys
 
 MACS = ("00:1A:2B:3C:4D:01", "00:1A:2B:3C:4D:02")
@@ -87,7 +87,7 @@ class History:
     def _of_one(self, service: Callable[..., object], number: int) -> None:
         if self.here:
             token = self.here[number % len(self.here)].token
-            service(self.session, token=token, now=self.now, idle_seconds=IDLE)
+            service(self.session, token=token, now=self.now, limits=LIMITS)
 
     def save(self, number: int) -> None:
         if self.here:
@@ -102,7 +102,7 @@ class History:
                 actor=self.ada,
                 session_id=found.id,
                 now=self.now,
-                idle_seconds=IDLE,
+                limits=LIMITS,
             )
 
     def end_all(self, number: int) -> None:
@@ -111,7 +111,7 @@ class History:
             actor=self.ada,
             organisation_id=(Cast.acme, Cast.bolt)[number % 2],
             now=self.now,
-            idle_seconds=IDLE,
+            limits=LIMITS,
         )
 
     def machine(self, number: int) -> None:
@@ -121,7 +121,7 @@ class History:
         agent_id = machines[number % len(machines)].id
         options = {"actor": self.ada, "agent_id": agent_id, "now": self.now}
         change = (detach, attach, dissociate, revoke_machine_license)[number % 4]
-        change(self.session, **options, **({} if change is attach else {"idle_seconds": IDLE}))
+        change(self.session, **options, **({} if change is attach else {"limits": LIMITS}))
 
     def wait(self, number: int) -> None:
         self.now += timedelta(seconds=number * HOUR // 40)

@@ -23,7 +23,8 @@ from app.audit.tags import AuditTag
 from app.core.errors import Conflict, NotAllowed, NotFound
 from app.licenses.offline import revocations
 from app.models import Agent, AgentSession, Project
-from tests.agents.stage import IDLE, MAC, feed, issue, machine_of, signed_in, try_to_sign_in
+from app.models.types import HIGHEST_ID
+from tests.agents.stage import LIMITS, MAC, feed, issue, machine_of, signed_in, try_to_sign_in
 from tests.agents.test_sessions import beat, end_of
 from tests.agents.test_sign_in import events, refusal_of
 from tests.conftest import NOW, Cast
@@ -41,7 +42,7 @@ def agent(session: Session, cast: Cast) -> Agent:
 
 
 def done_by(cast: Cast, agent: Agent, who: str = Cast.ada) -> dict[str, object]:
-    return {"actor": cast.actor(who), "agent_id": agent.id, "now": MOMENT, "idle_seconds": IDLE}
+    return {"actor": cast.actor(who), "agent_id": agent.id, "now": MOMENT, "limits": LIMITS}
 
 
 def test_detaching_logs_everybody_out_and_keeps_everybody_out(
@@ -148,7 +149,7 @@ def test_nobody_but_a_super_admin_changes_a_machine(
     assert agent.detached_at is agent.dissociated_at is agent.license.revoked_at is None
 
 
-@pytest.mark.parametrize("number", [0, 4711, 2**31, 10**30])
+@pytest.mark.parametrize("number", [0, 4711, HIGHEST_ID])
 def test_a_machine_that_never_was_is_not_found(session: Session, cast: Cast, number: int) -> None:
     with pytest.raises(NotFound):
         get_agent(session, number)
@@ -170,7 +171,7 @@ def test_ending_all_temporary_sessions_leaves_client_users_and_other_organisatio
         actor=cast.actor(cast.ada),
         organisation_id=cast.acme,
         now=MOMENT,
-        idle_seconds=IDLE,
+        limits=LIMITS,
     )
     assert len(ended) == 2
     for here in partners:
@@ -183,7 +184,7 @@ def test_ending_all_temporary_sessions_leaves_client_users_and_other_organisatio
             actor=cast.actor(cast.audrey),
             organisation_id=cast.acme,
             now=MOMENT,
-            idle_seconds=IDLE,
+            limits=LIMITS,
         )
 
 
@@ -207,7 +208,7 @@ def test_client_users_work_until_midnight_of_the_last_day_and_not_at_it(
     end_subscription(session, cast)
     here = signed_in(session, cast.carl, now=MIDNIGHT - timedelta(minutes=5))
     moment = MIDNIGHT + seconds * SECOND
-    listed = live_sessions_of(session, cast.acme, moment, IDLE)
+    listed = live_sessions_of(session, cast.acme, moment, LIMITS)
     assert (listed == [here.agent_session]) is lives
     if lives:
         assert isinstance(beat(session, here.token, moment), AgentSession)

@@ -13,17 +13,17 @@ from app.agents.session_rules import Proof, ProofState
 from app.agents.sessions import confirm_end, heartbeat, sign_out
 from app.licenses.services import revoke_license
 from app.models import AgentSession, TemporaryLicense
-from tests.agents.stage import IDLE, issue, machine_of, signed_in
+from tests.agents.stage import IDLE, LIMITS, issue, machine_of, signed_in
 from tests.agents.test_sessions import beat
 from tests.conftest import NOW, Cast
 
 SECOND = timedelta(seconds=1)
 MOMENT = NOW + timedelta(minutes=1)
-TIMES = {"heartbeat_seconds": 5, "idle_seconds": IDLE}
+TIMES = {"heartbeat_seconds": 5, "limits": LIMITS}
 
 
 def lately(session: Session, now: object = MOMENT, organisation_id: str = Cast.acme) -> list[Ended]:
-    return ended_lately(session, organisation_id, now=now, **TIMES)  # type: ignore[arg-type]
+    return ended_lately(session, organisation_id, now=now, limits=LIMITS)  # type: ignore[arg-type]
 
 
 def revoke(session: Session, cast: Cast, license: TemporaryLicense) -> None:
@@ -39,7 +39,7 @@ def test_a_revoked_key_is_told_then_confirmed(session: Session, cast: Cast) -> N
     def proof(seconds: int) -> Proof:
         session.expire_all()
         now = MOMENT + seconds * SECOND
-        (one,) = ended_by_revocation(session, license, now=now, **TIMES)
+        (one,) = ended_by_revocation(session, license, now=now, limits=LIMITS)
         assert one.agent_session is here.agent_session
         assert (one.end.cause, one.end.at) == (EndCause.KEY_REVOKED, MOMENT)
         assert [other.proof for other in lately(session, now)] == [one.proof]
@@ -51,22 +51,22 @@ def test_a_revoked_key_is_told_then_confirmed(session: Session, cast: Cast) -> N
     assert proof(62) == Proof(ProofState.TOLD, MOMENT + 61 * SECOND)
     beat(session, here.token, MOMENT + 65 * SECOND)
     assert proof(66) == Proof(ProofState.TOLD, MOMENT + 61 * SECOND)
-    sign_out(session, token=here.token, now=MOMENT + 67 * SECOND, idle_seconds=IDLE)
+    sign_out(session, token=here.token, now=MOMENT + 67 * SECOND, limits=LIMITS)
     assert proof(68) == Proof(ProofState.CONFIRMED, MOMENT + 67 * SECOND)
-    sign_out(session, token=here.token, now=MOMENT + 99 * SECOND, idle_seconds=IDLE)
+    sign_out(session, token=here.token, now=MOMENT + 99 * SECOND, limits=LIMITS)
     assert proof(99) == Proof(ProofState.CONFIRMED, MOMENT + 67 * SECOND)
 
 
 def test_only_whom_the_revocation_logged_out_is_proof_of_it(session: Session, cast: Cast) -> None:
     license, other = issue(session, cast), issue(session, cast)
     gone = signed_in(session, cast.pat, license)
-    sign_out(session, token=gone.token, now=MOMENT - SECOND, idle_seconds=IDLE)
+    sign_out(session, token=gone.token, now=MOMENT - SECOND, limits=LIMITS)
     session.commit()
     signed_in(session, cast.pat, other)
     here = signed_in(session, cast.dev, license)
-    assert ended_by_revocation(session, license, now=MOMENT, **TIMES) == []
+    assert ended_by_revocation(session, license, now=MOMENT, limits=LIMITS) == []
     revoke(session, cast, license)
-    found = ended_by_revocation(session, license, now=MOMENT, **TIMES)
+    found = ended_by_revocation(session, license, now=MOMENT, limits=LIMITS)
     assert [one.agent_session for one in found] == [here.agent_session]
 
 
@@ -81,7 +81,7 @@ def test_an_agent_that_was_silent_before_is_off_line_at_once(session: Session, c
 def test_under_a_permanent_license_off_line_promises_no_end(session: Session, cast: Cast) -> None:
     agent = machine_of(signed_in(session, cast.carl, now=NOW))
     revoke_machine_license(
-        session, actor=cast.actor(cast.ada), agent_id=agent.id, now=MOMENT, idle_seconds=IDLE
+        session, actor=cast.actor(cast.ada), agent_id=agent.id, now=MOMENT, limits=LIMITS
     )
     (one,) = lately(session)
     assert (one.end.cause, one.proof) == (EndCause.LICENSE_REVOKED, Proof(ProofState.OFF_LINE))
@@ -95,10 +95,10 @@ def test_every_end_of_the_last_day_is_listed_the_latest_first(session: Session, 
         for number in range(3)
     ]
     ada = cast.actor(cast.ada)
-    sign_out(session, token=people[0].token, now=NOW + SECOND, idle_seconds=IDLE)
+    sign_out(session, token=people[0].token, now=NOW + SECOND, limits=LIMITS)
     number = people[1].agent_session.id
-    end_session(session, actor=ada, session_id=number, now=NOW + 2 * SECOND, idle_seconds=IDLE)
-    detach(session, actor=ada, agent_id=agent.id, now=NOW + 3 * SECOND, idle_seconds=IDLE)
+    end_session(session, actor=ada, session_id=number, now=NOW + 2 * SECOND, limits=LIMITS)
+    detach(session, actor=ada, agent_id=agent.id, now=NOW + 3 * SECOND, limits=LIMITS)
     session.commit()
     causes = [one.end.cause.value for one in lately(session)]
     assert causes == ["agent_blocked", "ended_by_admin", "signed_out"]
@@ -136,15 +136,15 @@ def test_the_list_is_bounded(session: Session, cast: Cast) -> None:
 def test_confirming_a_session_that_never_was_does_nothing(
     session: Session, cast: Cast, token: str
 ) -> None:
-    confirm_end(session, token=token, now=NOW, idle_seconds=IDLE)
+    confirm_end(session, token=token, now=NOW, limits=LIMITS)
 
 
 def test_confirming_a_session_that_lives_does_not_end_it(session: Session, cast: Cast) -> None:
     """A browser's window that was told late must not end the session begun meanwhile."""
     here = signed_in(session, cast.pat, issue(session, cast))
-    confirm_end(session, token=here.token, now=MOMENT, idle_seconds=IDLE)
+    confirm_end(session, token=here.token, now=MOMENT, limits=LIMITS)
     session.commit()
-    answer = heartbeat(session, token=here.token, now=MOMENT, idle_seconds=IDLE)
+    answer = heartbeat(session, token=here.token, now=MOMENT, limits=LIMITS)
     assert isinstance(answer, AgentSession)
     assert here.agent_session.confirmed_at is None
 
@@ -153,7 +153,7 @@ def test_confirming_stores_an_end_that_nobody_has_been_told(session: Session, ca
     license = issue(session, cast)
     here = signed_in(session, cast.pat, license, now=license.expires_at - SECOND)
     later = license.expires_at + SECOND
-    confirm_end(session, token=here.token, now=later, idle_seconds=IDLE)
+    confirm_end(session, token=here.token, now=later, limits=LIMITS)
     session.refresh(here.agent_session)
     found = here.agent_session
     assert (found.ended_at, found.end_code) == (license.expires_at, "key_expired")

@@ -23,15 +23,15 @@ from app.audit.tags import AuditTag
 from app.core.errors import KeyInvalid
 from app.extensions import db
 from app.keyformat.license_keys import read_temporary_key
-from app.licenses.keyring import public_keys
 from app.models import Agent, AgentSession, Base, Installation, PermanentLicense
 from tests.agents.stage import (
-    IDLE,
+    LIMITS,
     MAC,
     add_bea,
     feed,
     issue,
     machine_of,
+    public_keys,
     signed_in,
     text_of,
     try_to_sign_in,
@@ -79,7 +79,7 @@ def test_its_license_is_told_once_and_can_be_checked_off_line(
     assert (signed["mac"], signed.get("machine")) == (MAC, machine_id or None)
     assert signed["issued_at"] == license.issued_at
     with pytest.raises(KeyInvalid):
-        read_temporary_key(first.license_key, public_keys(session))
+        read_temporary_key(first.license_key, public_keys(session).get)
 
 
 def test_neither_the_license_nor_the_machine_id_is_in_the_database(
@@ -183,7 +183,7 @@ def test_of_several_that_fit_a_detached_one_goes_first_then_one_of_another_organ
     answer = refusal_of(try_to_sign_in(session, cast.carl))
     assert (answer.code, answer.registered_to) == ("machine_registered_elsewhere", "Bolt & Söhne")
     ada = cast.actor(cast.ada)
-    detach(session, actor=ada, agent_id=own.id, now=NOW, idle_seconds=IDLE)
+    detach(session, actor=ada, agent_id=own.id, now=NOW, limits=LIMITS)
     session.commit()
     for who in (cast.carl, "bea@example.com"):
         assert refusal_of(try_to_sign_in(session, who)).code == "agent_blocked"
@@ -225,7 +225,7 @@ def test_who_works_on_a_machine_when_it_is_registered_works_on_a_registered_one(
         actor=cast.actor(cast.ada),
         agent_id=agent.id,
         now=NOW + 2 * SECOND,
-        idle_seconds=IDLE,
+        limits=LIMITS,
     )
     assert before.agent_session in ended
     assert clone.agent_session not in ended
@@ -238,7 +238,7 @@ def test_a_dissociated_machine_is_free_for_another_organisation(
     first = machine_of(signed_in(session, cast.carl))
     assert refusal_of(try_to_sign_in(session, "bea@example.com")).registered_to == "Acme"
     dissociate(
-        session, actor=cast.actor(cast.ada), agent_id=first.id, now=NOW + SECOND, idle_seconds=IDLE
+        session, actor=cast.actor(cast.ada), agent_id=first.id, now=NOW + SECOND, limits=LIMITS
     )
     session.commit()
     second = machine_of(signed_in(session, "bea@example.com"))
@@ -333,7 +333,7 @@ def test_a_sign_in_and_a_detach_at_once_leave_nobody_in(app: Flask, cast: Cast) 
                 actor=cast.actor(cast.ada),
                 agent_id=agent_id,
                 now=moment,
-                idle_seconds=IDLE,
+                limits=LIMITS,
             )
             db.session.commit()
 
@@ -343,7 +343,7 @@ def test_a_sign_in_and_a_detach_at_once_leave_nobody_in(app: Flask, cast: Cast) 
         blocking.result()
     with app.app_context():
         if token is not None:
-            answer = heartbeat(db.session(), token=token, now=moment, idle_seconds=IDLE)
+            answer = heartbeat(db.session(), token=token, now=moment, limits=LIMITS)
             assert getattr(answer, "code", None) == "agent_blocked"
         assert refusal_of(try_to_sign_in(db.session(), cast.carl)).code == "agent_blocked"
 

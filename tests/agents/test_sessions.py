@@ -8,25 +8,27 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
-from app.accounts.users import disable_user, reset_password
+from app.accounts.users import disable_user
 from app.agents.codes import EndCause
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.live_sessions import (
     count_partners_signed_in,
     end_session,
-    has_ended,
     live_sessions_of,
     live_sessions_under,
+    session_has_ended,
 )
+from app.agents.people import reset_password
 from app.agents.session_rules import SessionEnd
 from app.agents.sessions import heartbeat, sign_out
 from app.audit.tags import AuditTag
+from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotAllowed, NotFound
 from app.extensions import db
 from app.licenses.services import revoke_license
-from app.models import AgentSession, User
+from app.models import AgentSession, Project, User
 from app.models.engine import reading_only
-from tests.agents.stage import HOUR, IDLE, issue, signed_in
+from tests.agents.stage import HOUR, IDLE, LIMITS, issue, machine_of, signed_in
 from tests.agents.test_sign_in import events
 from tests.conftest import NOW, Cast
 
@@ -35,12 +37,12 @@ SECOND = timedelta(seconds=1)
 
 
 def beat(
-    session: Session, token: str, now: datetime, idle_seconds: int = IDLE
+    session: Session, token: str, now: datetime, limits: SessionLimits = LIMITS
 ) -> AgentSession | SessionEnd:
     """A heartbeat, as a request makes it: with a session that only reads."""
     session.commit()
     with reading_only():
-        answer = heartbeat(session, token=token, now=now, idle_seconds=idle_seconds)
+        answer = heartbeat(session, token=token, now=now, limits=limits)
         session.rollback()
     return answer
 
@@ -71,7 +73,7 @@ def test_with_a_short_idle_limit_last_heard_is_written_more_often(
     here = signed_in(session, cast.pat, issue(session, cast))
     for seconds in range(1, 40):
         now = START + timedelta(seconds=seconds)
-        assert isinstance(beat(session, here.token, now, idle_seconds=6), AgentSession)
+        assert isinstance(beat(session, here.token, now, SessionLimits(2, 6)), AgentSession)
 
 
 def test_a_heartbeat_is_answered_while_the_database_is_busy(session: Session, cast: Cast) -> None:
@@ -143,7 +145,7 @@ def test_being_told_is_noted_once(session: Session, cast: Cast) -> None:
         actor=cast.actor(cast.ada),
         session_id=number,
         now=START + SECOND,
-        idle_seconds=IDLE,
+        limits=LIMITS,
     )
     for seconds in (3, 8):
         beat(session, here.token, START + seconds * SECOND)
@@ -249,8 +251,8 @@ def test_signing_out_twice_is_signing_out_once(session: Session, cast: Cast) -> 
     moment = START + timedelta(minutes=1)
     for seconds in (0, 5):
         now = moment + seconds * SECOND
-        sign_out(session, token=here.token, now=now, idle_seconds=IDLE)
-    sign_out(session, token="nonsense", now=moment, idle_seconds=IDLE)
+        sign_out(session, token=here.token, now=now, limits=LIMITS)
+    sign_out(session, token="nonsense", now=moment, limits=LIMITS)
     assert end_of(session, here.token, moment + timedelta(hours=1)) == (
         "session_ended",
         EndCause.SIGNED_OUT,
@@ -263,7 +265,7 @@ def test_signing_out_twice_is_signing_out_once(session: Session, cast: Cast) -> 
 def test_signing_out_after_the_expiry_records_the_expiry(session: Session, cast: Cast) -> None:
     license = issue(session, cast)
     here = signed_in(session, cast.pat, license, now=license.expires_at - SECOND)
-    sign_out(session, token=here.token, now=license.expires_at + SECOND, idle_seconds=IDLE)
+    sign_out(session, token=here.token, now=license.expires_at + SECOND, limits=LIMITS)
     (event,) = events(session, AuditTag.AGENT_SESSION_ENDED)
     assert event.data["cause"] == "key_expired"
 
@@ -271,7 +273,7 @@ def test_signing_out_after_the_expiry_records_the_expiry(session: Session, cast:
 def test_a_super_admin_ends_a_session_and_the_agent_is_told(session: Session, cast: Cast) -> None:
     here = signed_in(session, cast.pat, issue(session, cast))
     moment = START + timedelta(minutes=1)
-    options = {"session_id": here.agent_session.id, "now": moment, "idle_seconds": IDLE}
+    options = {"session_id": here.agent_session.id, "now": moment, "limits": LIMITS}
     end_session(session, actor=cast.actor(cast.ada), **options)
     assert end_of(session, here.token, moment) == (
         "session_ended",
@@ -294,15 +296,13 @@ def test_nobody_else_may_end_a_session(session: Session, cast: Cast, who: str) -
             actor=cast.actor(who),
             session_id=here.agent_session.id,
             now=START,
-            idle_seconds=IDLE,
+            limits=LIMITS,
         )
 
 
 def test_a_session_that_never_was_cannot_be_ended(session: Session, cast: Cast) -> None:
     with pytest.raises(NotFound):
-        end_session(
-            session, actor=cast.actor(cast.ada), session_id=4711, now=START, idle_seconds=IDLE
-        )
+        end_session(session, actor=cast.actor(cast.ada), session_id=4711, now=START, limits=LIMITS)
 
 
 def test_saving_configuration_data_is_refused_and_recorded(session: Session, cast: Cast) -> None:
@@ -330,13 +330,13 @@ def test_the_lists_and_the_count_say_who_is_signed_in(session: Session, cast: Ca
     signed_in(session, cast.pat, bolt)
     now = START + timedelta(minutes=1)
     both = [second.agent_session, first.agent_session]
-    assert live_sessions_of(session, cast.acme, now, IDLE) == both
-    assert live_sessions_under(session, acme.id, now, IDLE) == both
-    assert len(live_sessions_of(session, cast.bolt, now, IDLE)) == 1
-    assert count_partners_signed_in(session, now, IDLE) == 2
-    sign_out(session, token=second.token, now=now, idle_seconds=IDLE)
-    assert live_sessions_of(session, cast.acme, now, IDLE) == [first.agent_session]
-    assert count_partners_signed_in(session, now, IDLE) == 1
+    assert live_sessions_of(session, cast.acme, now, LIMITS) == both
+    assert live_sessions_under(session, acme.id, now, LIMITS) == both
+    assert len(live_sessions_of(session, cast.bolt, now, LIMITS)) == 1
+    assert count_partners_signed_in(session, now, LIMITS) == 2
+    sign_out(session, token=second.token, now=now, limits=LIMITS)
+    assert live_sessions_of(session, cast.acme, now, LIMITS) == [first.agent_session]
+    assert count_partners_signed_in(session, now, LIMITS) == 1
 
 
 def test_the_database_and_the_rule_agree_on_which_sessions_live(
@@ -357,8 +357,45 @@ def test_the_database_and_the_rule_agree_on_which_sessions_live(
         license.revoked_at, user.disabled_at = revoked, disabled
         session.flush()
         for now in instants:
-            listed = live_sessions_of(session, cast.acme, now, IDLE) == [here]
-            assert listed is not has_ended(session, here, now=now, idle_seconds=IDLE)
+            listed = live_sessions_of(session, cast.acme, now, LIMITS) == [here]
+            assert listed is not session_has_ended(session, here, now=now, limits=LIMITS)
+
+
+@pytest.mark.parametrize("who", [Cast.pat, Cast.carl], ids=["under a key", "under its license"])
+def test_they_agree_on_each_thing_that_may_end_a_session_on_a_registered_machine(
+    session: Session, cast: Cast, who: str
+) -> None:
+    """Each by itself, a moment before, at and after it; what does not concern a session too."""
+    agent = machine_of(signed_in(session, cast.carl, now=NOW))
+    key = issue(session, cast) if who == cast.pat else None
+    here = signed_in(session, who, key, now=NOW).agent_session
+    project = session.get(Project, cast.acme_project)
+    moments = (NOW - SECOND, NOW, NOW + SECOND)
+    today, midnight = NOW.date(), NOW.replace(hour=0, minute=0) + timedelta(days=1)
+    columns = [
+        (here, ("last_heard_at", "ended_at"), (*moments, midnight - SECOND)),
+        (here.user, ("disabled_at",), moments),
+        (agent, ("detached_at", "dissociated_at"), moments),
+        (agent.license, ("revoked_at",), moments),
+        (project, ("plan_expires_on",), (today - timedelta(days=1), today, None)),
+    ]
+    if key is not None:
+        columns.append((key, ("issued_at", "expires_at", "revoked_at"), moments))
+    instants = [
+        instant + step
+        for instant in (NOW, NOW + LIMITS.idle, NOW + timedelta(seconds=HOUR), midnight)
+        for step in (-SECOND, timedelta(microseconds=-1), timedelta(0), SECOND)
+    ]
+    for row, names, values in columns:
+        for name, value in product(names, values):
+            before = getattr(row, name)
+            setattr(row, name, value)
+            session.flush()
+            for now in instants:
+                listed = here in live_sessions_of(session, cast.acme, now, LIMITS)
+                ended = session_has_ended(session, here, now=now, limits=LIMITS)
+                assert listed is not ended, (name, value, now)
+            setattr(row, name, before)
 
 
 def test_a_list_of_many_sessions_is_one_query(session: Session, cast: Cast) -> None:
@@ -375,13 +412,13 @@ def test_a_list_of_many_sessions_is_one_query(session: Session, cast: Cast) -> N
 
     event.listen(db.engine, "before_cursor_execute", note)
     try:
-        sessions = live_sessions_of(session, cast.acme, START, IDLE)
+        sessions = live_sessions_of(session, cast.acme, START, LIMITS)
         shown = [
             (found.user.email, found.temporary_license.key_id)
             for found in sessions
             if found.temporary_license
         ]
-        count_partners_signed_in(session, START, IDLE)
+        count_partners_signed_in(session, START, LIMITS)
     finally:
         event.remove(db.engine, "before_cursor_execute", note)
     assert len(shown) == 5
@@ -395,4 +432,4 @@ def test_a_session_under_a_permanent_license_is_listed_too(session: Session, cas
     a_day_later = START + timedelta(days=1)
     here.last_heard_at = a_day_later
     session.flush()
-    assert live_sessions_of(session, cast.acme, a_day_later, IDLE) == [here]
+    assert live_sessions_of(session, cast.acme, a_day_later, LIMITS) == [here]

@@ -5,11 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from flask import Flask, current_app
+from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.authentication import check_password, judge
 from app.accounts.users import disable_user
 from app.agents.sign_in import SignedIn, Throttled
 from app.agents.sign_in_rules import Refusal
@@ -20,7 +19,7 @@ from app.keyformat.signing_keys import new_private_key
 from app.licenses.services import revoke_license
 from app.models import AgentSession, AuditEvent, Base, SignInFailure
 from tests.agents.stage import HOUR, MAC, issue, text_of, try_to_sign_in
-from tests.conftest import NOW, PASSWORD, Cast
+from tests.conftest import NOW, PASSWORD, Cast, authenticated
 
 
 def events(session: Session, tag: AuditTag) -> list[AuditEvent]:
@@ -236,17 +235,8 @@ def test_ten_wrong_passwords_and_even_the_right_one_waits(session: Session, cast
 
 
 def test_wrong_passwords_on_the_portal_count_on_the_agent_too(session: Session, cast: Cast) -> None:
-    limit = current_app.extensions["config"].signin_failures
     for _ in range(10):
-        check = check_password(
-            session,
-            login_id=cast.pat,
-            password="wrong",
-            address="198.51.100.9",
-            now=NOW,
-            limit=limit,
-        )
-        judge(session, check=check, now=NOW, limit=limit)
+        authenticated(session, cast.pat, "wrong", address="198.51.100.9")
         session.commit()
     answer = try_to_sign_in(session, cast.pat, text_of(issue(session, cast)))
     assert isinstance(answer, Throttled)

@@ -18,6 +18,7 @@ from app.core.permissions import Role
 from app.core.text import fold
 from app.licenses.services import issue_license, key_text, revoke_license
 from app.models import Organisation, Project
+from tests.agents.stage import LIMITS
 from tests.browser.conftest import Portal, Watch
 
 PARTNER = "robin@partner.example"
@@ -316,7 +317,7 @@ def test_a_detached_browser_is_logged_out_and_blocked(
             actor=stage.actor(session),
             agent_id=agent.id,
             now=utcnow(),
-            idle_seconds=900,
+            limits=LIMITS,
         )
     expect(page.get_by_text("Agent is Blocked. It was detached at")).to_be_visible(timeout=4000)
     page.get_by_role("textbox", name="Login ID").fill(CLIENT)

@@ -7,7 +7,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from app.accounts.authentication import check_password
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
 from app.agents.registration import Presented
@@ -18,8 +17,10 @@ from app.core.permissions import Role
 from app.core.text import fold
 from app.models import Organisation, Project
 from app.models.engine import reading_only
+from tests.agents.stage import LIMITS
 from tests.browser.conftest import Portal, Watch
 from tests.browser.test_agent_console import Stage as ConsoleStage
+from tests.conftest import authenticated
 
 PASSWORD = "everybody's own password"
 ORGANISATIONS = 0
@@ -39,28 +40,23 @@ class Stage(ConsoleStage):
         """Somebody on a desktop agent: their token."""
         now, config = utcnow(), self.portal.app.extensions["config"]
         with self.portal.session() as session:
-            limit = config.signin_failures
-            check = check_password(
-                session, login_id=who, password=PASSWORD, address="test", now=now, limit=limit
-            )
             answer = sign_in(
                 session,
-                check=check,
+                who=authenticated(session, who, PASSWORD, address="test", now=now),
                 presented=Presented(key, mac_id, "", hostname, version),
                 signing_keys=config.signing_keys,
                 now=now,
-                limit=limit,
             )
             assert isinstance(answer, SignedIn), answer
             return answer.token
 
     def beat(self, token: str) -> None:
         with reading_only(), self.portal.session() as session:
-            heartbeat(session, token=token, now=utcnow(), idle_seconds=900)
+            heartbeat(session, token=token, now=utcnow(), limits=LIMITS)
 
     def confirm(self, token: str) -> None:
         with self.portal.session() as session:
-            sign_out(session, token=token, now=utcnow(), idle_seconds=900)
+            sign_out(session, token=token, now=utcnow(), limits=LIMITS)
 
 
 @pytest.fixture

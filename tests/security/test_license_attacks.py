@@ -15,8 +15,8 @@ from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
 from app.keyformat.signing_keys import new_private_key
 from app.licenses.queries import count_licenses
-from app.licenses.rules import LicenseState
-from app.licenses.services import Inspection, inspect_key, issue_license, key_text
+from app.licenses.rules import Inspection, LicenseState
+from app.licenses.services import inspect_key, issue_license, key_text
 from app.models import Organisation, Project, TemporaryLicense
 from app.portal.licenses import Listing
 from tests.conftest import NOW, Cast, Visitor, signing_keys

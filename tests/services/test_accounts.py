@@ -6,20 +6,19 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts import authentication, passwords, users, web_sessions
-from app.accounts.authentication import Verdict
+from app.accounts import passwords, users, web_sessions
+from app.accounts.authentication import Authentication
 from app.accounts.users import create_user, find_user
 from app.agents.live_sessions import live_sessions_of
+from app.agents.people import reset_password
 from app.core.actor import SYSTEM, Actor
-from app.core.durations import Rate
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.core.permissions import Permission, Role
 from app.core.tokens import hash_token, new_token
 from app.models import AgentSession, AuditEvent, User, WebSession
 from app.portal.login import PortalUser
-from tests.conftest import NOW, PASSWORD, Cast
-
-LIMIT = Rate(10, 60)
+from tests.agents.stage import LIMITS
+from tests.conftest import NOW, PASSWORD, Cast, authenticated
 
 
 def make(session: Session, email: str, role: Role = Role.PARTNER, **more: object) -> User:
@@ -28,13 +27,13 @@ def make(session: Session, email: str, role: Role = Role.PARTNER, **more: object
     )
 
 
-def sign_in(session: Session, email: str, password: str = PASSWORD) -> tuple[Verdict, str | None]:
-    check = authentication.check_password(
-        session, login_id=email, password=password, address="203.0.113.7", now=NOW, limit=LIMIT
-    )
-    outcome, token = web_sessions.sign_in_to_portal(session, check=check, now=NOW, limit=LIMIT)
+def sign_in(
+    session: Session, email: str, password: str = PASSWORD
+) -> tuple[Authentication, str | None]:
+    who = authenticated(session, email, password)
+    token = web_sessions.sign_in_to_portal(session, who=who, now=NOW)
     session.commit()
-    return outcome.verdict, token
+    return who, token
 
 
 def last_event(session: Session) -> AuditEvent:
@@ -110,8 +109,8 @@ def test_users_are_listed_by_e_mail(session: Session, cast: Cast) -> None:
 def test_a_right_password_gives_a_new_token_each_time_and_only_its_hash_is_stored(
     session: Session, cast: Cast
 ) -> None:
-    (verdict, first), (_, second) = sign_in(session, cast.ada), sign_in(session, cast.ada)
-    assert verdict is Verdict.RIGHT
+    (who, first), (_, second) = sign_in(session, cast.ada), sign_in(session, cast.ada)
+    assert who.user is find_user(session, cast.ada)
     assert first != second
     stored = list(session.scalars(select(WebSession.token_hash)))
     assert set(stored) == {hash_token(first), hash_token(second)}
@@ -121,19 +120,25 @@ def test_a_right_password_gives_a_new_token_each_time_and_only_its_hash_is_store
 def test_whoever_may_not_use_the_portal_gets_no_session(
     session: Session, cast: Cast, person: str
 ) -> None:
-    assert sign_in(session, getattr(cast, person)) == (Verdict.RIGHT, None)
+    who, token = sign_in(session, getattr(cast, person))
+    assert (who.actor, token) == (cast.actor(who.login_id), None)
     assert session.scalar(select(WebSession.id)) is None
     assert last_event(session).data == {"reason": "role"}
 
 
-def test_a_wrong_password_an_unknown_account_and_a_disabled_user_are_one_verdict(
+def test_a_wrong_password_an_unknown_account_and_a_disabled_user_are_one_outcome(
     session: Session, cast: Cast
 ) -> None:
     users.disable_user(session, email=cast.grace, actor=cast.actor(cast.ada), now=NOW)
     session.commit()
-    assert sign_in(session, cast.ada, "wrong") == (Verdict.WRONG, None)
-    assert sign_in(session, "nobody@example.com") == (Verdict.WRONG, None)
-    assert sign_in(session, cast.grace) == (Verdict.WRONG, None)
+    for email, password in (
+        (cast.ada, "wrong"),
+        ("nobody@example.com", PASSWORD),
+        (cast.grace, PASSWORD),
+    ):
+        nobody = Authentication(email, "203.0.113.7")
+        assert sign_in(session, email, password) == (nobody, None)
+        assert last_event(session).data == {"reason": "wrong"}
 
 
 def test_an_unknown_account_is_hashed_for_as_well(
@@ -256,7 +261,7 @@ def test_disabling_ends_every_session_of_that_user_and_of_nobody_else(
     assert user.disabled_at == later
     assert find(session, ada) is None
     assert find(session, grace)
-    assert live_sessions_of(session, Cast.acme, later, idle_seconds=900) == [pats]
+    assert live_sessions_of(session, Cast.acme, later, LIMITS) == [pats]
     assert (last_event(session).tag, last_event(session).subject) == ("user.disabled", cast.ada)
 
 
@@ -273,7 +278,7 @@ def test_a_new_password_works_and_the_old_sessions_and_password_do_not(
     session: Session, cast: Cast
 ) -> None:
     _, token = sign_in(session, cast.ada)
-    users.reset_password(
+    reset_password(
         session,
         email=cast.ada,
         password_hash=passwords.hash_password("another one"),
@@ -282,8 +287,8 @@ def test_a_new_password_works_and_the_old_sessions_and_password_do_not(
     )
     session.commit()
     assert find(session, token) is None
-    assert sign_in(session, cast.ada) == (Verdict.WRONG, None)
-    assert sign_in(session, cast.ada, "another one")[0] is Verdict.RIGHT
+    assert sign_in(session, cast.ada)[1] is None
+    assert sign_in(session, cast.ada, "another one")[1]
 
 
 def test_what_is_asked_of_an_unknown_user_is_not_found(session: Session, cast: Cast) -> None:
@@ -291,7 +296,7 @@ def test_what_is_asked_of_an_unknown_user_is_not_found(session: Session, cast: C
     with pytest.raises(NotFound, match=r"There is no user nobody@example\.com\."):
         users.disable_user(session, **who)
     with pytest.raises(NotFound):
-        users.reset_password(session, password_hash="x", **who)
+        reset_password(session, password_hash="x", **who)
 
 
 def test_a_disabled_super_admin_is_none(session: Session, cast: Cast) -> None:
@@ -309,13 +314,11 @@ def test_an_actor_may_do_what_the_role_carries() -> None:
             Actor(1, "x@example.com", role, "").must(Permission.ISSUE_LICENSES)
 
 
-def test_nothing_secret_shows_when_a_user_or_a_check_is_printed(
+def test_nothing_secret_shows_when_a_user_or_an_outcome_is_printed(
     session: Session, cast: Cast
 ) -> None:
     user = PortalUser(1, "ada@example.com", Role.SUPER_ADMIN, 1, NOW, "the-token")
     assert "the-token" not in repr(user)
-    check = authentication.check_password(
-        session, login_id=cast.ada, password=PASSWORD, address="", now=NOW, limit=LIMIT
-    )
-    assert "argon2" not in repr(check)
-    assert PASSWORD not in repr(check)
+    who = authenticated(session, cast.ada)
+    assert "argon2" not in repr(who)
+    assert PASSWORD not in repr(who)

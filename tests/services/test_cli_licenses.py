@@ -290,7 +290,7 @@ class TestKeys:
             key = db.session().scalars(select(SigningKey)).one()
             assert jwk["kid"] == key.kid
             public = public_key_from_bytes(key.public_key)
-        signed = read_temporary_key(row["license_key"], {jwk["kid"]: public})
+        signed = read_temporary_key(row["license_key"], {jwk["kid"]: public}.get)
         assert signed.jti == row["key_id"]
 
 

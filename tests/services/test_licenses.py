@@ -26,8 +26,14 @@ from app.licenses.queries import (
     part_of_licenses,
     state_of,
 )
-from app.licenses.rules import LicenseState
-from app.licenses.services import inspect_key, issue_license, key_text, revoke_license
+from app.licenses.rules import INVALID, LicenseState
+from app.licenses.services import (
+    inspect_key,
+    inspect_with_record,
+    issue_license,
+    key_text,
+    revoke_license,
+)
 from app.models import AuditEvent, Base, Organisation, SigningKey, TemporaryLicense
 from app.models.engine import writing
 from tests.conftest import NOW, Cast, signing_keys
@@ -428,8 +434,7 @@ class TestAClockThatWasSetBack:
         earlier = NOW - timedelta(hours=1)
         assert state_of(license, earlier) is LicenseState.INVALID
         text = key_text(license, signing_keys(app))
-        found = inspect_key(session, text=text, now=earlier)
-        assert (found.state, found.key_id, found.license) == (LicenseState.INVALID, None, None)
+        assert inspect_with_record(session, text=text, now=earlier) == (INVALID, None)
         assert licenses_of(session, cast.acme, earlier) == [license]
         assert count_all_active(session, earlier) == 0
         assert ending_soonest(session, earlier) == []
@@ -449,11 +454,12 @@ class TestKeyText:
         text = key_text(license, signing_keys(app))
         session.expire_all()
         assert key_text(license, signing_keys(app)) == text
-        found = inspect_key(session, text=text, now=NOW)
+        found, record = inspect_with_record(session, text=text, now=NOW)
+        assert found is not None
         assert found.state is LicenseState.ACTIVE
         assert (found.key_id, found.organisation_id) == (license.key_id, cast.acme)
         assert found.expires_at == license.expires_at
-        assert found.license is license
+        assert record is license
 
     def test_cannot_be_made_without_the_private_key(
         self, session: Session, cast: Cast, tmp_path: object
@@ -531,6 +537,12 @@ class TestInspecting:
         found = inspect_key(session, text=text, now=NOW)
         assert found.state is LicenseState.INVALID
         assert (found.key_id, found.organisation_id, found.expires_at) == (None, None, None)
+
+    @pytest.mark.parametrize("blank", ["", " \n", "\u200b", "“”"])
+    def test_what_is_left_blank_is_no_key_at_all(
+        self, session: Session, cast: Cast, blank: str
+    ) -> None:
+        assert inspect_with_record(session, text=blank, now=NOW) == (None, None)
 
     def test_what_chat_and_e_mail_do_to_a_key_is_forgiven(
         self, app: Flask, session: Session, cast: Cast

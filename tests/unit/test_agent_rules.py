@@ -20,13 +20,13 @@ from app.agents.sign_in_rules import (
     Admission,
     Machine,
     Person,
-    PresentedKey,
     Refusal,
     decide,
     fitting_machine,
 )
+from app.core.durations import SessionLimits
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
-from app.licenses.rules import LicenseState
+from app.licenses.rules import Inspection, LicenseState
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 LATER = NOW + timedelta(hours=3)
@@ -41,10 +41,10 @@ CLIENT = Person(Role.CLIENT, ACME)
 LAPSED = Person(Role.CLIENT, ACME, subscription_ended=True)
 
 NO_KEY = None
-ACTIVE = PresentedKey(LicenseState.ACTIVE, ACME, LATER)
-EXPIRED = PresentedKey(LicenseState.EXPIRED, ACME, EARLIER)
-REVOKED = PresentedKey(LicenseState.REVOKED, ACME, LATER)
-INVALID = PresentedKey(LicenseState.INVALID)
+ACTIVE = Inspection(LicenseState.ACTIVE, "ABCD-2345", ACME, LATER)
+EXPIRED = Inspection(LicenseState.EXPIRED, "ABCD-2345", ACME, EARLIER)
+REVOKED = Inspection(LicenseState.REVOKED, "ABCD-2345", ACME, LATER)
+INVALID = Inspection(LicenseState.INVALID)
 
 UNREGISTERED: list[Machine] = []
 OWN = Machine(1, ACME, "Acme")
@@ -105,7 +105,7 @@ ROWS = [
 def test_the_table_row_by_row(
     row: int,
     person: Person | None,
-    key: PresentedKey | None,
+    key: Inspection | None,
     machines: list[Machine],
     code: str | None,
 ) -> None:
@@ -135,7 +135,7 @@ def test_an_expired_key_is_refused_with_the_instant_at_which_it_ended() -> None:
 
 @pytest.mark.parametrize(("person", "key"), [(CLIENT, NO_KEY), (PARTNER, ACTIVE)])
 def test_a_machine_of_another_organisation_is_refused_naming_it(
-    person: Person, key: PresentedKey | None
+    person: Person, key: Inspection | None
 ) -> None:
     answer = decide(person=person, key=key, machines=[OTHER])
     assert isinstance(answer, Refusal)
@@ -168,9 +168,9 @@ people = st.one_of(
 )
 keys = st.one_of(
     st.none(),
-    st.builds(PresentedKey, st.just(LicenseState.INVALID)),
+    st.builds(Inspection, st.just(LicenseState.INVALID)),
     st.builds(
-        PresentedKey,
+        Inspection,
         state=st.sampled_from([state for state in LicenseState if state != "invalid"]),
         organisation_id=organisations,
         expires_at=instants.filter(bool),
@@ -191,7 +191,7 @@ machines = st.lists(
 
 
 def rows_that_decide(
-    person: Person | None, key: PresentedKey | None, machine: Machine | None
+    person: Person | None, key: Inspection | None, machine: Machine | None
 ) -> list[int]:
     """The table once more, each row by itself with what the rows above it leave over.
 
@@ -244,7 +244,7 @@ ANSWERS = {
 
 @given(people, keys, machines)
 def test_exactly_one_row_decides_whatever_is_presented(
-    person: Person | None, key: PresentedKey | None, fitting: list[Machine]
+    person: Person | None, key: Inspection | None, fitting: list[Machine]
 ) -> None:
     own = key.organisation_id if key else person.organisation_id if person else None
     (row,) = rows_that_decide(person, key, fitting_machine(fitting, own))
@@ -257,7 +257,7 @@ def test_exactly_one_row_decides_whatever_is_presented(
 
 @given(people, keys, machines)
 def test_nobody_gets_in_who_should_not(
-    person: Person | None, key: PresentedKey | None, fitting: list[Machine]
+    person: Person | None, key: Inspection | None, fitting: list[Machine]
 ) -> None:
     answer = decide(person=person, key=key, machines=fitting)
     if not isinstance(answer, Admission):
@@ -297,6 +297,7 @@ def test_which_of_several_machines_decides_does_not_depend_on_their_order(
 
 SECOND = timedelta(seconds=1)
 IDLE = 900
+LIMITS = SessionLimits(heartbeat_seconds=5, idle_seconds=IDLE)
 LIVE = SessionFacts(
     last_heard_at=NOW, key_issued_at=NOW, key_expires_at=NOW + timedelta(seconds=600)
 )
@@ -307,7 +308,7 @@ def facts(**changes: object) -> SessionFacts:
 
 
 def end_of(session: SessionFacts, now: datetime) -> tuple[str, datetime] | None:
-    end = session_end(session, now=now, idle_seconds=IDLE)
+    end = session_end(session, now=now, limits=LIMITS)
     return (end.code.value, end.at) if end else None
 
 
@@ -362,7 +363,7 @@ def test_what_was_recorded_ends_it_at_once_and_stays_the_reason(
     changes: dict[str, object], cause: EndCause, code: EndCode, seconds_later: int
 ) -> None:
     now = NOW + seconds_later * SECOND
-    end = session_end(facts(**changes), now=now, idle_seconds=IDLE)
+    end = session_end(facts(**changes), now=now, limits=LIMITS)
     assert end == SessionEnd(cause, NOW + SECOND)
     assert end.code is code
 
@@ -423,7 +424,7 @@ def test_a_session_that_has_ended_stays_ended_and_for_the_same_reason(
     session: SessionFacts, idle: int, second: int
 ) -> None:
     now = NOW + second * SECOND
-    end = session_end(session, now=now, idle_seconds=idle)
+    end = session_end(session, now=now, limits=SessionLimits(1, idle))
     if end is None:
         assert session.ended_at is None
         assert session.user_disabled_at is None
@@ -436,12 +437,11 @@ def test_a_session_that_has_ended_stays_ended_and_for_the_same_reason(
         assert now < session.last_heard_at + timedelta(seconds=idle)
     elif end.at <= now:
         for later in (SECOND, timedelta(days=1)):
-            assert session_end(session, now=now + later, idle_seconds=idle) == end
+            assert session_end(session, now=now + later, limits=SessionLimits(1, idle)) == end
 
 
 # The proof that an agent has logged out
 
-HEARTBEAT = 5
 END = SessionEnd(EndCause.KEY_REVOKED, NOW)
 SIGNED_OUT = SessionEnd(EndCause.SIGNED_OUT, NOW)
 NOT_HEARD = SessionEnd(EndCause.NOT_HEARD_FROM, NOW)
@@ -477,8 +477,7 @@ def test_how_far_an_agent_is_known_to_be(
         told_at=None if told is None else NOW + told * SECOND,
         confirmed_at=None if confirmed is None else NOW + confirmed * SECOND,
         now=NOW + asked * SECOND,
-        heartbeat_seconds=HEARTBEAT,
-        idle_seconds=IDLE,
+        limits=LIMITS,
     )
     assert found == Proof(state, at)
 
@@ -490,8 +489,7 @@ def test_off_line_under_a_permanent_license_there_is_no_end_to_promise() -> None
         told_at=None,
         confirmed_at=None,
         now=NOW + timedelta(minutes=1),
-        heartbeat_seconds=HEARTBEAT,
-        idle_seconds=IDLE,
+        limits=LIMITS,
     )
     assert found == Proof(ProofState.OFF_LINE, None)
 
@@ -500,4 +498,4 @@ def test_off_line_under_a_permanent_license_there_is_no_end_to_promise() -> None
 def test_last_heard_is_written_every_half_minute_or_third_of_the_idle_limit_at_most(
     idle: int, seconds: float
 ) -> None:
-    assert note_interval(idle) == timedelta(seconds=seconds)
+    assert note_interval(SessionLimits(1, idle)) == timedelta(seconds=seconds)

@@ -119,6 +119,12 @@ def test_services_never_commit() -> None:
             assert ".commit()" not in file.read_text(encoding="utf-8"), name_of(file)
 
 
+def test_numbers_in_addresses_are_ids() -> None:
+    """`<int:...>` lets numbers through that no database can hold."""
+    for file in MODULES:
+        assert "<int:" not in file.read_text(encoding="utf-8"), name_of(file)
+
+
 def test_create_app_only_wires() -> None:
     assert len((APP / "__init__.py").read_text(encoding="utf-8").splitlines()) < 100
 

@@ -61,8 +61,10 @@ def rfc3339(moment: datetime) -> str:
 
 def portal_says(key: str, now: datetime) -> dict[str, object]:
     try:
-        read = read_temporary_key(key, public_keys())
+        read = read_temporary_key(key, public_keys().get)
     except KeyInvalid:
+        return INVALID
+    if read is None:
         return INVALID
     fields = {
         "kid": read.kid,

@@ -44,7 +44,7 @@ def test_a_permanent_license_says_what_was_signed(machine_id: str | None) -> Non
 def test_a_permanent_license_is_no_temporary_key() -> None:
     """A client copies their machine's license text to a friend, who pastes it as a key."""
     with pytest.raises(KeyInvalid):
-        read_temporary_key(sign(), KEYS)
+        read_temporary_key(sign(), KEYS.get)
 
 
 def test_a_temporary_key_is_no_permanent_license() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -88,21 +88,21 @@ def claims(**changes: object) -> dict[str, object]:
 
 
 def refused(text: str) -> bool:
+    """Whether it is no key: refused, or nothing at all."""
     try:
-        read_temporary_key(text, PUBLIC_KEYS)
+        return read_temporary_key(text, PUBLIC_KEYS.get) is None
     except KeyInvalid:
         return True
-    return False
 
 
 # What is made
 
 
 def test_a_key_is_read_back_as_it_was_made() -> None:
-    assert read_temporary_key(KEY, PUBLIC_KEYS) == SignedLicense(
+    assert read_temporary_key(KEY, PUBLIC_KEYS.get) == SignedLicense(
         kid=KID, jti="K7QF-3MXP", organisation_id="ORG-000123", ttl=3600, issued_at=NOON
     )
-    assert read_temporary_key(KEY, PUBLIC_KEYS).expires_at == NOON + timedelta(hours=1)
+    assert read_temporary_key(KEY, PUBLIC_KEYS.get).expires_at == NOON + timedelta(hours=1)
 
 
 def test_a_key_has_the_layout_of_the_contract_byte_for_byte() -> None:
@@ -136,11 +136,11 @@ def test_an_instant_without_a_zone_is_refused() -> None:
 def test_a_payload_is_never_compressed() -> None:
     long = key(organisation_id="A" * 500)
     assert long.count(".") == 3
-    assert read_temporary_key(long, PUBLIC_KEYS).organisation_id == "A" * 500
+    assert read_temporary_key(long, PUBLIC_KEYS.get).organisation_id == "A" * 500
 
 
 def test_nothing_secret_is_shown_in_repr() -> None:
-    read = repr(read_temporary_key(KEY, PUBLIC_KEYS))
+    read = repr(read_temporary_key(KEY, PUBLIC_KEYS.get))
     assert SIGNATURE not in read
     assert KEY not in read
 
@@ -157,7 +157,7 @@ def test_whatever_is_signed_is_read_back(
 ) -> None:
     issued_at = datetime.fromtimestamp(seconds, UTC)
     text = key(jti=jti, organisation_id=organisation_id, ttl=ttl, issued_at=issued_at)
-    assert read_temporary_key(text, PUBLIC_KEYS) == SignedLicense(
+    assert read_temporary_key(text, PUBLIC_KEYS.get) == SignedLicense(
         kid=KID, jti=jti, organisation_id=organisation_id, ttl=ttl, issued_at=issued_at
     )
 
@@ -212,7 +212,7 @@ def test_white_space_inside_a_key_is_removed(inside: str) -> None:
 @pytest.mark.parametrize("blank", ["", " ", "\r\n\t", '""', "“ ”", "\u200b\ufeff", "\u00a0''"])
 def test_what_is_left_blank_is_no_key(blank: str) -> None:
     assert clean_key(blank) == ""
-    assert refused(blank)
+    assert read_temporary_key(blank, PUBLIC_KEYS.get) is None
 
 
 def test_what_is_not_white_space_stays_inside() -> None:
@@ -317,14 +317,39 @@ def test_a_key_signed_for_another_purpose_is_refused(salt: bytes) -> None:
 def test_a_key_of_an_unknown_signing_key_is_refused() -> None:
     assert refused(key(new_private_key()))
     with pytest.raises(KeyInvalid):
-        read_temporary_key(KEY, {})
+        read_temporary_key(KEY, {}.get)
 
 
 def test_a_key_that_names_another_signing_key_is_refused() -> None:
     assert not refused(key(OTHER_KEY))
     assert refused(signed(claims(kid=OTHER_KID)))
     with pytest.raises(KeyInvalid):
-        read_temporary_key(KEY, {KID: OTHER_KEY.public_key()})
+        read_temporary_key(KEY, {KID: OTHER_KEY.public_key()}.get)
+
+
+@pytest.mark.parametrize(
+    "kid",
+    ["", "\x00", "A" * 7 + "\x00", "\ud800" * 8, "A" * 7, "A" * 9, "A" * 3000, "AAAA AAA"],
+)
+def test_whoever_looks_up_the_signing_key_is_asked_for_nothing_that_is_no_kid(kid: str) -> None:
+    """A database that is asked for a zero byte, or half a character, raises."""
+    asked: list[str] = []
+    body = json.dumps(claims(kid=kid), separators=(",", ":"), ensure_ascii=False)
+    payload = encode(body.encode("utf-8", "surrogatepass"))
+    with pytest.raises(KeyInvalid):
+        read_temporary_key(signed(payload), asked.append)
+    assert asked == []
+
+
+def test_one_signing_key_is_looked_up_and_no_other() -> None:
+    asked: list[str] = []
+
+    def find(kid: str) -> Ed25519PublicKey | None:
+        asked.append(kid)
+        return PUBLIC_KEYS.get(kid)
+
+    assert read_temporary_key(KEY, find)
+    assert asked == [KID]
 
 
 def test_a_compressed_payload_is_refused_however_well_signed() -> None:
@@ -485,7 +510,7 @@ def test_no_signed_rubbish_raises_anything_but_key_invalid(
 ) -> None:
     raw = json.dumps(payload, separators=(",", ":")).encode()
     try:
-        read = read_temporary_key(signed(encode(raw), timestamp=timestamp), PUBLIC_KEYS)
+        read = read_temporary_key(signed(encode(raw), timestamp=timestamp), PUBLIC_KEYS.get)
     except KeyInvalid:
         return
     assert (read.jti, read.organisation_id, read.ttl) == tuple(
@@ -496,7 +521,7 @@ def test_no_signed_rubbish_raises_anything_but_key_invalid(
 
 def test_a_refusal_never_repeats_the_key() -> None:
     with pytest.raises(KeyInvalid) as refusal:
-        read_temporary_key(KEY[:-1], PUBLIC_KEYS)
+        read_temporary_key(KEY[:-1], PUBLIC_KEYS.get)
     assert KEY[10:40] not in str(refusal.value)
     assert refusal.value.__suppress_context__
 

@@ -13,7 +13,7 @@ from app.agents.sessions import confirm_end
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.models import Agent, AgentSession, Project, TemporaryLicense
-from tests.agents.stage import IDLE, MAC, issue, machine_of, signed_in
+from tests.agents.stage import LIMITS, MAC, issue, machine_of, signed_in
 from tests.agents.test_sessions import beat
 from tests.agents.test_sign_in import events
 from tests.conftest import NOW, Cast, Clock, Visitor
@@ -415,7 +415,7 @@ def test_the_proof_is_told_then_confirmed(
     assert "Told at 15:40:02 UTC , not confirmed yet" in words(ada.get(tab))
     clock.advance(seconds=1)
     with app.app_context():
-        confirm_end(db.session(), token=token, now=clock.now(), idle_seconds=IDLE)
+        confirm_end(db.session(), token=token, now=clock.now(), limits=LIMITS)
         db.session.commit()
     assert "Confirmed logged out at 15:40:03 UTC" in words(ada.get(tab))
 

@@ -6,7 +6,8 @@ from io import BytesIO
 import pytest
 from flask import Flask
 
-from app.accounts.users import disable_user, reset_password
+from app.accounts.users import disable_user
+from app.agents.people import reset_password
 from app.extensions import db
 from app.models import AuditEvent, WebSession
 from tests.conftest import PASSWORD, Cast, Clock, Visitor

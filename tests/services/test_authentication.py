@@ -1,0 +1,223 @@
+"""Who somebody is: what is looked at again once the slow hash of a password has been made."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import throttle
+from app.accounts import passwords
+from app.accounts.authentication import Authentication, authenticate, hold_user
+from app.accounts.users import disable_user, find_user
+from app.core.durations import Rate
+from app.extensions import db
+from app.models import SignInFailure
+from app.models.engine import reading_only, set_reading
+from tests.agents.api_stage import RealAgent, to_the_app
+from tests.conftest import NOW, PASSWORD, Cast, Visitor, authenticated
+
+HERE = "203.0.113.7"
+LIMIT = Rate(10, 60)
+LATER = NOW + timedelta(seconds=5)
+
+
+def meanwhile(change: Callable[[Session], object]) -> Callable[[], object]:
+    """As the web layer does it; while the password is hashed, somebody else makes a change."""
+
+    @contextmanager
+    def outside_transaction() -> Iterator[None]:
+        db.session.rollback()
+        set_reading(False)
+        with Session(db.engine) as other, other.begin():
+            change(other)
+        yield
+
+    return outside_transaction
+
+
+def disable(session: Session) -> None:
+    find_user(session, Cast.ada).disabled_at = NOW
+
+
+def change_password(session: Session) -> None:
+    find_user(session, Cast.ada).password_hash = passwords.hash_password("another one")
+
+
+def hash_anew(session: Session) -> None:
+    """The same password, but a reset: whoever typed it before is to type it again."""
+    find_user(session, Cast.ada).password_hash = passwords.hash_password(PASSWORD)
+
+
+@pytest.mark.parametrize("change", [disable, change_password, hash_anew])
+def test_who_was_changed_while_their_password_was_hashed_is_refused(
+    session: Session, cast: Cast, change: Callable[[Session], object]
+) -> None:
+    """Mallory has Ada's password and is signing in while Ada's account is being closed to her."""
+    with reading_only():
+        outcome = authenticated(session, cast.ada, outside_transaction=meanwhile(change))
+    assert outcome == Authentication(cast.ada, HERE)
+    session.commit()
+    assert session.scalars(select(SignInFailure.account)).all() == [cast.ada]
+
+
+def test_who_fails_elsewhere_while_a_password_is_hashed_is_throttled(
+    session: Session, cast: Cast
+) -> None:
+    def fail_ten_times(other: Session) -> None:
+        for _ in range(10):
+            throttle.count_failure(other, account=cast.ada, address=HERE, now=NOW, limit=LIMIT)
+
+    with reading_only():
+        outcome = authenticated(session, cast.ada, outside_transaction=meanwhile(fail_ten_times))
+    assert outcome == Authentication(cast.ada, HERE, wait_seconds=60)
+
+
+def test_who_is_over_the_limit_is_not_even_compared(
+    session: Session, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(10):
+        authenticated(session, cast.ada, "wrong")
+    monkeypatch.setattr(passwords, "hasher", None)
+    assert authenticated(session, cast.ada).wait_seconds == 60
+
+
+def test_a_wrong_password_counts_from_when_it_is_refused(session: Session, cast: Cast) -> None:
+    """Not from when it came: it may have waited for its turn to write."""
+    instants = iter([NOW, LATER])
+    authenticate(
+        session,
+        login_id=cast.ada,
+        password="wrong",
+        address=HERE,
+        limit=LIMIT,
+        clock=lambda: next(instants),
+        outside_transaction=meanwhile(lambda _: None),
+    )
+    assert session.scalars(select(SignInFailure.failed_at)).all() == [LATER]
+
+
+def test_the_clock_is_read_after_the_wait_for_the_turn_to_write(app: Flask, cast: Cast) -> None:
+    """Else a window, or a key, could end while a sign-in waits."""
+    waiting, asked = threading.Event(), []
+
+    @contextmanager
+    def wait_for_the_other() -> Iterator[None]:
+        db.session.rollback()
+        yield
+        set_reading(False)
+        waiting.set()
+
+    def sign_in() -> None:
+        with app.app_context(), reading_only():
+            authenticate(
+                db.session(),
+                login_id=cast.ada,
+                password=PASSWORD,
+                address=HERE,
+                limit=LIMIT,
+                clock=lambda: asked.append(1) or NOW,
+                outside_transaction=wait_for_the_other,
+            )
+            db.session.commit()
+
+    with app.app_context(), Session(db.engine) as other, other.begin():
+        throttle.wait_for_turn(other, address=HERE)
+        thread = threading.Thread(target=sign_in)
+        thread.start()
+        assert waiting.wait(10)
+        thread.join(0.2)
+        assert thread.is_alive()
+        assert len(asked) == 1
+    thread.join(10)
+    assert len(asked) == 2
+
+
+def test_the_user_is_held_until_the_commit(app: Flask, session: Session, cast: Cast) -> None:
+    """Disabled a moment later, they find their new session ended; never the other way round."""
+    assert authenticated(session, cast.ada).user
+    actor = cast.actor(cast.grace)
+
+    def disable_ada() -> None:
+        with app.app_context():
+            disable_user(db.session(), email=cast.ada, actor=actor, now=NOW)
+            db.session.commit()
+
+    thread = threading.Thread(target=disable_ada)
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    session.commit()
+    thread.join(10)
+    session.expire_all()
+    assert find_user(session, cast.ada).disabled_at == NOW
+
+
+def test_whatever_it_is_proven_by_a_disabled_user_is_nobody(session: Session, cast: Cast) -> None:
+    number = cast.actor(cast.pat).user_id
+    assert hold_user(session, number).email == cast.pat
+    disable_user(session, email=cast.pat, actor=cast.actor(cast.ada), now=NOW)
+    session.commit()
+    assert hold_user(session, number) is None
+    assert hold_user(session, 4711) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        ("nobody@example.com", "nobody@example.com"),
+        (" ADA@Example.com ", "ada@example.com"),
+        ("my very secret password", "(not an e-mail)"),
+        ("", "(not an e-mail)"),
+    ],
+)
+def test_a_password_typed_into_the_wrong_field_is_not_written_down(
+    session: Session, cast: Cast, typed: str, named: str
+) -> None:
+    assert authenticated(session, typed, "wrong").actor.email == named
+
+
+def portal(app: Flask) -> int:
+    return Visitor(app.test_client()).sign_in(Cast.ada).status_code
+
+
+def browser_agent(app: Flask) -> int:
+    visitor = Visitor(app.test_client())
+    visitor.get("/agent")
+    return visitor.post("/agent", {"login_id": Cast.carl, "password": PASSWORD}).status_code
+
+
+def real_agent(app: Flask) -> int:
+    return RealAgent(to_the_app(app.test_client())).sign_in(Cast.carl).status
+
+
+@pytest.mark.parametrize(
+    ("face", "status"), [(portal, 303), (browser_agent, 303), (real_agent, 201)]
+)
+def test_nothing_is_locked_while_a_password_is_hashed(
+    app: Flask,
+    cast: Cast,
+    monkeypatch: pytest.MonkeyPatch,
+    face: Callable[[Flask], int],
+    status: int,
+) -> None:
+    """Else one sign-in after another would keep everybody from writing."""
+    hasher, wrote = passwords.hasher, []
+
+    class Slow:
+        hash = hasher.hash
+
+        def verify(self, *arguments: str) -> bool:
+            assert not db.session().in_transaction()
+            with Session(db.engine) as other, other.begin():
+                throttle.count_failure(other, account="x", address="", now=NOW, limit=LIMIT)
+            wrote.append(arguments)
+            return hasher.verify(*arguments)
+
+    monkeypatch.setattr(passwords, "hasher", Slow())
+    assert face(app) == status
+    assert len(wrote) == 1
