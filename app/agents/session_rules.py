@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from app.agents.codes import AT, END_SENTENCES, EndCause, EndCode, in_words
+from app.agents.codes import EndCause, EndCode, with_instant
 
 NOTE_EVERY = timedelta(seconds=30)
 ANSWER_TIME = timedelta(seconds=3)
@@ -45,12 +45,12 @@ class SessionEnd:
 
     @property
     def sentence(self) -> str:
-        return END_SENTENCES[self.cause]
+        return self.cause.sentence
 
     @property
     def detail(self) -> str:
         """The sentence, with its instant in UTC."""
-        return self.sentence.replace(AT, in_words(self.at))
+        return with_instant(self.sentence, self.at)
 
 
 def note_interval(idle_seconds: int) -> timedelta:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from pydantic.json_schema import models_json_schema
 
-from app.agents.codes import AT, END_SENTENCES, NAME, SENTENCES
+from app.agents.codes import AT, NAME, EndCause, RefusalCode
 from app.api.operations import BODY_BYTES, SCHEMAS, AnyObject, Text, answer, operation
 from app.web.access import public
 from app.web.errors import REFUSALS
@@ -168,9 +168,9 @@ def _example(method: str, path: str, call: Mapping[str, Any]) -> str | None:
 
 def _codes() -> dict[str, str]:
     """Every `code`, with what it says."""
-    said = {code.value: sentence for code, sentence in SENTENCES.items()}
-    ends = {cause.code.value: sentence for cause, sentence in END_SENTENCES.items()}
+    said = {cause.code.value: cause.sentence for cause in EndCause}
+    said |= {code.value: code.sentence for code in RefusalCode}
     return {
         code: sentence.replace(AT, "(instant)").replace(NAME, "(organisation)")
-        for code, sentence in (ends | said | OTHER_CODES).items()
+        for code, sentence in (said | OTHER_CODES).items()
     }

@@ -100,7 +100,7 @@ class AgentSession(Base):
     ended_at: Mapped[datetime | None]
     """Written when somebody ends it, or when the agent is first told that it has ended."""
     end_code: Mapped[str | None] = mapped_column(String(32))
-    """Why: an `EndCause` of `agents.rules`, finer than the code that the agent is told."""
+    """Why: an `EndCause` of `agents.codes`, finer than the code that the agent is told."""
     told_at: Mapped[datetime | None]
     """When a heartbeat was first answered with the end."""
     confirmed_at: Mapped[datetime | None]
