@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from app.agents.codes import AT, END_SENTENCES, EndCause, EndCode, in_words
+from app.agents.codes import EndCause, EndCode, with_instant
 from app.core.durations import SessionLimits
 
 NOTE_EVERY = timedelta(seconds=30)
@@ -46,12 +46,12 @@ class SessionEnd:
 
     @property
     def sentence(self) -> str:
-        return END_SENTENCES[self.cause]
+        return self.cause.sentence
 
     @property
     def detail(self) -> str:
         """The sentence, with its instant in UTC."""
-        return self.sentence.replace(AT, in_words(self.at))
+        return with_instant(self.sentence, self.at)
 
 
 def note_interval(limits: SessionLimits) -> timedelta:

@@ -9,7 +9,7 @@ from sqlalchemy import case, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session, lazyload
 
-from app.agents.codes import EndCause
+from app.agents.codes import CAUSES, EndCause
 from app.agents.session_rules import SessionEnd, SessionFacts, note_interval, session_end
 from app.audit.log import record
 from app.audit.tags import AuditTag
@@ -107,7 +107,7 @@ def facts_of(agent_session: AgentSession, ends_on: date | None) -> SessionFacts:
     return SessionFacts(
         last_heard_at=agent_session.last_heard_at,
         ended_at=agent_session.ended_at,
-        ended_by=EndCause(code) if code else None,
+        ended_by=CAUSES[code] if code else None,
         user_disabled_at=agent_session.user.disabled_at,
         key_issued_at=key.issued_at if key else None,
         key_expires_at=key.expires_at if key else None,

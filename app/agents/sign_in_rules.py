@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.agents.codes import AT, NAME, SENTENCES, RefusalCode, in_words
+from app.agents.codes import NAME, RefusalCode, with_instant
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
 from app.licenses.rules import Inspection, LicenseState
 
@@ -49,19 +49,25 @@ class Admission:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The person may not. `sentence` says why, with `{at}` where it names `expired_at`."""
+    """The person may not, and why.
+
+    `expired_at` is when the key expired, if that is why; `registered_to` is the name of the
+    organisation that the machine is registered with, if that is.
+    """
 
     code: RefusalCode
-    sentence: str
     expired_at: datetime | None = None
     registered_to: str | None = None
 
     @property
+    def sentence(self) -> str:
+        """Why, with `{at}` where it names `expired_at`."""
+        return self.code.sentence.replace(NAME, self.registered_to or "")
+
+    @property
     def detail(self) -> str:
         """The sentence, with its instant in UTC."""
-        if self.expired_at is None:
-            return self.sentence
-        return self.sentence.replace(AT, in_words(self.expired_at))
+        return with_instant(self.sentence, self.expired_at)
 
 
 def fitting_machine(machines: Iterable[Machine], organisation_id: str | None) -> Machine | None:
@@ -91,16 +97,16 @@ def decide(
     the registrations that fit what was presented, none if the machine is not registered.
     """
     if person is None:  # row 1
-        return _refusal(RefusalCode.INVALID_CREDENTIALS)
+        return Refusal(RefusalCode.INVALID_CREDENTIALS)
     organisation_id = key.organisation_id if key else person.organisation_id
     machine = fitting_machine(machines, organisation_id)
     if machine is not None and machine.detached:  # row 2
-        return _refusal(RefusalCode.AGENT_BLOCKED)
+        return Refusal(RefusalCode.AGENT_BLOCKED)
     if person.role is Role.CLIENT:  # rows 4 to 7
         return _decide_for_client(person, key, machine)
     if person.role in TEMPORARY_KEY_ROLES:  # rows 8 to 13
         return _decide_on_key(key, machine)
-    return _refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role that is yet to come
+    return Refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role that is yet to come
 
 
 def _decide_for_client(
@@ -108,38 +114,35 @@ def _decide_for_client(
 ) -> Admission | Refusal:
     """Rows 4 to 7: client users, who never use a temporary key."""
     if key is not None or person.organisation_id is None:  # row 4
-        return _refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
+        return Refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
     if machine is not None and machine.organisation_id != person.organisation_id:  # row 5
         return _registered_elsewhere(machine)
     if person.subscription_ended:  # rows 6 and 7
-        return _refusal(RefusalCode.SUBSCRIPTION_EXPIRED)
+        return Refusal(RefusalCode.SUBSCRIPTION_EXPIRED)
     if machine is not None and machine.license_revoked:  # row 7
-        return _refusal(RefusalCode.LICENSE_REVOKED)
+        return Refusal(RefusalCode.LICENSE_REVOKED)
     return Admission(person.organisation_id, machine, registers=machine is None)
 
 
 def _decide_on_key(key: Inspection | None, machine: Machine | None) -> Admission | Refusal:
     """Rows 8 to 13: partners and developers, who need an active key."""
     if key is None:  # row 8
-        return _refusal(RefusalCode.TEMPORARY_KEY_REQUIRED)
+        return Refusal(RefusalCode.TEMPORARY_KEY_REQUIRED)
     if key.state is LicenseState.EXPIRED:  # row 10
-        return _refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
+        return Refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
     if key.state is LicenseState.REVOKED:  # row 11
-        return _refusal(RefusalCode.KEY_REVOKED)
+        return Refusal(RefusalCode.KEY_REVOKED)
     if key.state is not LicenseState.ACTIVE or not key.organisation_id:  # row 9
-        return _refusal(RefusalCode.KEY_INVALID)
+        return Refusal(RefusalCode.KEY_INVALID)
     if machine is not None and machine.organisation_id != key.organisation_id:  # row 12
         return _registered_elsewhere(machine)
     return Admission(key.organisation_id, machine)  # row 13
 
 
-def _refusal(code: RefusalCode, expired_at: datetime | None = None) -> Refusal:
-    return Refusal(code, SENTENCES[code], expired_at)
-
-
 def _registered_elsewhere(machine: Machine) -> Refusal:
-    code, name = RefusalCode.MACHINE_REGISTERED_ELSEWHERE, machine.organisation_name
-    return Refusal(code, SENTENCES[code].replace(NAME, name), registered_to=name)
+    return Refusal(
+        RefusalCode.MACHINE_REGISTERED_ELSEWHERE, registered_to=machine.organisation_name
+    )
 
 
-CONFIGURATION_READ_ONLY = _refusal(RefusalCode.CONFIGURATION_READ_ONLY)
+CONFIGURATION_READ_ONLY = Refusal(RefusalCode.CONFIGURATION_READ_ONLY)

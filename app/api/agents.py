@@ -37,12 +37,10 @@ from app.web.transaction import outside_transaction, reads_first, start_writing
 blueprint = Blueprint("agent_api", __name__, url_prefix="/api/agent/v1")
 csrf.exempt(blueprint)
 
-REFUSAL_STATUS = {RefusalCode.INVALID_CREDENTIALS: 401}
-"""Every other refusal of the table is a 403."""
 REFUSED = ", ".join(
     f"`{code}`"
     for code in RefusalCode
-    if code not in (RefusalCode.INVALID_CREDENTIALS, RefusalCode.CONFIGURATION_READ_ONLY)
+    if code.field and code is not RefusalCode.INVALID_CREDENTIALS
 )
 ENDED = ", ".join(f"`{code}`" for code in EndCode)
 NO_SESSION = {401: f"The session has ended, or there is none; `code` says how: {ENDED}."}
@@ -258,7 +256,7 @@ def _refused(refusal: Refusal) -> Response:
         "registered_to": refusal.registered_to,
     }
     return problem(
-        REFUSAL_STATUS.get(refusal.code, 403),
+        401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 403,
         refusal.code.value,
         "The request was refused",
         refusal.detail,

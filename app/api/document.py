@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from pydantic.json_schema import models_json_schema
 
-from app.agents.codes import AT, END_SENTENCES, NAME, SENTENCES
+from app.agents.codes import AT, NAME, EndCause, RefusalCode
 from app.api.operations import BODY_BYTES, SCHEMAS, AnyObject, Text, answer, operation
 from app.web.access import public
-from app.web.errors import REFUSALS
+from app.web.errors import PROBLEMS
 
 blueprint = Blueprint("docs", __name__, url_prefix="/api")
 
@@ -23,10 +23,10 @@ DESCRIPTION = (
     "a key that was sent. Addresses below /v1 stay as they are; answers may get further fields."
 )
 OTHER_CODES = {
-    "invalid_request": REFUSALS[422].detail,
-    "payload_too_large": REFUSALS[413].detail,
+    "invalid_request": PROBLEMS[422].detail,
+    "payload_too_large": PROBLEMS[413].detail,
     "unsupported_media_type": "Send the body as `Content-Type: application/json`.",
-    "throttled": REFUSALS[429].detail,
+    "throttled": PROBLEMS[429].detail,
     "not_found": "There is nothing at this address.",
     "method_not_allowed": "The header `Allow` says which methods there are.",
     "unavailable": "The database cannot be used just now. Try again in a minute.",
@@ -168,9 +168,9 @@ def _example(method: str, path: str, call: Mapping[str, Any]) -> str | None:
 
 def _codes() -> dict[str, str]:
     """Every `code`, with what it says."""
-    said = {code.value: sentence for code, sentence in SENTENCES.items()}
-    ends = {cause.code.value: sentence for cause, sentence in END_SENTENCES.items()}
+    said = {cause.code.value: cause.sentence for cause in EndCause}
+    said |= {code.value: code.sentence for code in RefusalCode}
     return {
         code: sentence.replace(AT, "(instant)").replace(NAME, "(organisation)")
-        for code, sentence in (ends | said | OTHER_CODES).items()
+        for code, sentence in (said | OTHER_CODES).items()
     }

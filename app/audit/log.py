@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.audit.tags import AuditTag
-from app.audit.wording import details, what_happened
+from app.audit.tags import TAGS, AuditTag
+from app.audit.wording import details
 from app.core.actor import Actor
 from app.models import AuditEvent, Organisation
 
@@ -40,8 +40,12 @@ def record(
     """Add an event to the audit log, in the caller's transaction.
 
     `subject` is what it was done to (a Key ID, a project's name, an e-mail); `data` holds plain
-    values only. Never pass a password or the text of a key.
+    values only, under the names that the tag has. Never pass a password or the text of a key.
+    Raises ValueError for a name that the tag has not.
     """
+    unknown = data.keys() - tag.data.keys()
+    if unknown:
+        raise ValueError(f"{tag} has no data named {', '.join(sorted(unknown))}")
     event = AuditEvent(
         happened_at=now,
         tag=tag.value,
@@ -79,12 +83,13 @@ def list_entries(
 
 
 def _entry(event: AuditEvent, organisation: str | None) -> Entry:
+    tag = TAGS.get(event.tag)  # None: one that this version does not know
     return Entry(
         tag=event.tag,
         happened_at=event.happened_at,
         who=event.actor,
-        what=what_happened(event.tag),
-        details=details(event.data),
+        what=tag.label if tag else event.tag,
+        details=details(event.data, tag.data if tag else {}),
         organisation_id=event.organisation_id,
         organisation=organisation,
         subject=event.subject,

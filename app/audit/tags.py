@@ -1,43 +1,117 @@
 """Everything that the audit log can say: a closed vocabulary."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+
+from app.audit.wording import Datum, code, instant, ttl
+
+_PROJECT = {"project_id": None}
+_MACHINE = {"mac_id": Datum("MAC ID")}
 
 
 class AuditTag(StrEnum):
-    """What happened. `label` is how a page says it."""
+    """What happened. `label` is how a page says it.
+
+    `data` names everything that an event says beside its subject, with how a page says that, or
+    None if no page does. Names and their meaning stay: old events are read by the same table.
+    """
 
     label: str
+    data: Mapping[str, Datum | None]
 
     SIGNED_IN = "portal.signed_in", "Signed in to the portal"
-    SIGN_IN_REFUSED = "portal.sign_in_refused", "Refused at the portal's sign-in"
+    SIGN_IN_REFUSED = (
+        "portal.sign_in_refused",
+        "Refused at the portal's sign-in",
+        {
+            "reason": Datum(
+                "reason",
+                code(
+                    wrong="wrong e-mail or password",
+                    throttled="too many wrong passwords",
+                    role="works on the OP Agent, not on the portal",
+                ),
+            )
+        },
+    )
     SIGNED_OUT = "portal.signed_out", "Signed out of the portal"
-    NOT_ALLOWED = "portal.not_allowed", "Tried what their role does not allow"
-    USER_CREATED = "user.created", "Created a user"
+    NOT_ALLOWED = (
+        "portal.not_allowed",
+        "Tried what their role does not allow",
+        {"permission": Datum("permission")},
+    )
+    USER_CREATED = "user.created", "Created a user", {"role": Datum("role", code())}
     USER_DISABLED = "user.disabled", "Disabled a user"
     PASSWORD_RESET = "user.password_reset", "Reset a password"
-    PROJECT_CREATED = "project.created", "Created a project"
-    PROJECT_UPDATED = "project.updated", "Edited a project"
-    PROJECT_ARCHIVED = "project.archived", "Archived a project"
-    PROJECT_RESTORED = "project.restored", "Restored a project"
-    PROJECT_DELETED = "project.deleted", "Deleted a project"
-    PROJECTS_IMPORTED = "project.imported", "Imported projects"
+    PROJECT_CREATED = "project.created", "Created a project", _PROJECT
+    PROJECT_UPDATED = (
+        "project.updated",
+        "Edited a project",
+        _PROJECT | {"changed": Datum("changed")},
+    )
+    PROJECT_ARCHIVED = "project.archived", "Archived a project", _PROJECT
+    PROJECT_RESTORED = "project.restored", "Restored a project", _PROJECT
+    PROJECT_DELETED = "project.deleted", "Deleted a project", _PROJECT
+    PROJECTS_IMPORTED = (
+        "project.imported",
+        "Imported projects",
+        {
+            "created": Datum("created"),
+            "updated": Datum("updated"),
+            "unchanged": Datum("unchanged"),
+            "organisations_created": Datum("organisations created"),
+        },
+    )
     SIGNING_KEY_CREATED = "signing_key.created", "Created a signing key"
     SIGNING_KEY_CHOSEN = "signing_key.chosen", "Chose an older signing key to sign with"
-    LICENSE_ISSUED = "license.issued", "Generated a temporary key"
-    LICENSE_REVOKED = "license.revoked", "Revoked a temporary key"
-    AGENT_SIGNED_IN = "agent.signed_in", "Signed in on an OP Agent"
-    AGENT_SIGN_IN_REFUSED = "agent.sign_in_refused", "Refused at an OP Agent's sign-in"
-    AGENT_SESSION_ENDED = "agent.session_ended", "OP Agent session ended"
-    MACHINE_REGISTERED = "machine.registered", "Registered a machine"
-    MACHINE_DETACHED = "machine.detached", "Detached a machine"
-    MACHINE_ATTACHED = "machine.attached", "Attached a machine"
-    MACHINE_DISSOCIATED = "machine.dissociated", "Dissociated a machine"
-    PERMANENT_LICENSE_REVOKED = "license.permanent_revoked", "Revoked a permanent license"
+    LICENSE_ISSUED = (
+        "license.issued",
+        "Generated a temporary key",
+        {"ttl": Datum("TTL", ttl), "expires_at": Datum("ends", instant)},
+    )
+    LICENSE_REVOKED = (
+        "license.revoked",
+        "Revoked a temporary key",
+        {"expires_at": Datum("ends", instant)},
+    )
+    AGENT_SIGNED_IN = "agent.signed_in", "Signed in on an OP Agent", _MACHINE
+    AGENT_SIGN_IN_REFUSED = (
+        "agent.sign_in_refused",
+        "Refused at an OP Agent's sign-in",
+        {"code": Datum("reason", code(throttled="too many wrong passwords"))} | _MACHINE,
+    )
+    AGENT_SESSION_ENDED = (
+        "agent.session_ended",
+        "OP Agent session ended",
+        {
+            "code": Datum("reason", code()),
+            "cause": Datum("cause", code()),
+            "user": Datum("user"),
+            "ended_at": Datum("ended at", instant),
+        }
+        | _MACHINE,
+    )
+    MACHINE_REGISTERED = "machine.registered", "Registered a machine", _MACHINE
+    MACHINE_DETACHED = "machine.detached", "Detached a machine", _MACHINE
+    MACHINE_ATTACHED = "machine.attached", "Attached a machine", _MACHINE
+    MACHINE_DISSOCIATED = "machine.dissociated", "Dissociated a machine", _MACHINE
+    PERMANENT_LICENSE_REVOKED = (
+        "license.permanent_revoked",
+        "Revoked a permanent license",
+        _MACHINE,
+    )
     CONFIGURATION_SAVED = "agent.configuration_saved", "Saved configuration data"
     CONFIGURATION_REFUSED = "agent.configuration_refused", "Refused to save configuration data"
 
-    def __new__(cls, value: str, label: str) -> "AuditTag":
+    def __new__(
+        cls, value: str, label: str, data: Mapping[str, Datum | None] | None = None
+    ) -> "AuditTag":
         tag = str.__new__(cls, value)
         tag._value_ = value
         tag.label = label
+        tag.data = data or {}
         return tag
+
+
+TAGS = {tag.value: tag for tag in AuditTag}
+"""Each tag by what is stored of it."""

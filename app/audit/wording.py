@@ -1,48 +1,20 @@
-"""What an event says, in words."""
+"""How the data of an event is put into words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from app.audit.tags import AuditTag
 from app.core.durations import format_ttl
 
-TAGS: dict[str, str] = {tag.value: tag.label for tag in AuditTag}
-LABELS = {
-    "code": "reason",
-    "expires_at": "ends",
-    "mac_id": "MAC ID",
-    "ttl": "TTL",
-}
-INTERNAL = ("project_id",)
-REASONS = {
-    "wrong": "wrong e-mail or password",
-    "throttled": "too many wrong passwords",
-    "role": "works on the OP Agent, not on the portal",
-}
+Wording = Callable[[Any], str | datetime]
+"""From a value as it is stored to a text, or to an instant that a page shows as one.
+
+Whatever is stored can be given: an event may be another version's.
+"""
 
 
-def what_happened(tag: str) -> str:
-    """The words for a tag; one that this version does not know is told as it is."""
-    return TAGS.get(tag, tag)
-
-
-def details(data: Mapping[str, Any]) -> list[tuple[str, str | datetime]]:
-    """(what, value) of each thing that `data` says and that people know; an instant stays one."""
-    return [
-        (LABELS.get(name, name.replace("_", " ")), _value(name, value))
-        for name, value in data.items()
-        if value not in (None, "") and name not in INTERNAL
-    ]
-
-
-def _value(name: str, value: Any) -> str | datetime:
-    if name == "ttl" and isinstance(value, int) and value > 0:
-        return format_ttl(value)
-    if name.endswith("_at"):
-        return _instant(value)
-    if name in ("code", "cause", "reason", "role"):
-        return REASONS.get(str(value), str(value).replace("_", " "))
+def text(value: Any) -> str:
+    """As it is."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {part}" for key, part in value.items())
     if isinstance(value, list):
@@ -50,9 +22,42 @@ def _value(name: str, value: Any) -> str | datetime:
     return str(value)
 
 
-def _instant(value: Any) -> str | datetime:
+def code(**words: str) -> Wording:
+    """A code: in the words given for it, else in its own, without underscores."""
+    return lambda value: words.get(str(value), str(value).replace("_", " "))
+
+
+def ttl(value: Any) -> str:
+    """Seconds: "3 hrs"."""
+    return format_ttl(value) if isinstance(value, int) and value > 0 else text(value)
+
+
+def instant(value: Any) -> str | datetime:
+    """An instant in ISO 8601 with its offset from UTC."""
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
-        return str(value)
-    return moment if moment.tzinfo else str(value)
+        return text(value)
+    return moment if moment.tzinfo else text(value)
+
+
+class Datum(NamedTuple):
+    """One thing that events of a tag say: its label on a page, and how its value is worded."""
+
+    label: str
+    wording: Wording = text
+
+
+def details(
+    data: Mapping[str, Any], known: Mapping[str, Datum | None]
+) -> list[tuple[str, str | datetime]]:
+    """(label, value) of each thing that an event's data says, worded as its tag knows it.
+
+    What is `known` as None is not shown; what is not known is shown as it is.
+    """
+    said = [
+        (known.get(name, Datum(name.replace("_", " "))), value)
+        for name, value in data.items()
+        if value not in (None, "")
+    ]
+    return [(datum.label, datum.wording(value)) for datum, value in said if datum]

@@ -3,7 +3,7 @@
 It has a cookie of its own: who is signed in here has nothing to do with who is on the portal.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import ceil
 
 from flask import Blueprint, Response, flash, g, get_template_attribute, make_response, request
@@ -41,16 +41,6 @@ MAC_COOKIE = "op_agent_mac"
 ONE_YEAR = 365 * 24 * 3600
 BROWSER_CONFIGURATION = {"agent": "browser"}
 """All that this agent has to save; what other agents saved beside it is kept."""
-SAME_DAY = timedelta(hours=12)
-FIELD_OF = {
-    RefusalCode.INVALID_CREDENTIALS: "password",
-    RefusalCode.ROLE_NOT_ALLOWED: "login_id",
-    RefusalCode.SUBSCRIPTION_EXPIRED: "login_id",
-    RefusalCode.AGENT_BLOCKED: "mac_id",
-    RefusalCode.LICENSE_REVOKED: "mac_id",
-    RefusalCode.MACHINE_REGISTERED_ELSEWHERE: "mac_id",
-}
-"""The field beside which a refusal is told; every other one is about the key."""
 
 
 @blueprint.get(ADDRESS)
@@ -215,7 +205,7 @@ def _save_configuration(agent_session: AgentSession) -> Refusal | None:
 
 
 def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
-    field = form[FIELD_OF.get(refusal.code, "registration_key")]
+    field = form[refusal.code.field]
     field.errors = [_sentence(refusal.sentence, refusal.expired_at)]
     return _sign_in_window(form, 401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 422)
 
@@ -246,9 +236,8 @@ def _sentence(sentence: str, at: datetime | None) -> str:
     """A sentence with its instant in it, in the viewer's zone and with UTC on hover."""
     if at is None:
         return sentence
-    local_time = get_template_attribute("macros/time.html", "local_time")
-    style = "time" if abs(utcnow() - at) < SAME_DAY else "long"
-    return escape(sentence).replace(AT, local_time(at, style))
+    near_time = get_template_attribute("macros/time.html", "near_time")
+    return escape(sentence).replace(AT, near_time(at, utcnow()))
 
 
 def _own_mac() -> str:

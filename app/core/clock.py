@@ -2,6 +2,14 @@
 
 from datetime import UTC, datetime
 
+_STYLES = {
+    "long": "%a {day} %b %Y, %H:%M",
+    "full": "%a {day} %b %Y, %H:%M:%S",
+    "short": "{day} %b %H:%M",
+    "time": "%H:%M",
+    "second": "%H:%M:%S",
+}
+
 
 def utcnow() -> datetime:
     """The current instant, in UTC, aware."""
@@ -16,3 +24,12 @@ def whole_second(moment: datetime) -> datetime:
 def rfc3339(moment: datetime) -> str:
     """`moment` as interfaces write it: "2026-11-24T15:40:00Z"."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def utc_text(moment: datetime, style: str = "long") -> str:
+    """`moment`, which is in UTC, as pages and sentences name it: "Tue 24 Nov 2026, 18:40".
+
+    "full" has the seconds too, "short" is "24 Nov 18:40", "time" is "18:40" and "second" is
+    "18:40:05". static/js/times.js writes the same shapes in the viewer's zone.
+    """
+    return f"{moment:{_STYLES[style].format(day=moment.day)}}"

@@ -91,30 +91,21 @@ def short_ttl(seconds: int) -> str:
     return f"{count}{unit.letter}"
 
 
-def time_left(seconds: int) -> str:
-    """The words of a countdown with `seconds` to go, rounded down, never up.
+def time_left(seconds: float) -> str:
+    """The words of a countdown with `seconds` to go: its two largest units, rounded down.
 
-    - from a day up: whole days, and the hours over if there are any: "3 days", "1 day 4 hr";
-    - from an hour up: whole hours, and the minutes over if there are any: "19 hr", "2 hr 59 min";
-    - from a minute up: whole minutes: "59 min";
-    - below: seconds, "42 sec"; at zero and past it "0 sec".
-
-    "hr", "min" and "sec" have no plural here; one day is "1 day", more are "days".
+    "1 day 4 hr", "2 hr 59 min", "59 min", and "42 sec" in the last minute; at zero and past it
+    "0 sec". static/js/countdown.js says the same, and so do the clients: all of them are held
+    against tests/vectors/countdown.json.
     """
-    minutes, seconds_over = divmod(max(seconds, 0), 60)
-    hours, minutes_over = divmod(minutes, 60)
-    days, hours_over = divmod(hours, 24)
+    minutes, second = divmod(int(max(seconds, 0)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
     if days:
-        return _joined(f"{days} day" if days == 1 else f"{days} days", hours_over, "hr")
+        return f"{days} {'day' if days == 1 else 'days'}" + (f" {hour} hr" if hour else "")
     if hours:
-        return _joined(f"{hours} hr", minutes_over, "min")
-    if minutes:
-        return f"{minutes} min"
-    return f"{seconds_over} sec"
-
-
-def _joined(larger: str, count: int, unit: str) -> str:
-    return f"{larger} {count} {unit}" if count else larger
+        return f"{hours} hr" + (f" {minute} min" if minute else "")
+    return f"{minute} min" if minute else f"{second} sec"
 
 
 def _in_largest_whole_unit(seconds: int) -> tuple[int, _Unit]:

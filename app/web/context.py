@@ -2,13 +2,15 @@
 
 from flask import Flask, has_request_context, request
 
-from app.core.clock import utcnow
+from app.core.clock import utc_text, utcnow
+from app.core.durations import time_left
 from app.web.assets import asset_address
 
 
 def init_app(app: Flask) -> None:
-    """Give templates `asset`, `theme` and `server_now` (see templates/base.html)."""
+    """Give templates `asset`, `theme`, `server_now` (see templates/base.html) and two filters."""
     app.jinja_env.globals["asset"] = asset_address
+    app.jinja_env.filters |= {"time_left": time_left, "utc_text": utc_text}
     app.context_processor(lambda: {"theme": _theme(), "server_now": utcnow()})
 
 

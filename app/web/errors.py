@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from app.core.errors import Busy, PortalError
+from app.core.errors import Busy, NotAllowed, NotFound, PortalError
 from app.extensions import db, login_manager
 from app.models.database_errors import explain_database_error
 from app.models.engine import set_reading
@@ -24,61 +24,76 @@ log = logging.getLogger(__name__)
 
 
 class ErrorText(NamedTuple):
-    """How a status is told when nobody has said anything more exact."""
+    """What an error says: HTTP status, stable code, title, and a sentence for people."""
 
+    status: int
     code: str
     title: str
     detail: str
 
 
-REFUSALS = {
-    400: ErrorText(
-        "invalid_request",
-        "That request cannot be answered",
+_KNOWN = (
+    ErrorText(
+        400,
+        PortalError.code,
+        PortalError.title,
         "The request could not be understood. Go back, load the page again and try once more.",
     ),
-    401: ErrorText(
+    ErrorText(
+        401,
         "not_signed_in",
         "Please sign in",
         "You are not signed in, or your sign-in has ended. Sign in to go on.",
     ),
-    403: ErrorText("not_allowed", "You may not do that", "Your role does not allow this."),
-    404: ErrorText(
-        "not_found",
-        "There is nothing here",
+    ErrorText(403, NotAllowed.code, NotAllowed.title, "Your role does not allow this."),
+    ErrorText(
+        404,
+        NotFound.code,
+        NotFound.title,
         "There is nothing at this address. It may have been deleted, or the link is incomplete.",
     ),
-    405: ErrorText(
+    ErrorText(
+        405,
         "method_not_allowed",
         "That does not work here",
         "This address cannot be used in that way.",
     ),
-    413: ErrorText(
+    ErrorText(
+        413,
         "payload_too_large",
         "That is too much at once",
         "What was sent is too large. Send less at once.",
     ),
-    415: ErrorText(
+    ErrorText(
+        415,
         "unsupported_media_type",
         "That kind of content is not understood",
         "What was sent is of a kind that is not accepted here.",
     ),
-    422: ErrorText(
-        "invalid_request",
+    ErrorText(
+        422,
+        PortalError.code,
         "Something needs another look",
         "Something in what was sent is not right.",
     ),
-    429: ErrorText(
-        "throttled", "Too many tries", "That was tried too often. Wait a little, then try again."
+    ErrorText(
+        429,
+        "throttled",
+        "Too many tries",
+        "That was tried too often. Wait a little, then try again.",
     ),
-    500: ErrorText(
+    ErrorText(
+        500,
         "internal_error",
         "Something went wrong",
         "Something went wrong on our side. Nothing was saved. Try again; if it happens again, "
         "tell the person who runs this portal.",
     ),
-}
+)
+PROBLEMS = {known.status: known for known in _KNOWN}
+"""What each status says when nobody has said anything more exact."""
 FORM_OUT_OF_DATE = ErrorText(
+    400,
     "form_out_of_date",
     "This form is out of date",
     "The form could not be matched to your sign-in, so nothing was done. "
@@ -115,40 +130,36 @@ def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Res
     return response
 
 
-def error_response(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
+def error_response(said: ErrorText, **more: Any) -> Response:
     """The error as whoever asked can use it: problem+json, a fragment, or a page."""
     _undo()
     if wants_problem():
-        return problem(status, code, title, detail, **more)
-    _load_user(status)
+        return problem(*said, **more)
+    _load_user(said.status)
     if is_partial():
-        response = make_response(
-            render_template("_error.html", title=title, detail=detail, **more), status
+        fragment = render_template("_error.html", problem=said)
+        return make_response(
+            fragment, said.status, {"HX-Retarget": "#notices", "HX-Reswap": "innerMorph"}
         )
-        response.headers["HX-Retarget"] = "#notices"
-        response.headers["HX-Reswap"] = "innerMorph"
-        return response
-    return make_response(
-        render_template("error.html", status=status, title=title, detail=detail, **more), status
-    )
+    return make_response(render_template("error.html", problem=said, **more), said.status)
 
 
 def sign_in_needed(error: SignInNeeded) -> WerkzeugResponse:
     address = sign_in_address(error.next_address)
     if request.method in SAFE_METHODS and not request.htmx and not wants_problem():
         return redirect(address, 303)
-    response = error_response(401, *REFUSALS[401], sign_in_address=address)
+    response = error_response(PROBLEMS[401], sign_in_address=address)
     if request.htmx:
         response.headers["HX-Redirect"] = address
     return response
 
 
-def form_out_of_date(error: CSRFError) -> Response:
-    return error_response(400, *FORM_OUT_OF_DATE)
+def form_out_of_date(_error: CSRFError) -> Response:
+    return error_response(FORM_OUT_OF_DATE)
 
 
 def domain_error(error: PortalError) -> Response:
-    return error_response(error.status, error.code, error.title, error.detail)
+    return error_response(ErrorText(error.status, error.code, error.title, error.detail))
 
 
 def database_error(error: DBAPIError) -> Response:
@@ -162,9 +173,10 @@ def database_error(error: DBAPIError) -> Response:
 def http_error(error: HTTPException) -> WerkzeugResponse:
     if error.code is None or error.code < 400:
         return error.get_response()
-    known = REFUSALS.get(error.code)
-    refusal = known or ErrorText("invalid_request", error.name, error.description or error.name)
-    response = error_response(error.code, *refusal)
+    response = error_response(
+        PROBLEMS.get(error.code)
+        or ErrorText(error.code, PortalError.code, error.name, error.description or error.name)
+    )
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
@@ -173,7 +185,7 @@ def http_error(error: HTTPException) -> WerkzeugResponse:
 
 def unforeseen_error(error: Exception) -> Response:
     log.error("unforeseen error at %s %.200r", request.method, request.path, exc_info=error)
-    return error_response(500, *REFUSALS[500])
+    return error_response(PROBLEMS[500])
 
 
 def _undo() -> None:

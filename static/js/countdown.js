@@ -26,8 +26,9 @@
     return base.serverMs + (wall - steady > 2000 ? wall : steady);
   }
 
-  // The two largest units, rounded down; seconds in the last minute. As time_left in macros/time.html.
-  function words(ms) {
+  // The two largest units, rounded down; seconds in the last minute. Held against tests/vectors/countdown.json, as
+  // time_left in app/core/durations.py is.
+  function timeLeft(ms) {
     const seconds = Math.max(0, Math.floor(ms / 1000));
     const day = Math.floor(seconds / 86400);
     const hr = Math.floor(seconds / 3600) % 24;
@@ -44,7 +45,7 @@
     const left = Date.parse(until) - now();
     if (Number.isNaN(left)) return;
     const over = left <= 0;
-    const text = over && done ? done : label.replace("{left}", words(left));
+    const text = over && done ? done : label.replace("{left}", timeLeft(left));
     if (element.textContent !== text) element.textContent = text;
     element.classList.toggle("is-ending", !over && left < Number(countdownWarn ?? 300) * 1000);
     element.classList.toggle("is-over", over);

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agents.codes import END_SENTENCES, SENTENCES, EndCause, EndCode, RefusalCode
+from app.agents.codes import EndCause, EndCode
 from app.agents.session_rules import (
     Proof,
     ProofState,
@@ -147,14 +147,6 @@ def test_a_detached_machine_is_refused_with_the_words_of_the_guide() -> None:
     answer = decide(person=CLIENT, key=NO_KEY, machines=[OWN_DETACHED])
     assert isinstance(answer, Refusal)
     assert answer.detail == "Agent is Blocked."
-
-
-def test_every_code_has_a_sentence_of_its_own() -> None:
-    assert set(SENTENCES) == set(RefusalCode)
-    assert len(set(SENTENCES.values())) == len(RefusalCode)
-    assert set(END_SENTENCES) == set(EndCause)
-    assert len(set(END_SENTENCES.values())) == len(EndCause)
-    assert len({cause.words for cause in EndCause}) == len(EndCause)
 
 
 instants = st.one_of(

@@ -1,7 +1,9 @@
 """Reading and writing lengths of time, and the words of a countdown."""
 
 import contextlib
+import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,8 @@ from app.core.durations import format_ttl, parse_ttl, short_ttl, time_left
 from app.core.errors import MalformedTTL
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+VECTORS = Path(__file__).resolve().parents[1] / "vectors"
+COUNTDOWNS = json.loads((VECTORS / "countdown.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -137,37 +141,8 @@ def test_no_time_at_all_cannot_be_written(seconds: int) -> None:
         short_ttl(seconds)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-1, "0 sec"),
-        (0, "0 sec"),
-        (1, "1 sec"),
-        (42, "42 sec"),
-        (59, "59 sec"),
-        (60, "1 min"),
-        (61, "1 min"),
-        (119, "1 min"),
-        (120, "2 min"),
-        (HOUR - 1, "59 min"),
-        (HOUR, "1 hr"),
-        (HOUR + 59, "1 hr"),
-        (HOUR + 60, "1 hr 1 min"),
-        (3 * HOUR - 1, "2 hr 59 min"),
-        (3 * HOUR, "3 hr"),
-        (19 * HOUR + 5, "19 hr"),
-        (DAY - 1, "23 hr 59 min"),
-        (DAY, "1 day"),
-        (DAY + HOUR - 1, "1 day"),
-        (DAY + HOUR, "1 day 1 hr"),
-        (DAY + 4 * HOUR, "1 day 4 hr"),
-        (2 * DAY - 1, "1 day 23 hr"),
-        (3 * DAY, "3 days"),
-        (7 * DAY - 1, "6 days 23 hr"),
-        (400 * DAY, "400 days"),
-    ],
-)
-def test_a_countdown_shows_the_two_largest_units_rounded_down(seconds: int, words: str) -> None:
+@pytest.mark.parametrize(("seconds", "words"), COUNTDOWNS)
+def test_a_countdown_shows_the_two_largest_units_rounded_down(seconds: float, words: str) -> None:
     assert time_left(seconds) == words
 
 
