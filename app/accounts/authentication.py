@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from app import throttle
 from app.accounts.passwords import password_matches
-from app.accounts.users import find_user, is_email, normalise_email
+from app.accounts.users import find_user, normalise_email
 from app.core.durations import Rate
+from app.core.text import EMAIL_LENGTH, is_email
 from app.models import User
 
 NOT_AN_EMAIL = "(not an e-mail)"
@@ -57,7 +58,7 @@ def check_password(
 
     Whoever is over the limit is not even compared. Follow with `judge` in a writing one.
     """
-    account = normalise_email(login_id)[:254]
+    account = normalise_email(login_id)[:EMAIL_LENGTH]
     user = find_user(session, account)
     wait = throttle.seconds_to_wait(session, account=account, address=address, now=now, limit=limit)
     user_id, password_hash = (user.id, user.password_hash) if user else (None, None)
