@@ -13,6 +13,7 @@ from app.licenses.queries import count_active
 from app.models import Project
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
+from app.projects.fields import DETAILS
 from app.projects.search import LONGEST_SEARCH, Search, count_found, find_projects, read_search
 from app.projects.services import (
     archive_project,
@@ -103,6 +104,7 @@ def overview(project_id: int) -> ResponseReturnValue:
     return render_template(
         "projects/overview.html",
         project=project,
+        details=DETAILS,
         others=other_projects(session, project, OTHERS_SHOWN),
         others_shown=OTHERS_SHOWN,
         active_keys=count_active(session, now, {organisation_id}).get(organisation_id, 0),

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from app.extensions import db
 from app.models import AuditEvent, FeedEvent, ImportDraft, Project
 from app.portal.import_forms import MOST_BYTES
-from app.projects.rules import ProjectFields
+from app.projects.fields import ProjectFields
 from app.projects.services import create_project
 from tests.conftest import NOW, Cast, Clock, Visitor
 
