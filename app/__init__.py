@@ -16,6 +16,7 @@ from app.models.engine import set_up_sqlite
 from app.portal import login
 from app.portal.agents import blueprint as agents
 from app.portal.audit import blueprint as audit
+from app.portal.feed import blueprint as feed
 from app.portal.gate import check_access
 from app.portal.home import blueprint as home
 from app.portal.imports import blueprint as imports
@@ -65,7 +66,7 @@ def create_app(config: Config | None = None) -> Flask:
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
-    portal = (assets, accounts, home, projects, imports, licenses, agents, console, audit)
+    portal = (assets, accounts, home, projects, imports, licenses, agents, feed, console, audit)
     for blueprint in (*portal, agent_api, published, docs):
         app.register_blueprint(blueprint)
     cli.init_app(app)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from app.core.durations import Rate, SessionLimits, format_ttl, parse_ttl
 from app.core.errors import ConfigError, MalformedTTL
+from app.core.text import is_email
 from app.keyformat.signing_keys import private_key_from_pem
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ def _password(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text) or len(text) > 254:
+    if not is_email(text):
         raise ConfigError(f"{text!r} is no e-mail address; allowed: such as admin@example.com.")
     return text
 

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from app import throttle
 from app.accounts.passwords import password_matches
-from app.accounts.users import find_user, is_email, normalise_email
+from app.accounts.users import find_user, normalise_email
 from app.core.actor import Actor
 from app.core.durations import Rate
+from app.core.text import EMAIL_LENGTH, is_email
 from app.models import User
 
 NOT_AN_EMAIL = "(not an e-mail)"
@@ -56,7 +57,7 @@ def authenticate(
     in the second, where the user is held until the commit; so many guesses sent at once learn no
     more than as many sent one after the other. Who is over the `limit` is not even compared.
     """
-    account = normalise_email(login_id)[:254]
+    account = normalise_email(login_id)[:EMAIL_LENGTH]
     found = find_user(session, account)
     user_id, password_hash = (found.id, found.password_hash) if found else (None, None)
     # A password typed into the wrong field is not written down.

@@ -1,6 +1,5 @@
 """Users: who may sign in."""
 
-import re
 from datetime import datetime
 
 from sqlalchemy import func, select, update
@@ -11,20 +10,13 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Role
+from app.core.text import is_email, printable
 from app.models import Organisation, User, WebSession
-
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def normalise_email(text: str) -> str:
     """The one spelling under which an account is stored, looked up and counted."""
-    return "".join(character for character in text if character.isprintable()).strip().lower()
-
-
-def is_email(text: str) -> bool:
-    """Whether `text` has the form of an e-mail address that can be stored."""
-    text = text.strip()
-    return len(text) <= 254 and text.isprintable() and bool(EMAIL.fullmatch(text))
+    return printable(text).lower()
 
 
 def find_user(session: Session, email: str) -> User | None:

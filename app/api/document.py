@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from app.agents.codes import AT, NAME, EndCause, RefusalCode
 from app.api.operations import BODY_BYTES, SCHEMAS, AnyObject, Text, answer, operation
 from app.web.access import public
-from app.web.errors import PROBLEMS
+from app.web.errors import ERROR_TEXTS
 
 blueprint = Blueprint("docs", __name__, url_prefix="/api")
 
@@ -23,10 +23,10 @@ DESCRIPTION = (
     "a key that was sent. Addresses below /v1 stay as they are; answers may get further fields."
 )
 OTHER_CODES = {
-    "invalid_request": PROBLEMS[422].detail,
-    "payload_too_large": PROBLEMS[413].detail,
+    "invalid_request": ERROR_TEXTS[422].detail,
+    "payload_too_large": ERROR_TEXTS[413].detail,
     "unsupported_media_type": "Send the body as `Content-Type: application/json`.",
-    "throttled": PROBLEMS[429].detail,
+    "throttled": ERROR_TEXTS[429].detail,
     "not_found": "There is nothing at this address.",
     "method_not_allowed": "The header `Allow` says which methods there are.",
     "unavailable": "The database cannot be used just now. Try again in a minute.",

@@ -9,6 +9,7 @@ from app.agents.mac import normalise_mac
 from app.api.operations import Incoming, Outgoing
 from app.core.errors import InvalidInput
 from app.core.permissions import Role
+from app.core.text import EMAIL_LENGTH
 
 
 class JwkOut(Outgoing):
@@ -73,7 +74,7 @@ class SignInRequest(Incoming):
 
     login_id: str = Field(
         min_length=1,
-        max_length=254,
+        max_length=EMAIL_LENGTH,
         pattern=ONE_LINE,
         description="The e-mail of the person's own account.",
     )

@@ -6,6 +6,7 @@ from wtforms.validators import DataRequired, InputRequired, Length
 
 from app.agents.mac import normalise_mac
 from app.core.errors import InvalidInput
+from app.core.text import EMAIL_LENGTH
 
 
 class AgentSignInForm(FlaskForm):
@@ -13,7 +14,10 @@ class AgentSignInForm(FlaskForm):
         "Login ID",
         validators=[
             DataRequired("Enter your login ID: the e-mail of your account."),
-            Length(max=254, message="This is too long for a login ID: 254 characters at most."),
+            Length(
+                max=EMAIL_LENGTH,
+                message=f"This is too long for a login ID: {EMAIL_LENGTH} characters at most.",
+            ),
         ],
     )
     password = PasswordField(

@@ -10,10 +10,11 @@ import click
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.accounts.users import find_user, is_email
+from app.accounts.users import find_user
 from app.core.actor import Actor
 from app.core.errors import MalformedTTL, PortalError
 from app.core.permissions import Role
+from app.core.text import is_email
 from app.extensions import db
 from app.models.database_errors import explain_database_error
 from app.models.engine import reading_only, writing

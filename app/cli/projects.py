@@ -22,27 +22,13 @@ from app.core.actor import COMMAND_LINE
 from app.core.clock import utcnow
 from app.core.errors import InvalidInput
 from app.models import Project
-from app.projects.importing import (
-    BadRow,
-    ImportResult,
-    ReadFile,
-    import_projects,
-    read_projects,
-)
+from app.projects.fields import BY_NAME, FIELDS, IMPORTED, as_text
+from app.projects.importing import ImportResult, import_projects
+from app.projects.rows import BadRow, ReadFile, read_projects
 from app.projects.search import LONGEST_SEARCH, find_projects, read_search
 
-HEADINGS = (
-    *("ID", "Organisation ID", "Organisation", "Project", "E-mail"),
-    *("Plan", "Plan expiry", "Status"),
-)
+HEADINGS = ("ID", *(field.heading for field in FIELDS))
 BAD_ROWS_PRINTED = 100
-COLUMN_OPTIONS = {
-    "organisation_id": "--organisation-id-column",
-    "name": "--name-column",
-    "contact_email": "--email-column",
-    "plan": "--plan-column",
-    "plan_expires_on": "--plan-expiry-column",
-}
 
 
 @click.group("projects")
@@ -71,26 +57,22 @@ def list_projects(text: str, as_json: bool) -> None:
 
 
 def _row(project: Project) -> dict[str, str | int | None]:
-    last_day = project.plan_expires_on
-    return {
-        "id": project.id,
-        "organisation_id": project.organisation_id,
-        "organisation_name": project.organisation.name,
-        "name": project.name,
-        "contact_email": project.contact_email,
-        "plan": project.plan,
-        "plan_expires_on": last_day.isoformat() if last_day else None,
-        "status": project.status,
-    }
+    values = {field.name: as_text(getattr(project, field.name)) for field in FIELDS}
+    return {"id": project.id, **values}
+
+
+def _column_options(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for the column of each field that is imported."""
+    for field in reversed(IMPORTED):
+        column = field.column
+        option = click.option(column.option, field.name, metavar="C", help=column.help)
+        command = option(command)
+    return command
 
 
 @group.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--organisation-id-column", "organisation_id", metavar="C")
-@click.option("--name-column", "name", metavar="C", help="The project's name.")
-@click.option("--email-column", "contact_email", metavar="C", help="The contact e-mail.")
-@click.option("--plan-column", "plan", metavar="C")
-@click.option("--plan-expiry-column", "plan_expires_on", metavar="C", help="Days as 2026-12-31.")
+@_column_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str | None) -> None:
@@ -129,8 +111,8 @@ def _read(file: Path, named_columns: Mapping[str, str | None]) -> ReadFile:
         with file.open("rb") as opened, _progress("Reading", file.stat().st_size) as progress:
             return read_projects(opened, named_columns=named_columns, progress=progress)
     except InvalidInput as error:
-        option = COLUMN_OPTIONS.get(error.field)
-        refuse(f"{error.detail} ({option})" if option else error.detail)
+        field = BY_NAME.get(error.field)
+        refuse(f"{error.detail} ({field.column.option})" if field else error.detail)
         raise
 
 

@@ -16,7 +16,7 @@ from app.core.actor import Actor
 from app.core.permissions import Role
 from app.licenses.services import issue_license, revoke_license
 from app.models import Organisation, User
-from app.projects.rules import ProjectFields
+from app.projects.fields import ProjectFields
 from app.projects.services import create_project
 
 PROJECTS = Path(__file__).with_name("sample.csv")

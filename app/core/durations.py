@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from app.core.errors import MalformedTTL
+from app.core.text import shortened
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,4 @@ def _in_largest_whole_unit(seconds: int) -> tuple[int, _Unit]:
 
 def _shown(text: str) -> str:
     """`text` on one line and short, as a message may repeat it."""
-    if len(text) > _SHOWN_CHARACTERS:
-        text = text[:_SHOWN_CHARACTERS] + "..."
-    return ascii(text)
+    return ascii(shortened(text, _SHOWN_CHARACTERS, "..."))

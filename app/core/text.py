@@ -1,6 +1,15 @@
-"""Text as searches see it."""
+"""Text: how long it may be, what an e-mail address is, how it is cleaned, cut and searched."""
 
+import re
 import unicodedata
+
+EMAIL_LENGTH = 254
+NAME_LENGTH = 200
+ORGANISATION_ID_LENGTH = 64
+LABEL_LENGTH = 50
+"""Of a plan, a status and whatever else is a word or two."""
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 _ALIKE = {
     **{"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i"},
@@ -40,3 +49,24 @@ def fold(text: str) -> str:
 
 def _taken_apart(text: str) -> str:
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+
+
+def is_email(text: str) -> bool:
+    """Whether `text` has the form of an e-mail address that can be stored."""
+    text = text.strip()
+    return len(text) <= EMAIL_LENGTH and text.isprintable() and bool(EMAIL.fullmatch(text))
+
+
+def printable(text: str) -> str:
+    """`text` without the characters that nobody sees, and without space around it."""
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
+def one_line(text: str) -> str:
+    """`text` with its words one space apart; a control character parts words, as a space does."""
+    return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())
+
+
+def shortened(text: str, length: int, mark: str = "…") -> str:
+    """The first `length` characters of `text`, and `mark` if there are more."""
+    return text[:length] + mark if len(text) > length else text

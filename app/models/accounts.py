@@ -6,6 +6,7 @@ from sqlalchemy import Enum, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.permissions import Role
+from app.core.text import EMAIL_LENGTH
 from app.models.base import Base
 
 
@@ -17,7 +18,7 @@ class User(Base):
     __tablename__ = "users"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(254), unique=True)
+    email: Mapped[str] = mapped_column(String(EMAIL_LENGTH), unique=True)
     """Lower case; the login ID of portal and agents alike."""
     password_hash: Mapped[str] = mapped_column(String(255))
     role: Mapped[Role] = mapped_column(
@@ -54,6 +55,6 @@ class SignInFailure(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    account: Mapped[str] = mapped_column(String(254))
+    account: Mapped[str] = mapped_column(String(EMAIL_LENGTH))
     address: Mapped[str] = mapped_column(String(45))
     failed_at: Mapped[datetime]

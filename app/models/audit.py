@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.core.text import EMAIL_LENGTH
 from app.models.base import Base
 
 
@@ -19,7 +20,7 @@ class AuditEvent(Base):
     happened_at: Mapped[datetime] = mapped_column(index=True)
     tag: Mapped[str] = mapped_column(String(64))
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    actor: Mapped[str] = mapped_column(String(254))
+    actor: Mapped[str] = mapped_column(String(EMAIL_LENGTH))
     """The e-mail of who did it, as it was then, or what was typed at a sign-in."""
     address: Mapped[str] = mapped_column(String(45), default="")
     organisation_id: Mapped[str | None] = mapped_column(String(64))
@@ -38,7 +39,7 @@ class FeedEvent(Base):
     organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
     happened_at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(64))
-    actor: Mapped[str] = mapped_column(String(254))
+    actor: Mapped[str] = mapped_column(String(EMAIL_LENGTH))
     """The e-mail of a client user, or empty: what the vendor's staff do is not signed by name."""
     subject: Mapped[str] = mapped_column(String(300))
     search_text: Mapped[str] = mapped_column(Text)

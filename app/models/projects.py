@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.core.text import EMAIL_LENGTH, LABEL_LENGTH, NAME_LENGTH, ORGANISATION_ID_LENGTH
 from app.models.base import Base
 
 
@@ -14,10 +15,10 @@ class Organisation(Base):
 
     __tablename__ = "organisations"
 
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(String(200))
+    id: Mapped[str] = mapped_column(String(ORGANISATION_ID_LENGTH), primary_key=True)
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     search_text: Mapped[str] = mapped_column(Text)
-    """Name and ID, folded by `projects.rules.fold`, for searching."""
+    """Name and ID, folded by `core.text.fold`, for searching."""
     created_at: Mapped[datetime]
 
     projects: Mapped[list["Project"]] = relationship(back_populates="organisation")
@@ -29,19 +30,23 @@ class Project(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
-    name: Mapped[str] = mapped_column(String(200))
-    contact_email: Mapped[str] = mapped_column(String(254), default="")
-    plan: Mapped[str] = mapped_column(String(50), default="")
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    contact_email: Mapped[str] = mapped_column(String(EMAIL_LENGTH), default="")
+    plan: Mapped[str] = mapped_column(String(LABEL_LENGTH), default="")
     plan_expires_on: Mapped[date | None]
     """The last day (UTC) of the plan; none: it never ends."""
-    status: Mapped[str] = mapped_column(String(50), default="Active")
+    status: Mapped[str] = mapped_column(String(LABEL_LENGTH), default="Active")
     archived_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(Text)
-    """Name and contact e-mail, folded by `projects.rules.fold`, for searching."""
+    """Name and contact e-mail, folded by `core.text.fold`, for searching."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
     organisation: Mapped[Organisation] = relationship(back_populates="projects", lazy="joined")
+
+    @property
+    def organisation_name(self) -> str:
+        return self.organisation.name
 
 
 class ImportDraft(Base):
@@ -52,7 +57,7 @@ class ImportDraft(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     token: Mapped[str] = mapped_column(String(64))
     """Which of a person's files it is: another one that is uploaded takes its place."""
-    file_name: Mapped[str] = mapped_column(String(200))
+    file_name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     """Emptied when it is imported."""
     uploaded_at: Mapped[datetime]

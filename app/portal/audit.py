@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from app.audit.log import count_events, list_entries
 from app.core.permissions import Permission
+from app.core.text import ORGANISATION_ID_LENGTH
 from app.extensions import db
 from app.web.access import requires
 from app.web.paging import page_asked_for
@@ -34,4 +35,4 @@ def list_events() -> ResponseReturnValue:
 
 def _organisation_asked_for() -> str | None:
     text = request.args.get("organisation", "").strip()
-    return text if text and text.isprintable() and len(text) <= 64 else None
+    return text if text and text.isprintable() and len(text) <= ORGANISATION_ID_LENGTH else None

@@ -10,10 +10,16 @@ from flask_wtf.file import FileField
 from wtforms import SelectField
 
 from app.core.errors import InvalidInput
-from app.projects.importing import REQUIRED, WORDS, ImportResult, guess_columns
+from app.core.text import printable
+from app.projects.fields import IMPORTED, Kind
+from app.projects.importing import ImportResult
+from app.projects.rows import guess_columns
 
 MOST_MEGABYTES = 10
 MOST_BYTES = MOST_MEGABYTES * 1024 * 1024
+CHARACTERS_SHOWN = 60
+"""Of a heading or a cell."""
+
 MOST_LINES = 500_000
 """Of very short lines ten megabytes hold millions, each of which costs memory to look at."""
 
@@ -50,16 +56,13 @@ class UploadForm(FlaskForm):
 
 
 class ColumnsForm(FlaskForm):
-    """Which column of a file is which, by their positions; blank: it is not in the file."""
+    """Which column of a file is which, by their positions; blank: it is not in the file.
+
+    A choice for each of IMPORTED, which are added below.
+    """
 
     class Meta:
         csrf = False
-
-    organisation_id = SelectField("Organisation ID", validate_choice=False)
-    name = SelectField("Project name", validate_choice=False)
-    contact_email = SelectField("Contact e-mail", validate_choice=False)
-    plan = SelectField("Plan", validate_choice=False)
-    plan_expires_on = SelectField("Plan expiry date", validate_choice=False)
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -80,25 +83,39 @@ class ColumnsForm(FlaskForm):
         return words
 
 
+for field in IMPORTED:
+    setattr(ColumnsForm, field.name, SelectField(field.label, validate_choice=False))
+
+
 def columns_form(args: Mapping[str, str], headings: Sequence[str]) -> ColumnsForm:
     """The form as `args` fill it in; of what they say nothing about, as the headings suggest."""
     guessed = guess_columns(headings)
     labels = heading_labels(headings)
     form = ColumnsForm(formdata=None)
-    for field in form:
-        asked = args.get(field.name)
+    for field in IMPORTED:
+        choice, asked = form[field.name], args.get(field.name)
         place = guessed.get(field.name) if asked is None else _position(asked, len(headings))
-        nothing = "Choose a column" if field.name in REQUIRED else "Not in the file"
-        field.choices = [("", nothing), *((str(n), label) for n, label in enumerate(labels))]
-        field.data = "" if place is None else str(place)
-        if place is None and field.name in REQUIRED:
-            field.errors = [f"Choose the column that holds {WORDS[field.name]}."]
+        nothing = "Choose a column" if field.required else "Not in the file"
+        choice.choices = [("", nothing), *((str(n), label) for n, label in enumerate(labels))]
+        choice.data = "" if place is None else str(place)
+        if place is None and field.required:
+            choice.errors = [f"Choose the column that holds {field.column.holds}."]
     return form
+
+
+def optional_columns() -> str:
+    """What a file may hold besides what it must, in words."""
+    words = [
+        f"{field.what} (as 2026-12-31)" if field.kind is Kind.DAY else field.what
+        for field in IMPORTED
+        if not field.required
+    ]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def heading_labels(headings: Sequence[str]) -> list[str]:
     """The headings as a page names columns: each has a name of its own, and none is endless."""
-    plain = ["".join(c for c in heading[:60] if c.isprintable()).strip() for heading in headings]
+    plain = [printable(heading[:CHARACTERS_SHOWN]) for heading in headings]
     seen = Counter(plain)
     return [
         label if seen[label] == 1 and label else f"{label} (column {number})".lstrip()

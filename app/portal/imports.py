@@ -12,9 +12,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
+from app.core.text import shortened
 from app.extensions import db
 from app.models import ImportDraft
 from app.portal.import_forms import (
+    CHARACTERS_SHOWN,
     MOST_BYTES,
     MOST_LINES,
     MOST_MEGABYTES,
@@ -24,17 +26,14 @@ from app.portal.import_forms import (
     columns_form,
     expectation,
     heading_labels,
+    optional_columns,
     read_expectation,
 )
+from app.projects.csv_file import Head, read_head
 from app.projects.drafts import find_draft, import_draft, keep_draft
-from app.projects.importing import (
-    Head,
-    ImportResult,
-    ReadFile,
-    preview_projects,
-    read_head,
-    read_projects,
-)
+from app.projects.fields import IMPORTED
+from app.projects.importing import ImportResult, preview_projects
+from app.projects.rows import ReadFile, read_projects
 from app.web.access import current_actor, requires
 from app.web.errors import http_error
 from app.web.htmx import is_partial, redirect_see_other, render
@@ -193,6 +192,7 @@ def _import_page(
         status,
         form=form,
         most_megabytes=MOST_MEGABYTES,
+        optional_columns=optional_columns(),
         **shown,
     )
     if is_partial() and draft is not None:
@@ -212,13 +212,18 @@ def _preview(draft: ImportDraft, args: Mapping[str, str]) -> dict[str, Any]:
         )
     return {
         "draft": draft,
-        "head": head,
+        "rows": [_shown(row) for row in head.rows],
         "labels": heading_labels(head.headings),
         "columns_shown": COLUMNS_SHOWN,
         "columns": columns,
+        "fields": IMPORTED,
         "file": file,
         "bad_rows_shown": BAD_ROWS_SHOWN,
         "outlook": outlook,
         "expected": expectation(outlook.result) if outlook else "",
         "fresh": is_partial(),
     }
+
+
+def _shown(row: list[str]) -> list[str]:
+    return [shortened(cell, CHARACTERS_SHOWN) for cell in row[:COLUMNS_SHOWN]]

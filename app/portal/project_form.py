@@ -7,53 +7,62 @@ from wtforms import HiddenField, StringField
 
 from app.core.errors import InvalidInput
 from app.models import Project
-from app.projects.rules import (
-    USUAL_STATUS,
-    ProjectFields,
-    check_contact_email,
-    check_organisation_id,
-    check_organisation_name,
-    check_plan,
-    check_plan_expiry,
-    check_project_name,
-    check_status,
-)
+from app.projects.fields import BY_NAME, DETAILS, FIELDS, Field, Kind, ProjectFields, as_text
 from app.projects.services import version_of
 
-CHECKS = {
-    "name": check_project_name,
-    "organisation_name": check_organisation_name,
-    "organisation_id": check_organisation_id,
-    "contact_email": check_contact_email,
-    "plan": check_plan,
-    "plan_expires_on": check_plan_expiry,
-    "status": check_status,
+ATTRIBUTES: dict[Kind, dict[str, str]] = {
+    Kind.TEXT: {"dir": "auto"},
+    Kind.IDENTIFIER: {"spellcheck": "false", "autocapitalize": "off"},
+    Kind.EMAIL: {"inputmode": "email", "spellcheck": "false", "autocapitalize": "off"},
+    Kind.DAY: {"spellcheck": "false"},
 }
+"""What a browser is told of an input."""
 
 
 class ProjectForm(FlaskForm):
-    name = StringField("Project name")
-    organisation_name = StringField("Organisation name")
-    organisation_id = StringField("Organisation ID")
-    contact_email = StringField("Contact e-mail")
-    plan = StringField("Plan")
-    plan_expires_on = StringField("Plan expiry date")
-    status = StringField("Status", default=USUAL_STATUS)
+    """An input for each of FIELDS, which are added below."""
+
     version = HiddenField()
+
+    @property
+    def rows(self) -> list[list[Field]]:
+        """A project's details as they stand beside one another: a day beside the one before it."""
+        rows: list[list[Field]] = []
+        for field in DETAILS:
+            if field.kind is Kind.DAY and rows:
+                rows[-1].append(field)
+            else:
+                rows.append([field])
+        return rows
 
     def checked(self) -> ProjectFields | None:
         """What was typed; None if something is wrong, with a sentence beside each such field."""
         values: dict[str, Any] = {}
-        for name, check in CHECKS.items():
+        for field in FIELDS:
             try:
-                values[name] = check(self[name].data or "")
+                values[field.name] = field.check(self[field.name].data or "")
             except InvalidInput as error:
                 self.refuse(error)
-        return ProjectFields(**values) if len(values) == len(CHECKS) else None
+        return ProjectFields(**values) if len(values) == len(FIELDS) else None
 
     def refuse(self, error: InvalidInput) -> None:
         """Put the sentence of `error` beside its field."""
         self[error.field].errors = [error.detail]
+
+
+INPUTS = (BY_NAME["name"], BY_NAME["organisation_name"], BY_NAME["organisation_id"], *DETAILS)
+"""The fields in the form's order."""
+
+
+def _input(field: Field) -> StringField:
+    attributes = {"autocomplete": "off"} | ATTRIBUTES[field.kind]
+    if field.required:
+        attributes["aria-required"] = "true"
+    return StringField(field.label, default=field.usual, render_kw=attributes)
+
+
+for field in INPUTS:
+    setattr(ProjectForm, field.name, _input(field))
 
 
 def form_of(project: Project) -> ProjectForm:
@@ -62,17 +71,8 @@ def form_of(project: Project) -> ProjectForm:
 
 
 def typed(project: Project) -> dict[str, str]:
-    """What is in the form's fields when they say what `project` says."""
-    last_day = project.plan_expires_on
-    return {
-        "name": project.name,
-        "organisation_name": project.organisation.name,
-        "organisation_id": project.organisation_id,
-        "contact_email": project.contact_email,
-        "plan": project.plan,
-        "plan_expires_on": last_day.isoformat() if last_day else "",
-        "status": project.status,
-    }
+    """What is in the form's inputs when they say what `project` says."""
+    return {field.name: as_text(getattr(project, field.name)) or "" for field in INPUTS}
 
 
 def differences(form: ProjectForm, project: Project) -> list[tuple[str, str, str]]:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, render_template, request, url_for
+from flask import Blueprint, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.audit.feed import KINDS, FeedKind, count_lines, feed_of
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
@@ -15,14 +14,8 @@ from app.models import Project
 from app.portal.confirmations import Confirmation, Name, ask
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
-from app.projects.search import (
-    LONGEST_SEARCH,
-    Search,
-    count_found,
-    find_projects,
-    read_search,
-    visible,
-)
+from app.projects.fields import DETAILS
+from app.projects.search import LONGEST_SEARCH, Search, count_found, find_projects, read_search
 from app.projects.services import (
     archive_project,
     create_project,
@@ -36,7 +29,7 @@ from app.projects.services import (
     why_not_deletable,
 )
 from app.web.access import current_actor, requires
-from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
 from app.web.paging import page_asked_for
 
 blueprint = Blueprint("projects", __name__, url_prefix="/projects")
@@ -44,7 +37,6 @@ blueprint.add_app_template_global(tabs_for)
 
 PAGE_SIZE = 24
 OTHERS_SHOWN = 12
-FEED_PAGE_SIZE = 50
 
 
 @blueprint.get("")
@@ -72,7 +64,7 @@ def list_projects() -> ResponseReturnValue:
         fresh=is_partial(),
     )
     if is_partial():
-        _keep_address_in_step(response, page_address(page.number))
+        keep_address_in_step(response, page_address(page.number))
     return response
 
 
@@ -113,52 +105,13 @@ def overview(project_id: int) -> ResponseReturnValue:
     return render_template(
         "projects/overview.html",
         project=project,
+        details=DETAILS,
         others=other_projects(session, project, OTHERS_SHOWN),
         others_shown=OTHERS_SHOWN,
         active_keys=count_active(session, now, {organisation_id}).get(organisation_id, 0),
         deletable=why_not_deletable(session, project) is None,
         today=now.date(),
     )
-
-
-@blueprint.get("/<id:project_id>/feed")
-@requires(Permission.VIEW_PORTAL)
-def feed(project_id: int) -> ResponseReturnValue:
-    session = db.session()
-    project = get_project(session, project_id)
-    text = visible(request.args.get("q", ""))[:LONGEST_SEARCH]
-    kind = KINDS.get(request.args.get("kind", ""))
-    total = count_lines(session, project.organisation_id, kind=kind, text=text)
-    page = page_asked_for(size=FEED_PAGE_SIZE, total=total)
-
-    def page_address(number: int) -> str:
-        args: dict[str, Any] = {"q": text or None, "kind": kind}
-        args["page"] = number if number > 1 else None
-        return url_for("projects.feed", project_id=project_id, **args)
-
-    response = render(
-        "projects/feed.html",
-        "projects/_feed.html",
-        project=project,
-        lines=feed_of(
-            session,
-            project.organisation_id,
-            kind=kind,
-            text=text,
-            offset=page.offset,
-            limit=page.size,
-        ),
-        page=page,
-        page_address=page_address,
-        text=text,
-        kind=kind,
-        kinds=list(FeedKind),
-        longest_search=LONGEST_SEARCH,
-        fresh=is_partial(),
-    )
-    if is_partial():
-        _keep_address_in_step(response, page_address(page.number))
-    return response
 
 
 @blueprint.get("/<id:project_id>/edit")
@@ -267,13 +220,6 @@ def delete(project_id: int) -> ResponseReturnValue:
 def _list_address(search: Search, page: int) -> str:
     args: dict[str, Any] = {**search.to_args(), "page": page if page > 1 else None}
     return url_for("projects.list_projects", **args)
-
-
-def _keep_address_in_step(response: Response, address: str) -> None:
-    """Typing replaces the address; any other step is one that the browser's Back undoes."""
-    typing = request.headers.get("HX-Source") == "input#search-text"
-    same = request.headers.get("HX-Current-URL", "").endswith(address)
-    response.headers["HX-Replace-Url" if typing or same else "HX-Push-Url"] = address
 
 
 def _new_page(form: ProjectForm, status: int = 200) -> ResponseReturnValue:

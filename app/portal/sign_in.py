@@ -12,6 +12,7 @@ from app.accounts.passwords import MAX_LENGTH
 from app.accounts.web_sessions import sign_in_to_portal, sign_out_of_portal
 from app.config import current_config
 from app.core.clock import utcnow
+from app.core.text import EMAIL_LENGTH
 from app.extensions import db
 from app.portal.login import load_user
 from app.web.access import client_address, current_actor, public, safe_next
@@ -24,7 +25,10 @@ class SignInForm(FlaskForm):
         "E-mail",
         validators=[
             InputRequired("Enter your e-mail."),
-            Length(max=254, message="An e-mail address has at most 254 characters."),
+            Length(
+                max=EMAIL_LENGTH,
+                message=f"An e-mail address has at most {EMAIL_LENGTH} characters.",
+            ),
         ],
         render_kw={"autocomplete": "username"},
     )

@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session, undefer
 
 from app.core.actor import Actor
 from app.core.permissions import Permission
+from app.core.text import NAME_LENGTH, printable
 from app.core.tokens import new_token
 from app.models import ImportDraft, User
-from app.projects.importing import ImportResult, ReadFile, import_projects
+from app.projects.importing import ImportResult, import_projects
+from app.projects.rows import ReadFile
 
 KEPT_FOR = timedelta(hours=1)
-FILE_NAME_LENGTH = 200
 
 
 def keep_draft(
@@ -92,5 +93,4 @@ def import_draft(
 def _plain(file_name: str) -> str:
     """The name of a file without folders, and without characters that nobody sees."""
     name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
-    visible = "".join(character for character in name if character.isprintable()).strip()
-    return visible[:FILE_NAME_LENGTH] or "file"
+    return printable(name)[:NAME_LENGTH] or "file"

@@ -9,10 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 from sqlalchemy.orm import Session, contains_eager
 
-from app.core.text import fold
+from app.core.text import LABEL_LENGTH, fold, one_line
 from app.keyformat.key_ids import normalise_key_id
 from app.models import Organisation, Project, TemporaryLicense
-from app.projects.rules import PLAN_LENGTH
 from app.projects.services import is_current
 
 LONGEST_SEARCH = 200
@@ -81,11 +80,11 @@ class Search:
 
 def read_search(args: Mapping[str, str]) -> Search:
     """The search that an address asks for; what makes no sense in it is as if it were not there."""
-    plan = visible(args.get("plan", ""))
+    plan = one_line(args.get("plan", ""))
     expiry, sort = args.get("expiry", ""), args.get("sort", "")
     return Search(
-        text=visible(args.get("q", "")),
-        plan=plan if len(plan) <= PLAN_LENGTH else "",
+        text=one_line(args.get("q", "")),
+        plan=plan if len(plan) <= LABEL_LENGTH else "",
         expiry=Expiry(expiry) if expiry in list(Expiry) else Expiry.ANY,
         with_active_keys=args.get("keys") == "active",
         archived=args.get("archived") == "yes",
@@ -150,8 +149,3 @@ def _matches(search: Search) -> ColumnElement[bool]:
         return words
     holder = select(TemporaryLicense.organisation_id).where(TemporaryLicense.key_id == key_id)
     return or_(words, Project.organisation_id == holder.scalar_subquery())
-
-
-def visible(text: str) -> str:
-    """`text` without control characters: no project has one, and not every database takes them."""
-    return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())

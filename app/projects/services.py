@@ -16,7 +16,8 @@ from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Permission
 from app.models import AgentSession, Organisation, Project, TemporaryLicense, User
-from app.projects.rules import ProjectFields, organisation_search_text, project_search_text
+from app.projects.fields import OF_PROJECT, ProjectFields
+from app.projects.rules import organisation_search_text, project_search_text
 
 
 @dataclass(frozen=True)
@@ -274,18 +275,18 @@ def _new_project(fields: ProjectFields, now: datetime) -> Project:
 
 
 def _fill(project: Project, fields: ProjectFields) -> None:
-    project.name = fields.name
-    project.contact_email = fields.contact_email
-    project.plan = fields.plan
-    project.plan_expires_on = fields.plan_expires_on
-    project.status = fields.status
+    for field in OF_PROJECT:
+        setattr(project, field.name, getattr(fields, field.name))
     project.search_text = project_search_text(fields.name, fields.contact_email)
 
 
 def _changed(project: Project, fields: ProjectFields) -> list[str]:
     """The names of the fields in which a project differs from `fields`."""
-    own = ("name", "contact_email", "plan", "plan_expires_on", "status")
-    changed = [name for name in own if getattr(project, name) != getattr(fields, name)]
+    changed = [
+        field.name
+        for field in OF_PROJECT
+        if getattr(project, field.name) != getattr(fields, field.name)
+    ]
     if project.organisation.name != fields.organisation_name:
         changed.append("organisation_name")
     return changed

@@ -90,7 +90,7 @@ _KNOWN = (
         "tell the person who runs this portal.",
     ),
 )
-PROBLEMS = {known.status: known for known in _KNOWN}
+ERROR_TEXTS = {known.status: known for known in _KNOWN}
 """What each status says when nobody has said anything more exact."""
 FORM_OUT_OF_DATE = ErrorText(
     400,
@@ -148,7 +148,7 @@ def sign_in_needed(error: SignInNeeded) -> WerkzeugResponse:
     address = sign_in_address(error.next_address)
     if request.method in SAFE_METHODS and not request.htmx and not wants_problem():
         return redirect(address, 303)
-    response = error_response(PROBLEMS[401], sign_in_address=address)
+    response = error_response(ERROR_TEXTS[401], sign_in_address=address)
     if request.htmx:
         response.headers["HX-Redirect"] = address
     return response
@@ -174,7 +174,7 @@ def http_error(error: HTTPException) -> WerkzeugResponse:
     if error.code is None or error.code < 400:
         return error.get_response()
     response = error_response(
-        PROBLEMS.get(error.code)
+        ERROR_TEXTS.get(error.code)
         or ErrorText(error.code, PortalError.code, error.name, error.description or error.name)
     )
     for name, value in error.get_headers():
@@ -185,7 +185,7 @@ def http_error(error: HTTPException) -> WerkzeugResponse:
 
 def unforeseen_error(error: Exception) -> Response:
     log.error("unforeseen error at %s %.200r", request.method, request.path, exc_info=error)
-    return error_response(PROBLEMS[500])
+    return error_response(ERROR_TEXTS[500])
 
 
 def _undo() -> None:

@@ -16,6 +16,13 @@ def render(page: str, partial: str, /, status: int = 200, **context: object) -> 
     return make_response(render_template(template, **context), status)
 
 
+def keep_address_in_step(response: Response, address: str) -> None:
+    """Typing replaces the address; any other step is one that the browser's Back undoes."""
+    typing = request.headers.get("HX-Source") == "input#search-text"
+    same = request.headers.get("HX-Current-URL", "").endswith(address)
+    response.headers["HX-Replace-Url" if typing or same else "HX-Push-Url"] = address
+
+
 def redirect_see_other(address: str) -> Response:
     """Send the browser on to `address` (303), by htmx too, as a whole new page."""
     response = make_response("", 200 if request.htmx else 303)

@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from app.core.actor import Actor
 from app.core.clock import utcnow
 from app.core.permissions import Role
-from app.projects.rules import ProjectFields
+from app.projects.fields import ProjectFields
 from app.projects.services import create_project
 from tests.browser.conftest import Portal, Watch
 

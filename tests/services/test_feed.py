@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from app.audit.feed import FeedKind, count_lines, feed_of, tell
 from app.core.errors import InvalidInput
 from app.models import FeedEvent, Organisation, Project, TemporaryLicense
-from app.projects.importing import import_projects, read_projects
-from app.projects.rules import ProjectFields
+from app.projects.fields import ProjectFields
+from app.projects.importing import import_projects
+from app.projects.rows import read_projects
 from app.projects.services import (
     archive_project,
     create_project,

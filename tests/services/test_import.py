@@ -15,15 +15,9 @@ from app.core.errors import Conflict, InvalidInput, NotAllowed
 from app.extensions import db
 from app.models import AuditEvent, Organisation, Project
 from app.projects import importing
-from app.projects.importing import (
-    BadRow,
-    ImportResult,
-    ReadFile,
-    choose_columns,
-    import_projects,
-    read_projects,
-)
-from app.projects.rules import ProjectFields
+from app.projects.fields import ProjectFields
+from app.projects.importing import ImportResult, import_projects
+from app.projects.rows import BadRow, ReadFile, choose_columns, read_projects
 from app.projects.search import Search, find_projects
 from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, SHARED_DATA, Cast, missing
@@ -61,7 +55,7 @@ def test_a_row_is_read_with_all_its_columns() -> None:
     (row,) = read(HEADER + " ORG-1 ,Acmé,a@b.c,Trial,2026-12-31\n").rows
     assert row.line == 2
     assert (row.organisation_id, row.name, row.contact_email) == ("ORG-1", "Acmé", "a@b.c")
-    assert (row.plan, row.plan_expires_on) == ("Trial", "2026-12-31")
+    assert (row.plan, row.plan_expires_on) == ("Trial", date(2026, 12, 31))
     assert row.search_text == "acme\na@b.c"
 
 

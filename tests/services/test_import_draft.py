@@ -10,17 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, InvalidInput, NotAllowed
 from app.models import ImportDraft, Organisation
+from app.projects.csv_file import MOST_COLUMNS, read_head
 from app.projects.drafts import KEPT_FOR, find_draft, import_draft, keep_draft
-from app.projects.importing import (
-    MOST_COLUMNS,
-    ImportResult,
-    ReadFile,
-    guess_columns,
-    import_projects,
-    preview_projects,
-    read_head,
-    read_projects,
-)
+from app.projects.importing import ImportResult, import_projects, preview_projects
+from app.projects.rows import ReadFile, guess_columns, read_projects
 from tests.conftest import NOW, Cast
 
 LATER = NOW + timedelta(minutes=1)
@@ -141,7 +134,7 @@ def test_a_preview_promises_what_the_import_then_does(session: Session, cast: Ca
     assert [(row.line, row.name) for row in preview.created] == [(2, "Nine")]
     assert [row.name for row in preview.unchanged] == ["Bolt Shop"]
     ((known, row),) = preview.updated
-    assert (known.plan, row.plan, row.contact_email) == ("Growth", "Trial", "acme@client.example")
+    assert (known.contact_email, known.plan, row.plan) == ("acme@client.example", "Growth", "Trial")
     assert session.get(Organisation, "9") is None
     done = import_projects(session, actor=ada, file=read(text), file_name="x.csv", now=NOW)
     assert done == preview.result

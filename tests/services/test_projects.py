@@ -15,7 +15,7 @@ from app.licenses.queries import count_active
 from app.licenses.services import issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, Organisation, Project, User
 from app.models.types import HIGHEST_ID
-from app.projects.rules import ProjectFields
+from app.projects.fields import ProjectFields
 from app.projects.search import Expiry, Search, Sort, count_found, find_projects
 from app.projects.services import (
     archive_project,

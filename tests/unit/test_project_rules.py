@@ -1,5 +1,6 @@
 """What is accepted as a project, and what searches see of it."""
 
+from dataclasses import fields
 from datetime import date
 
 import pytest
@@ -8,16 +9,17 @@ from hypothesis import strategies as st
 
 from app.core.errors import InvalidInput
 from app.core.text import fold
-from app.projects.rules import (
-    check_contact_email,
-    check_organisation_id,
-    check_organisation_name,
-    check_plan,
-    check_plan_expiry,
-    check_project_name,
-    check_status,
-)
+from app.models import Organisation, Project
+from app.projects.fields import BY_NAME, FIELDS, IMPORTED, ProjectFields
 from app.projects.search import Expiry, Search, Sort, read_search
+
+check_organisation_id = BY_NAME["organisation_id"].check
+check_organisation_name = BY_NAME["organisation_name"].check
+check_project_name = BY_NAME["name"].check
+check_contact_email = BY_NAME["contact_email"].check
+check_plan = BY_NAME["plan"].check
+check_plan_expiry = BY_NAME["plan_expires_on"].check
+check_status = BY_NAME["status"].check
 
 TEXT_CHECKS = (
     check_organisation_id,
@@ -228,3 +230,19 @@ def test_whatever_an_address_says_a_search_comes_of_it(args: dict[str, str]) -> 
 
 def test_a_search_has_each_word_once_and_no_control_characters() -> None:
     assert read_search({"q": "Acme\x00acme \x1b ERP"}).words == ["acme", "erp"]
+
+
+def test_every_field_is_known_once_and_stored_as_long_as_it_may_be() -> None:
+    """A field that the table, what services take, and the database tell differently is lost."""
+    assert [field.name for field in FIELDS] == [field.name for field in fields(ProjectFields)]
+    organisation = {"organisation_id": Organisation.id, "organisation_name": Organisation.name}
+    for field in FIELDS:
+        column = organisation[field.name] if field.of_organisation else getattr(Project, field.name)
+        assert (getattr(column.type, "length", None) or 0) == field.length, field.name
+
+
+def test_every_column_of_an_import_has_its_own_option_and_headings() -> None:
+    assert len({field.column.option for field in IMPORTED}) == len(IMPORTED)
+    headings = [heading for field in IMPORTED for heading in field.column.headings]
+    assert len(set(headings)) == len(headings)
+    assert all(field.column.holds for field in IMPORTED if field.required)

@@ -13,7 +13,7 @@ from app.config import current_config
 from app.extensions import db
 from app.licenses.services import issue_license
 from app.models import Organisation, Project, User
-from app.projects.rules import ProjectFields
+from app.projects.fields import ProjectFields
 from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, Cast, Clock, Visitor
 

@@ -1,0 +1,193 @@
+"""A project's fields, once: the form, the import, the commands and the pages all loop over them."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum, auto
+from typing import Any
+
+from app.core.errors import InvalidInput
+from app.core.text import EMAIL_LENGTH, LABEL_LENGTH, NAME_LENGTH, ORGANISATION_ID_LENGTH
+from app.projects.rules import check_day, check_email, check_identifier, check_text
+
+USUAL_STATUS = "Active"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFields:
+    """What a person or a file says about a project, each field checked by its `Field`."""
+
+    organisation_id: str
+    organisation_name: str
+    name: str
+    contact_email: str = ""
+    plan: str = ""
+    plan_expires_on: date | None = None
+    status: str = USUAL_STATUS
+
+
+class Kind(Enum):
+    """What a field holds, and so how it is typed and checked."""
+
+    TEXT = auto()
+    IDENTIFIER = auto()
+    EMAIL = auto()
+    DAY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How an import knows a field's column: by the option that names it, or by its heading.
+
+    `headings` are the usual ones, the likeliest first, compared folded and by their letters and
+    digits only; without any the field is not imported. `holds` is what a sentence says it holds.
+    """
+
+    option: str = ""
+    help: str | None = None
+    holds: str = ""
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of ProjectFields, and of the project or, `of_organisation`, of its organisation.
+
+    `label` names it in forms, `heading` in tables, `what` within a sentence. A day has no length.
+    """
+
+    name: str
+    label: str
+    heading: str
+    what: str
+    length: int = 0
+    kind: Kind = Kind.TEXT
+    required: bool = False
+    of_organisation: bool = False
+    hint: str | None = None
+    usual: str = ""
+    column: Column = Column()
+
+    def check(self, text: str) -> Any:
+        """What is stored for `text`. Raises InvalidInput, whose field is this one."""
+        value: str | date | None
+        if self.kind is Kind.TEXT:
+            value = check_text(self.name, self.what, text, self.length)
+        elif self.kind is Kind.IDENTIFIER:
+            value = check_identifier(self.name, self.what, text, self.length)
+        elif self.kind is Kind.EMAIL:
+            value = check_email(self.name, self.what, text, self.length)
+        else:
+            value = check_day(self.name, text)
+        if self.required and not value:
+            article = "an" if self.what[0] in "Oo" else "a"
+            raise InvalidInput(self.name, f"Enter {article} {self.what}.")
+        return value
+
+
+FIELDS = (
+    Field(
+        name="organisation_id",
+        label="Organisation ID",
+        heading="Organisation ID",
+        what="Organisation ID",
+        length=ORGANISATION_ID_LENGTH,
+        kind=Kind.IDENTIFIER,
+        required=True,
+        of_organisation=True,
+        column=Column(
+            option="--organisation-id-column",
+            holds="the Organisation ID",
+            headings=(
+                *("organisationid", "organizationid", "orgid", "cik"),
+                *("customerid", "clientid", "accountid", "companyid"),
+            ),
+        ),
+    ),
+    Field(
+        name="organisation_name",
+        label="Organisation name",
+        heading="Organisation",
+        what="organisation name",
+        length=NAME_LENGTH,
+        of_organisation=True,
+    ),
+    Field(
+        name="name",
+        label="Project name",
+        heading="Project",
+        what="project name",
+        length=NAME_LENGTH,
+        required=True,
+        column=Column(
+            option="--name-column",
+            help="The project's name.",
+            holds="the project's name",
+            headings=(
+                *("projectname", "project", "name", "security", "companyname", "company"),
+                *("organisationname", "organizationname", "organisation", "organization"),
+                *("customername", "customer", "clientname", "client"),
+            ),
+        ),
+    ),
+    Field(
+        name="contact_email",
+        label="Contact e-mail",
+        heading="E-mail",
+        what="contact e-mail",
+        length=EMAIL_LENGTH,
+        kind=Kind.EMAIL,
+        column=Column(
+            option="--email-column",
+            help="The contact e-mail.",
+            headings=("contactemail", "email", "emailaddress"),
+        ),
+    ),
+    Field(
+        name="plan",
+        label="Plan",
+        heading="Plan",
+        what="plan",
+        length=LABEL_LENGTH,
+        hint="Such as Trial or Growth.",
+        column=Column(option="--plan-column", headings=("plan", "planname")),
+    ),
+    Field(
+        name="plan_expires_on",
+        label="Plan expiry date",
+        heading="Plan expiry",
+        what="plan expiry date",
+        kind=Kind.DAY,
+        hint="The last day, such as 2026-12-31. Blank: it never ends.",
+        column=Column(
+            option="--plan-expiry-column",
+            help="Days as 2026-12-31.",
+            headings=(
+                *("planexpirydate", "planexpiry", "expirydate", "expiry"),
+                "expirationdate",
+            ),
+        ),
+    ),
+    Field(
+        name="status",
+        label="Status",
+        heading="Status",
+        what="status",
+        length=LABEL_LENGTH,
+        required=True,
+        hint="Such as Active or On hold.",
+        usual=USUAL_STATUS,
+    ),
+)
+"""In the order of ProjectFields, in which commands print them and imports choose their columns."""
+
+BY_NAME = {field.name: field for field in FIELDS}
+OF_PROJECT = tuple(field for field in FIELDS if not field.of_organisation)
+DETAILS = tuple(field for field in OF_PROJECT if field.name != "name")
+"""What a project has besides its name and its organisation."""
+
+IMPORTED = tuple(field for field in FIELDS if field.column.headings)
+
+
+def as_text(value: str | date | None) -> str | None:
+    """A field's value as it is typed, printed and sent to a driver: a day as ISO 8601 has it."""
+    return value.isoformat() if isinstance(value, date) else value
