@@ -51,7 +51,7 @@ def closed(app: Flask, method: str) -> list[str]:
 
 
 def address(app: Flask, rule: Rule) -> str:
-    values = dict.fromkeys(rule.arguments, 1 if "int:" in rule.rule else "x")
+    values = dict.fromkeys(rule.arguments, 1 if "<id:" in rule.rule else "x")
     with app.test_request_context():
         return rule.build(values)[1]
 
