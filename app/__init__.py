@@ -4,25 +4,13 @@ from flask import Flask
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli
-from app.api.agents import blueprint as agent_api
-from app.api.document import blueprint as docs
-from app.api.published import blueprint as published
-from app.browser_agent.views import blueprint as console
+from app import api, browser_agent, cli, portal
 from app.config import ROOT, Config, environment, load_config
 from app.core.private_files import secret_key
 from app.extensions import csrf, db, htmx, login_manager, migrate
 from app.models.engine import set_up_sqlite
 from app.portal import login
-from app.portal.agents import blueprint as agents
-from app.portal.audit import blueprint as audit
-from app.portal.feed import blueprint as feed
 from app.portal.gate import check_access
-from app.portal.home import blueprint as home
-from app.portal.imports import blueprint as imports
-from app.portal.licenses import blueprint as licenses
-from app.portal.projects import blueprint as projects
-from app.portal.sign_in import blueprint as accounts
 from app.web import context, errors
 from app.web.assets import blueprint as assets
 from app.web.headers import add_headers
@@ -66,8 +54,7 @@ def create_app(config: Config | None = None) -> Flask:
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
-    portal = (assets, accounts, home, projects, imports, licenses, agents, feed, console, audit)
-    for blueprint in (*portal, agent_api, published, docs):
+    for blueprint in (assets, *portal.BLUEPRINTS, *browser_agent.BLUEPRINTS, *api.BLUEPRINTS):
         app.register_blueprint(blueprint)
     cli.init_app(app)
     return app

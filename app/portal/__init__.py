@@ -1,0 +1,7 @@
+"""The pages of super admins and auditors, one file a feature."""
+
+from app.portal import agents, audit, feed, home, imports, licenses, projects, sign_in
+
+BLUEPRINTS = tuple(
+    page.blueprint for page in (sign_in, home, projects, imports, licenses, agents, feed, audit)
+)
