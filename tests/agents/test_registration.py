@@ -40,6 +40,8 @@ from tests.agents.test_sign_in import events, refusal_of
 from tests.conftest import NOW, Cast
 from tests.permanent_license import read_permanent_license
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 SECOND = timedelta(seconds=1)
 MACHINE_ID = "4C4C4544-0042-3510-8052-B4C04F4A3132"
 

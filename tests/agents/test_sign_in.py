@@ -22,6 +22,8 @@ from app.models import AgentSession, AuditEvent, Base, SignInFailure
 from tests.agents.stage import HOUR, MAC, issue, text_of, try_to_sign_in
 from tests.conftest import NOW, PASSWORD, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 
 def events(session: Session, tag: AuditTag) -> list[AuditEvent]:
     return list(

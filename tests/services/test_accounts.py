@@ -19,6 +19,8 @@ from app.models import AgentSession, AuditEvent, User, WebSession
 from app.portal.login import PortalUser
 from tests.conftest import NOW, PASSWORD, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 LIMIT = Rate(10, 60)
 
 

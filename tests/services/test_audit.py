@@ -16,6 +16,8 @@ from app.core.permissions import Role
 from app.models import AuditEvent
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 
 def note(session: Session, moment: datetime = NOW, **more: object) -> AuditEvent:
     event = record(session, AuditTag.SIGNED_IN, actor=SYSTEM, now=moment, **more)
@@ -132,7 +134,7 @@ def test_whatever_is_recorded_can_be_told(data: dict[str, object]) -> None:
         assert isinstance(value, str | datetime)
 
 
-@pytest.mark.parametrize("stage", ["sqlite"], indirect=True)
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("organisation_id", [None, "ORG-000123"])
 def test_a_page_is_found_by_an_index_and_not_by_sorting_the_whole_log(
     session: Session, organisation_id: str | None

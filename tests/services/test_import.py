@@ -28,6 +28,8 @@ from app.projects.search import Search, find_projects
 from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, SHARED_DATA, Cast, missing
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 LATER = NOW + timedelta(minutes=1)
 HEADER = "Organisation ID,Project name,Contact e-mail,Plan,Plan expiry date\n"
 

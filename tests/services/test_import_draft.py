@@ -23,6 +23,8 @@ from app.projects.importing import (
 )
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 LATER = NOW + timedelta(minutes=1)
 TEXT = "CIK,Name\n1,One\n2,Two\n"
 

@@ -32,6 +32,8 @@ from app.models import AuditEvent, Base, Organisation, SigningKey, TemporaryLice
 from app.models.engine import writing
 from tests.conftest import NOW, Cast, signing_keys
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 HOUR = 3600
 CHOICES = (HOUR, 3 * HOUR)
 SECOND = timedelta(seconds=1)

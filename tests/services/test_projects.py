@@ -31,6 +31,8 @@ from app.projects.services import (
 )
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 TODAY = NOW.date()
 LATER = NOW + timedelta(minutes=1)
 
