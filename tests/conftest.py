@@ -11,6 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
@@ -28,6 +29,15 @@ from tests.postgres import start_postgres
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+
+# How long an example takes is a matter of the machine, and each begins with what the last one left.
+settings.register_profile(
+    "portal",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("portal")
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -4,7 +4,7 @@ import contextlib
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.durations import format_ttl, parse_ttl, short_ttl, time_left
@@ -82,7 +82,6 @@ def test_anything_else_is_refused_with_one_clear_line(text: str) -> None:
     assert "such as 30m, 3h or 1d" in refusal.value.detail
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     with contextlib.suppress(MalformedTTL):
@@ -116,7 +115,6 @@ def test_a_ttl_reads_in_the_largest_unit_that_divides_it(
     assert short_ttl(seconds) == short
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         lambda count, unit: count * unit,
@@ -171,7 +169,6 @@ def test_a_countdown_shows_the_two_largest_units_rounded_down(seconds: int, word
     assert time_left(seconds) == words
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10 * DAY))
 def test_a_countdown_never_promises_more_than_there_is(seconds: int) -> None:
     sizes = {"day": DAY, "days": DAY, "hr": HOUR, "min": MINUTE, "sec": 1}
