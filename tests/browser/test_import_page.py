@@ -5,7 +5,6 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from threading import Timer
 
 import pytest
@@ -189,7 +188,7 @@ def test_whoever_waits_is_told_what_for(portal: Portal, at_page: Page, prefix: s
     preview(at_page, csv_file(prefix))
     expect(at_page.get_by_text("3 projects will be created")).to_be_visible()
     at_page.evaluate(NOTE_WHAT_IS_TOLD)
-    database = Path(portal.environ["PORTAL_INSTANCE"]) / "portal.db"
+    database = portal.app.extensions["config"].database_file
     with closing(sqlite3.connect(database, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         release = Timer(3, other.rollback)
