@@ -148,12 +148,12 @@ def portal(start_portal: Callable[..., Portal]) -> Portal:
 def clocked(app: Flask, cast: Cast, clock: Clock) -> Iterator[Portal]:
     """A portal with the cast whose clock stands still until the test turns it.
 
-    It offers keys of ten minutes, in which nobody's sign-in ends for want of activity.
+    It offers keys of ten minutes, within which nobody's sign-in ends for want of activity.
     """
     config = replace(
         app.extensions["config"],
         heartbeat_seconds=1,
-        license_ttls=(TEN_MINUTES,),
+        license_ttls=(TEN_MINUTES, 3600),
         license_ttl_default=TEN_MINUTES,
     )
     portal = create_app(config)

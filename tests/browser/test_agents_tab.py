@@ -20,6 +20,7 @@ from app.models import Organisation, Project
 from app.models.engine import reading_only
 from tests.browser.conftest import Portal, Watch
 from tests.browser.test_agent_console import Stage as ConsoleStage
+from tests.conftest import Clock
 
 PASSWORD = "everybody's own password"
 ORGANISATIONS = 0
@@ -65,6 +66,15 @@ class Stage(ConsoleStage):
 
 @pytest.fixture
 def stage(portal: Portal) -> Stage:
+    return set_stage(portal)
+
+
+@pytest.fixture
+def clocked_stage(clocked: Portal) -> Stage:
+    return set_stage(clocked)
+
+
+def set_stage(portal: Portal) -> Stage:
     global ORGANISATIONS  # noqa: PLW0603 (each test has an organisation of its own)
     ORGANISATIONS += 1
     number, now = ORGANISATIONS, utcnow()
@@ -116,7 +126,10 @@ def open_tab(stage: Stage, page: Page) -> None:
     stage.portal.sign_in(page, f"/projects/{stage.project_id}/agents")
 
 
-def test_detaching_asks_first_and_the_proof_comes_by_itself(stage: Stage, page: Page) -> None:
+def test_detaching_asks_first_and_the_proof_comes_by_itself(
+    clocked_stage: Stage, clock: Clock, page: Page
+) -> None:
+    stage = clocked_stage
     open_tab(stage, page)
     laptop = machine(page, "LAPTOP-7")
     expect(laptop).to_contain_text("Attached")
@@ -140,6 +153,7 @@ def test_detaching_asks_first_and_the_proof_comes_by_itself(stage: Stage, page: 
     stage.confirm(stage.tokens["partner"])
     confirmed = re.compile(r"Confirmed logged out at \d\d:\d\d:\d\d")
     expect(of_partner).to_contain_text(confirmed)
+    clock.advance(minutes=1)
     of_client = ended.get_by_role("row").filter(has_text="LAPTOP-7").filter(has_text=stage.client)
     expect(of_client).to_contain_text("Off-line: it is told as soon as it is back")
     laptop.get_by_role("button", name=re.compile("^Attach")).click()
