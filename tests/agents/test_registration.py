@@ -323,13 +323,13 @@ def test_a_sign_in_and_a_detach_at_once_leave_nobody_in(app: Flask, cast: Cast) 
 
     def come() -> str | None:
         with app.app_context():
-            start.wait(10)
+            start.wait(60)
             answer = try_to_sign_in(db.session(), cast.carl, now=moment)
             return answer.token if isinstance(answer, SignedIn) else None
 
     def block() -> None:
         with app.app_context():
-            start.wait(10)
+            start.wait(60)
             detach(
                 db.session(),
                 actor=cast.actor(cast.ada),

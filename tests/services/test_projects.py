@@ -135,7 +135,7 @@ def test_of_two_who_make_the_same_project_at_once_one_gets_a_sentence(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(outcomes) == ["made", "name"]
     with app.app_context():
         assert db.session.scalar(select(func.count()).where(Project.name == "Cargo")) == 1
@@ -331,7 +331,7 @@ def test_a_deletion_waits_for_a_key_that_is_being_issued_and_is_then_refused(
     thread.join(0.3)
     assert thread.is_alive()
     session.commit()
-    thread.join(10)
+    thread.join(60)
     assert ["has license keys on record" in outcome for outcome in outcomes] == [True]
 
 
