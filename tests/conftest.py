@@ -12,6 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
@@ -31,6 +32,15 @@ from tests.postgres import start_postgres
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+
+# How long an example takes is a matter of the machine, and each begins with what the last one left.
+settings.register_profile(
+    "portal",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("portal")
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -60,38 +70,49 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(
-    scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-)
-def stage(
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test is run on SQLite, or on the databases that the mark nearest to it names."""
+    if "installation" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("databases")
+        names = mark.args if mark else ("sqlite",)
+        metafunc.parametrize("installation", [DATABASES[name] for name in names], indirect=True)
+
+
+DATABASES = {
+    "sqlite": pytest.param("sqlite"),
+    "postgres": pytest.param("postgres", marks=pytest.mark.postgres),
+}
+
+
+@pytest.fixture(scope="session")
+def installation(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Flask]:
-    """The portal on an empty, migrated database, once on each kind of database."""
+    """The portal on a migrated database of the kind that is asked for."""
     environ = {
         "PORTAL_INSTANCE": str(tmp_path_factory.mktemp(request.param)),
         "PORTAL_SECRET_KEY": "for tests only, " * 3,
-        "PORTAL_DATABASE_WAIT_SECONDS": "5",
     }
     if request.param == "postgres":
         environ["PORTAL_DATABASE_URL"] = request.getfixturevalue("postgres_url")
     config = load_config(environ)
-    stage = create_app(config)
-    with stage.app_context():
+    portal = create_app(config)
+    with portal.app_context():
         upgrade_database(config, NOW)
-    yield stage
-    with stage.app_context():
+    yield portal
+    with portal.app_context():
         db.engine.dispose()
 
 
 @pytest.fixture
-def app(stage: Flask) -> Flask:
-    """The portal, with a signing key and nothing else in its database; emptied afterwards."""
-    with stage.app_context():
+def app(installation: Flask) -> Flask:
+    """The portal, with a signing key and nothing else in its database."""
+    with installation.app_context():
         empty_database()
-        ensure_signing_key(db.session(), signing_keys=signing_keys(stage), now=NOW)
+        ensure_signing_key(db.session(), signing_keys=signing_keys(installation), now=NOW)
         ensure_machine_salt(db.session())
         db.session.commit()
-    return stage
+    return installation
 
 
 def empty_database() -> None:

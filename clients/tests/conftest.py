@@ -13,9 +13,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import HealthCheck, settings
 from stub_portal import StubPortal
 
 from rolling_window_client.machine import Machine
+
+# How long an example takes is a matter of the machine, and each begins with what the last one left.
+settings.register_profile(
+    "clients",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("clients")
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)

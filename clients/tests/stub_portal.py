@@ -124,6 +124,11 @@ class StubPortal:
         for session in self.sessions.values():
             session.ended = session.ended or code
 
+    def end_in(self, seconds: float) -> None:
+        """Every temporary key has so many seconds left from now on."""
+        for session in self.sessions.values():
+            session.ends_at = time.time() + seconds
+
     def paths(self) -> list[str]:
         return [f"{one.method} {one.path}" for one in self.asked]
 

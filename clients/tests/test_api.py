@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from signing import jwk_set, revocation_list
 from stub_portal import (
@@ -283,11 +283,7 @@ def test_an_answer_that_lacks_something_is_not_used(
         Portal(portal.address).sign_in(AS_PARTNER, machine)
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=60)
 @given(
     status=st.integers(200, 599).filter(lambda status: status not in {204, 304}),
     media_type=st.sampled_from(["application/json", "application/problem+json", "text/html"]),

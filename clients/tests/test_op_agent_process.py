@@ -4,12 +4,13 @@ Everything here takes seconds; what can be tested without waiting is in test_ses
 """
 
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from stub_portal import KEY, PARTNER, PASSWORD, StubPortal
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
 
 SOURCE = Path(__file__).parents[1] / "src"
-LATE = 1.5
-"""Seconds by which a process may be late on a busy machine, its own end included."""
+PATIENCE = 60.0
+"""Seconds after which a process is held for broken: how exact an end is, test_session.py tells."""
 
 
 def _mind_signals() -> None:
@@ -54,19 +55,23 @@ class Process:
         os.close(theirs)
         self.said = ""
 
-    def until(self, text: str, seconds: float = 10.0) -> None:
+    def until(self, text: str) -> None:
         """Reads on until it has said `text`."""
-        give_up_at = time.monotonic() + seconds
-        while text not in self.said:
-            assert time.monotonic() < give_up_at, f"not said: {text!r}; but {self.said!r}"
-            assert self._read(), f"ended without {text!r}; said {self.said!r}"
+        self.until_it(lambda: text in self.said)
 
-    def status(self, seconds: float = 10.0) -> int:
+    def until_it(self, has_come: Callable[[], bool]) -> None:
+        """Reads on until it has said what is waited for."""
+        give_up_at = time.monotonic() + PATIENCE
+        while not has_come():
+            assert time.monotonic() < give_up_at, f"not said in time; said {self.said!r}"
+            assert self._read(), f"ended before; said {self.said!r}"
+
+    def status(self) -> int:
         """Reads to the end; its exit status."""
-        give_up_at = time.monotonic() + seconds
+        give_up_at = time.monotonic() + PATIENCE
         while self._read():
             assert time.monotonic() < give_up_at, f"still running; said {self.said!r}"
-        return self.process.wait(seconds)
+        return self.process.wait(PATIENCE)
 
     def type(self, text: str) -> None:
         os.write(self.ours, text.encode())
@@ -121,48 +126,44 @@ def started_at(portal: StubPortal) -> float:
     return session.ends_at - portal.ttl
 
 
-def test_a_key_ends_to_the_second(running: list[Process], portal: StubPortal) -> None:
+def test_a_key_ends_by_itself_and_not_early(running: list[Process], portal: StubPortal) -> None:
     portal.ttl = 2.0
     agent = in_a_pipe(running, portal)
     assert agent.status() == 3
-    lived = time.time() - started_at(portal)
-    assert 1.8 <= lived <= 2.0 + LATE
+    assert time.time() - started_at(portal) >= 1.8
     assert "Traceback" not in agent.said
 
 
-def test_a_revoked_key_ends_within_a_heartbeat(running: list[Process], portal: StubPortal) -> None:
+def test_a_revoked_key_ends_at_a_heartbeat(running: list[Process], portal: StubPortal) -> None:
     portal.heartbeat_seconds = 1.0
     agent = in_a_pipe(running, portal)
     agent.until("Ctrl+C signs out.")
     portal.end_all("key_revoked")
-    revoked_at = time.time()
     assert agent.status() == 4
-    assert time.time() - revoked_at <= 1.0 + LATE
 
 
-def test_it_goes_on_through_a_restart_and_still_ends_on_time(
+def test_it_goes_on_through_a_restart_and_still_ends(
     running: list[Process], portal: StubPortal
 ) -> None:
-    portal.ttl, portal.heartbeat_seconds = 5.0, 0.5
+    portal.heartbeat_seconds = 0.5
     agent = in_a_pipe(running, portal)
     agent.until("Ctrl+C signs out.")
     portal.stop()
     agent.until("The portal cannot be reached, still working until ")
     portal.start()
     agent.until("The portal is reached again.")
+    portal.end_in(1.0)
     assert agent.status() == 3
-    assert 4.8 <= time.time() - started_at(portal) <= 5.0 + LATE
 
 
-def test_with_the_portal_gone_for_good_it_ends_on_time(
+def test_with_the_portal_gone_for_good_it_ends_and_not_early(
     running: list[Process], portal: StubPortal
 ) -> None:
     portal.ttl, portal.heartbeat_seconds = 2.0, 0.5
+    portal.instead = lambda asked: None if asked.method == "POST" else (503, {}, b"")
     agent = in_a_pipe(running, portal)
-    agent.until("Ctrl+C signs out.")
-    portal.stop()
     assert agent.status() == 3
-    assert 1.8 <= time.time() - started_at(portal) <= 2.0 + LATE
+    assert time.time() - started_at(portal) >= 1.8
     assert "The portal could not be told; it ends the session by itself." in agent.said
 
 
@@ -173,9 +174,7 @@ def test_a_signal_signs_out(
     agent = in_a_pipe(running, portal)
     agent.until("Ctrl+C signs out.")
     agent.process.send_signal(number)
-    asked_at = time.monotonic()
     assert agent.status() == 0
-    assert time.monotonic() - asked_at <= LATE
     assert [one.ended for one in portal.sessions.values()] == ["session_ended"]
     assert agent.said.endswith("Signed out.\n")
 
@@ -199,9 +198,7 @@ def test_a_process_that_was_stopped_past_the_end_ends_as_it_wakes(
     agent.process.send_signal(signal.SIGSTOP)
     time.sleep(2.5)
     agent.process.send_signal(signal.SIGCONT)
-    woken_at = time.monotonic()
     assert agent.status() == 3
-    assert time.monotonic() - woken_at <= LATE
 
 
 def test_nobody_listens_any_more(running: list[Process], portal: StubPortal) -> None:
@@ -213,20 +210,24 @@ def test_nobody_listens_any_more(running: list[Process], portal: StubPortal) -> 
     agent.ours = os.open(os.devnull, os.O_RDONLY)
     # there is something to say as soon as a heartbeat fails
     portal.instead = lambda asked: (500, {}, b"") if asked.method == "GET" else None
-    assert agent.process.wait(10) == 1
+    assert agent.process.wait(PATIENCE) == 1
     assert [one.ended for one in portal.sessions.values()] == ["session_ended"]
 
 
 def test_on_a_terminal_the_time_left_is_one_line(
     running: list[Process], portal: StubPortal
 ) -> None:
-    portal.ttl = 3.5
+    portal.heartbeat_seconds = 0.5
     agent = on_a_terminal(running, portal)
     agent.type(f'"{KEY[:90]}\n{KEY[90:]}"\n')
+
+    def counted() -> list[str]:
+        return re.findall(r"\r\x1b\[K(\d:\d\d:\d\d) left", agent.said)
+
+    agent.until_it(lambda: len(set(counted())) > 2)
+    assert counted() == sorted(counted(), reverse=True)
+    portal.end_in(1.0)
     assert agent.status() == 3
-    assert agent.said.count("\r\x1b[K") >= 4
-    for second in (3, 2, 1, 0):
-        assert f"0:00:0{second} left" in agent.said
     assert agent.said.endswith("\r\x1b[KThe license key has expired. Signed out.\r\n")
     assert PASSWORD not in agent.said
     assert KEY[-20:] not in agent.said

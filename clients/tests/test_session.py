@@ -295,7 +295,7 @@ def life_among(
     return agent, world.boot - portal.started_at
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(happenings, st.floats(1, 120), st.floats(0, 5))
 def test_whatever_happens_it_is_never_late(
     happening: list[tuple[float, tuple[str, float | bool | None]]], ttl: float, took: float
@@ -304,7 +304,7 @@ def test_whatever_happens_it_is_never_late(
     assert seconds <= max(ttl, took) + EXACT
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(happenings, st.floats(1, 120), st.floats(0, 5))
 def test_whatever_the_network_does_it_is_early_by_the_sign_in_at_most(
     happening: list[tuple[float, tuple[str, float | bool | None]]], ttl: float, took: float

@@ -1,4 +1,4 @@
-"""What tests of the JSON interface share: an agent that is a program, and the decision table."""
+"""What tests of the JSON interface share: an agent that is a program, and stages for it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,21 +15,17 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
-from app.accounts.users import create_user, disable_user, find_user
+from app.accounts.users import create_user, find_user
 from app.agents.machines import detach, machines_with, revoke_machine_license
 from app.core.permissions import Role
-from app.extensions import db
-from app.licenses.services import revoke_license
-from app.models import Agent, PermanentLicense, Project, User
-from tests.agents.stage import LIMITS, MAC, issue, text_of
+from app.models import Agent, PermanentLicense, Project
+from tests.agents.stage import LIMITS, MAC
 from tests.conftest import NOW, PASSWORD, Cast, Clock
 
 BASE = "/api/agent/v1"
 BEA = "bea@example.com"
 """A client user of Bolt."""
 OTHER_MAC = "02:00:00:00:00:01"
-TOKEN_BYTES = 16
-"""A token has at least so many random bytes: 128 bits."""
 
 
 @dataclass(frozen=True)
@@ -203,117 +199,3 @@ def registered(session: Session) -> list[Agent]:
 
 def permanent_licenses(session: Session) -> list[PermanentLicense]:
     return list(session.scalars(select(PermanentLicense)))
-
-
-# The decision table
-
-
-@dataclass(frozen=True)
-class Row:
-    """A case of the table "Who may sign in on an OP Agent", and what is answered."""
-
-    number: int
-    name: str
-    who: str
-    key: str
-    machine: str
-    status: int
-    code: str | None = None
-    subscription_ended: bool = False
-
-
-OK = 201
-PEOPLE = {
-    "nobody": "nobody@example.com",
-    "disabled": Cast.dev,
-    "super admin": Cast.ada,
-    "auditor": Cast.audrey,
-    "client": Cast.carl,
-    "partner": Cast.pat,
-    "developer": Cast.dev,
-    "wrong password": Cast.pat,
-}
-TABLE = [
-    Row(1, "unknown", "nobody", "active", "unregistered", 401, "invalid_credentials"),
-    Row(1, "wrong password", "wrong password", "active", "of Acme", 401, "invalid_credentials"),
-    Row(1, "disabled", "disabled", "active", "detached", 401, "invalid_credentials"),
-    Row(2, "client", "client", "none", "detached", 403, "agent_blocked"),
-    Row(2, "partner", "partner", "active", "detached", 403, "agent_blocked"),
-    Row(2, "super admin", "super admin", "none", "detached", 403, "agent_blocked"),
-    Row(3, "super admin", "super admin", "active", "unregistered", 403, "role_not_allowed"),
-    Row(3, "auditor", "auditor", "none", "of Acme", 403, "role_not_allowed"),
-    Row(4, "active", "client", "active", "of Acme", 403, "temporary_key_not_for_clients"),
-    Row(4, "forged", "client", "forged", "of Bolt", 403, "temporary_key_not_for_clients"),
-    Row(5, "of Bolt", "client", "none", "of Bolt", 403, "machine_registered_elsewhere"),
-    Row(6, "registers", "client", "none", "unregistered", OK),
-    Row(6, "ended", "client", "none", "unregistered", 403, "subscription_expired", True),
-    Row(7, "signs in", "client", "none", "of Acme", OK),
-    Row(7, "ended", "client", "none", "of Acme", 403, "subscription_expired", True),
-    Row(7, "revoked", "client", "none", "of Acme, revoked", 403, "license_revoked"),
-    Row(8, "partner", "partner", "none", "of Acme", 403, "temporary_key_required"),
-    Row(8, "blank", "developer", "blank", "of Bolt", 403, "temporary_key_required"),
-    Row(9, "forged", "partner", "forged", "unregistered", 403, "key_invalid"),
-    Row(9, "malformed", "developer", "malformed", "of Bolt", 403, "key_invalid"),
-    Row(10, "expired", "partner", "expired", "of Bolt", 403, "key_expired"),
-    Row(11, "revoked", "partner", "revoked", "of Bolt", 403, "key_revoked"),
-    Row(12, "of Bolt", "partner", "active", "of Bolt", 403, "machine_registered_elsewhere"),
-    Row(13, "registered", "partner", "active", "of Acme", OK),
-    Row(13, "unregistered", "developer", "active", "unregistered", OK),
-    Row(13, "license revoked", "partner", "active", "of Acme, revoked", OK),
-    Row(13, "subscription ended", "partner", "active", "of Acme", OK, None, True),
-]
-
-
-def row_name(row: Row) -> str:
-    return f"{row.number} {row.name}"
-
-
-def set_stage(app: Flask, cast: Cast, row: Row) -> str | None:
-    """The machine and the people as the row has them; the registration key to present."""
-    agent = RealAgent(to_the_app(app.test_client()))
-    with app.app_context():
-        session = db.session()
-        if row.machine == "of Bolt":
-            add_bea(session, cast)
-            assert agent.sign_in(BEA).status == OK
-        elif row.machine != "unregistered":
-            assert agent.sign_in(cast.carl).status == OK
-        if row.machine == "detached":
-            detach_machine(session, cast)
-        if row.machine == "of Acme, revoked":
-            revoke_permanent(session, cast)
-        if row.subscription_ended:
-            end_subscription(session, cast.acme)
-        if row.who == "disabled":
-            disable_user(session, email=cast.dev, actor=cast.actor(cast.ada), now=NOW)
-            session.commit()
-        return key_for(session, cast, row.key)
-
-
-def key_for(session: Session, cast: Cast, kind: str) -> str | None:
-    """A registration key of Acme's of a kind, made as it has to be."""
-    if kind == "none":
-        return None
-    if kind in ("blank", "malformed"):
-        return {"blank": " \u200b\n", "malformed": "rw1.not.a.key"}[kind]
-    issued_at = NOW - timedelta(hours=2) if kind == "expired" else NOW
-    license = issue(session, cast, now=issued_at)
-    text = text_of(license)
-    if kind == "revoked":
-        revoke_license(session, actor=cast.actor(cast.ada), key_id=license.key_id, now=NOW)
-        session.commit()
-    if kind == "forged":
-        body, signature = text.rsplit(".", 1)
-        return f"{body}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
-    return text
-
-
-def try_row(agent: RealAgent, row: Row, key: str | None) -> Answer:
-    password = "not the password" if row.who == "wrong password" else PASSWORD
-    return agent.sign_in(PEOPLE[row.who], key, password=password)
-
-
-def user_named(session: Session, email: str) -> User:
-    found = find_user(session, email)
-    assert found is not None
-    return found

@@ -1,4 +1,4 @@
-"""The JSON interface, call by call: the decision table, the session, the configuration."""
+"""The JSON interface, call by call: signing in, the session, the configuration."""
 
 import base64
 from datetime import timedelta
@@ -16,28 +16,18 @@ from app.licenses.services import issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, FeedEvent
 from tests.agents.api_stage import (
     OTHER_MAC,
-    TABLE,
-    Answer,
     RealAgent,
-    Row,
     detach_machine,
     end_subscription,
-    over_http,
     permanent_licenses,
     registered,
     revoke_permanent,
-    row_name,
-    serving,
-    set_stage,
     to_the_app,
-    try_row,
     wait,
 )
 from tests.agents.stage import HOUR, IDLE, LIMITS, issue, public_keys, text_of
 from tests.conftest import NOW, Cast, Clock
 from tests.permanent_license import read_permanent_license
-
-each_row = pytest.mark.parametrize("row", TABLE, ids=row_name)
 
 
 @pytest.fixture(autouse=True)
@@ -55,56 +45,6 @@ def key(app: Flask, cast: Cast) -> str:
     """A key of Acme's, active for an hour."""
     with app.app_context():
         return text_of(issue(db.session(), cast))
-
-
-def check_row(row: Row, answer: Answer) -> None:
-    assert (answer.status, answer.code) == (row.status, row.code), answer.body
-    if row.number in (5, 12):
-        assert answer.json["registered_to"] == "Bolt & Söhne"
-        expected = "Your machine is already registered with Bolt & Söhne."
-        assert answer.json["detail"] == expected
-    if row.number == 10:
-        assert answer.json["expired_at"] == "2026-11-24T14:40:00Z"
-        assert "Tue 24 Nov 2026, 14:40 UTC" in answer.json["detail"]
-    if row.number == 2:
-        assert answer.json["detail"] == "Agent is Blocked."
-
-
-class TestTheTable:
-    def test_names_every_row(self) -> None:
-        assert {row.number for row in TABLE} == set(range(1, 14))
-
-    @each_row
-    def test_row(self, app: Flask, cast: Cast, agent: RealAgent, row: Row) -> None:
-        key = set_stage(app, cast, row)
-        check_row(row, try_row(agent, row, key))
-
-    @each_row
-    def test_row_over_real_http(self, app: Flask, cast: Cast, row: Row) -> None:
-        key = set_stage(app, cast, row)
-        with serving(app) as port:
-            answer = try_row(RealAgent(over_http(port)), row, key)
-        check_row(row, answer)
-
-    @each_row
-    def test_a_refusal_is_recorded_and_leaves_nothing_else(
-        self, app: Flask, cast: Cast, agent: RealAgent, row: Row
-    ) -> None:
-        key = set_stage(app, cast, row)
-        with app.app_context():
-            before = len(registered(db.session())), _count(AgentSession)
-        answer = try_row(agent, row, key)
-        with app.app_context():
-            after = len(registered(db.session())), _count(AgentSession)
-            refusals = db.session.scalars(
-                select(AuditEvent.data).where(AuditEvent.tag == "agent.sign_in_refused")
-            ).all()
-        if answer.status == 201:
-            assert after == (before[0] + (row.name == "registers"), before[1] + 1)
-            assert refusals == []
-        else:
-            assert after == before
-            assert [data["code"] for data in refusals] == [row.code]
 
 
 class TestASignIn:
@@ -405,7 +345,3 @@ class TestInspection:
                 "organisation_id": None,
                 "expires_at": None,
             }
-
-
-def _count(model: type) -> int:
-    return len(db.session.scalars(select(model)).all())

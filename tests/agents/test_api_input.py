@@ -5,7 +5,7 @@ import re
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.agents.mac import normalise_mac
@@ -286,11 +286,7 @@ class TestConfigurations:
         refused(client.ask("PUT", "/configuration", raw=raw), "not JSON")
         assert client.ask("GET", "/configuration").json == {}
 
-    @settings(
-        max_examples=40,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
-    )
+    @settings(max_examples=40)
     @given(
         data=st.dictionaries(
             st.text(max_size=8),

@@ -146,28 +146,19 @@ def cookie_of(answer: TestResponse, name: str) -> str:
     ("fields", "expected"),
     [
         ({"password": "wrong"}, (401, "password", "Login ID or password is wrong.")),
-        ({"login_id": "nobody@example.com"}, (401, "password", "Login ID or password is wrong.")),
         ({"login_id": Cast.ada}, (422, "login_id", "Your account works on the portal")),
         ({"login_id": Cast.carl}, (422, "registration_key", "is for partners and developers")),
         ({"registration_key": ""}, (422, "registration_key", "You need a registration key.")),
-        ({"registration_key": " \n\t "}, (422, "registration_key", "You need a registration key.")),
         ({"registration_key": "rw1.x"}, (422, "registration_key", "is not valid here")),
         ({"mac_id": "nonsense"}, (422, "mac_id", "This is not a MAC ID.")),
-        ({"mac_id": "ff:ff:ff:ff:ff:ff"}, (422, "mac_id", "broadcast")),
-        ({"mac_id": "0000.0000.0000"}, (422, "mac_id", "all-zero")),
         ({"login_id": " "}, (422, "login_id", "Enter your login ID")),
         ({"password": ""}, (422, "password", "Enter your password.")),
         ({"login_id": "x" * 255}, (422, "login_id", "too long")),
         ({"password": "x" * 1001}, (422, "password", "too long")),
     ],
 )
-@pytest.mark.parametrize("htmx", [False, True], ids=["page", "htmx"])
 def test_a_refusal_is_told_beside_its_field_with_the_input_kept(
-    partner: Visitor,
-    key: str,
-    fields: dict[str, str],
-    expected: tuple[int, str, str],
-    htmx: bool,
+    partner: Visitor, key: str, fields: dict[str, str], expected: tuple[int, str, str]
 ) -> None:
     status, field, sentence = expected
     values = {
@@ -176,16 +167,17 @@ def test_a_refusal_is_told_beside_its_field_with_the_input_kept(
         "registration_key": key,
         "mac_id": "00-1a-2b-3c-4d-5e",
     } | fields
-    answer = partner.post("/agent", values, htmx=htmx)
-    assert answer.status_code == status
-    assert sentence in beside(answer, field)
-    assert ("<html" in answer.text) is not htmx
-    if values["login_id"].strip():
-        assert f'value="{values["login_id"]}"' in answer.text
-    if values["registration_key"].strip():
-        assert values["registration_key"] in answer.text
-    assert PASSWORD not in answer.text
-    assert "op_agent=" not in "".join(answer.headers.getlist("Set-Cookie"))
+    for htmx in (False, True):
+        answer = partner.post("/agent", values, htmx=htmx)
+        assert answer.status_code == status
+        assert sentence in beside(answer, field)
+        assert ("<html" in answer.text) is not htmx
+        if values["login_id"].strip():
+            assert f'value="{values["login_id"]}"' in answer.text
+        if values["registration_key"].strip():
+            assert values["registration_key"] in answer.text
+        assert PASSWORD not in answer.text
+        assert "op_agent=" not in "".join(answer.headers.getlist("Set-Cookie"))
     assert stored(partner.client.application) == []
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -148,11 +148,7 @@ histories = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 19)), min_
 partners_histories = st.lists(
     st.tuples(st.sampled_from(PARTNERS_DO), st.integers(0, 19)), min_size=5, max_size=15
 )
-some = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+some = settings(max_examples=40)
 
 
 def set_the_stage(app: Flask) -> History:

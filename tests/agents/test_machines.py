@@ -29,6 +29,8 @@ from tests.agents.test_sessions import beat, end_of
 from tests.agents.test_sign_in import events, refusal_of
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 SECOND = timedelta(seconds=1)
 MOMENT = NOW + timedelta(minutes=1, microseconds=400_000)
 HOST = "LAPTOP-7"

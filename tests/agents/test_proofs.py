@@ -17,6 +17,8 @@ from tests.agents.stage import IDLE, LIMITS, issue, machine_of, signed_in
 from tests.agents.test_sessions import beat
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 SECOND = timedelta(seconds=1)
 MOMENT = NOW + timedelta(minutes=1)
 TIMES = {"heartbeat_seconds": 5, "limits": LIMITS}

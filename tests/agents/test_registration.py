@@ -40,6 +40,8 @@ from tests.agents.test_sign_in import events, refusal_of
 from tests.conftest import NOW, Cast
 from tests.permanent_license import read_permanent_license
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 SECOND = timedelta(seconds=1)
 MACHINE_ID = "4C4C4544-0042-3510-8052-B4C04F4A3132"
 
@@ -321,13 +323,13 @@ def test_a_sign_in_and_a_detach_at_once_leave_nobody_in(app: Flask, cast: Cast) 
 
     def come() -> str | None:
         with app.app_context():
-            start.wait(10)
+            start.wait(60)
             answer = try_to_sign_in(db.session(), cast.carl, now=moment)
             return answer.token if isinstance(answer, SignedIn) else None
 
     def block() -> None:
         with app.app_context():
-            start.wait(10)
+            start.wait(60)
             detach(
                 db.session(),
                 actor=cast.actor(cast.ada),

@@ -32,6 +32,8 @@ from tests.agents.stage import HOUR, IDLE, LIMITS, issue, machine_of, signed_in
 from tests.agents.test_sign_in import events
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 START = NOW + timedelta(seconds=1)
 SECOND = timedelta(seconds=1)
 

@@ -1,4 +1,9 @@
-"""A real portal on a real port, and a browser that complains about what a person would not see."""
+"""A real portal on a real port, and a browser that complains about what a person would not see.
+
+Nothing here depends on how fast the machine is: whatever is to happen is waited for, for a minute
+if need be, and where an instant counts, the clock is turned (the portal's, in `clocked`; the page's
+own, with `page.clock`).
+"""
 
 import os
 import socket
@@ -7,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -15,13 +20,14 @@ from urllib.request import urlopen
 
 import pytest
 from flask import Flask
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 from sqlalchemy.orm import Session
 
 from app import create_app
 from app.config import ROOT, load_config
 from app.extensions import db
-from tests.conftest import missing
+from tests.agents.api_stage import serving
+from tests.conftest import PASSWORD, Cast, Clock, missing
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOST_NAME = "portal.test"
@@ -32,10 +38,14 @@ ADMIN_PASSWORD = "correct horse battery"
 SETTINGS = {
     "PORTAL_ADMIN_EMAIL": ADMIN_EMAIL,
     "PORTAL_ADMIN_PASSWORD": ADMIN_PASSWORD,
-    "PORTAL_LICENSE_TTLS": "4s,1h,3h,6h,12h,1d,3d,7d",
     "PORTAL_HEARTBEAT_SECONDS": "1",
     "PORTAL_WORKERS": "1",
 }
+PATIENCE = 60
+"""Seconds that anything may take before it is held for broken."""
+TEN_MINUTES = 600
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,16 +56,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Portal:
-    """A portal that serves in a process of its own."""
+    """A portal that serves; `app` is the same one for this process, to set a stage quickly."""
 
     url: str
-    environ: dict[str, str]
+    app: Flask
+    environ: dict[str, str] = field(default_factory=dict)
     admin_email: str = ADMIN_EMAIL
     admin_password: str = ADMIN_PASSWORD
-    app: Flask = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.app = create_app(load_config(self.environ))
 
     def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `flask --app wsgi ...` against this portal; fails the test unless it ends with 0."""
@@ -72,7 +79,7 @@ class Portal:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """The portal's database, to set a stage quickly: what is done in it is committed."""
+        """The portal's database: what is done in it is committed."""
         with self.app.app_context():
             yield db.session()
             db.session.commit()
@@ -117,14 +124,15 @@ def start_portal(
             )
         processes.append(process)
         _wait_for_answer(f"http://127.0.0.1:{port}/login", process, log)
-        portals.append(Portal(f"http://127.0.0.1:{port}", environ))
+        app = create_app(load_config(environ))
+        portals.append(Portal(f"http://127.0.0.1:{port}", app, environ))
         return portals[-1]
 
     yield start
     for process in processes:
         process.terminate()
     for process in processes:
-        process.wait(20)
+        process.wait(PATIENCE)
     for portal in portals:
         with portal.app.app_context():
             db.engine.dispose()
@@ -136,6 +144,26 @@ def portal(start_portal: Callable[..., Portal]) -> Portal:
     return start_portal()
 
 
+@pytest.fixture
+def clocked(app: Flask, cast: Cast, clock: Clock) -> Iterator[Portal]:
+    """A portal with the cast whose clock stands still until the test turns it.
+
+    It offers keys of ten minutes, within which nobody's sign-in ends for want of activity.
+    """
+    config = replace(
+        app.extensions["config"],
+        heartbeat_seconds=1,
+        license_ttls=(TEN_MINUTES, 3600),
+        license_ttl_default=TEN_MINUTES,
+    )
+    portal = create_app(config)
+    with serving(portal) as port:
+        url = f"http://127.0.0.1:{port}"
+        yield Portal(url, portal, admin_email=cast.ada, admin_password=PASSWORD)
+    with portal.app_context():
+        db.engine.dispose()
+
+
 def _free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -144,11 +172,10 @@ def _free_port() -> int:
 
 
 def _wait_for_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        if process.poll() is not None:
-            break
+    give_up_at = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up_at and process.poll() is None:
         try:
-            with urlopen(url, timeout=5):
+            with urlopen(url, timeout=PATIENCE):
                 return
         except (URLError, OSError):
             time.sleep(0.1)
@@ -168,6 +195,19 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dic
             f"--host-resolver-rules=MAP {HOST_NAME} 127.0.0.1",
         ],
     }
+
+
+def wait_until(page: Page, condition: Callable[[], bool]) -> None:
+    """Let the page go on until `condition` holds."""
+    give_up_at = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up_at, "it never came to that"
+        page.wait_for_timeout(50)
+
+
+def stop_clock(page: Page) -> None:
+    """From here the page's time passes as the test says; `page.clock.install()` came before."""
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
 
 
 class Watch:
@@ -213,6 +253,7 @@ def new_context(
 
     def watched(**options: object) -> BrowserContext:
         context = new_context(**options)
+        context.set_default_timeout(PATIENCE * 1000)
         watch.follow(context)
         return context
 

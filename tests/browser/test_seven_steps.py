@@ -6,7 +6,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import ADMIN_EMAIL, Portal, Watch
+from tests.browser.conftest import ADMIN_EMAIL, TEN_MINUTES, Portal, Watch, stop_clock
+from tests.conftest import PASSWORD as CAST_PASSWORD
+from tests.conftest import Cast, Clock
 
 PARTNER = "paula@partner.example"
 PASSWORD = "a partner's own password"
@@ -30,10 +32,12 @@ def stage(portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> Portal:
     return portal
 
 
-def to_license_tab(portal: Portal, page: Page) -> None:
+def to_license_tab(
+    portal: Portal, page: Page, search: str = "sohne shop", name: str = "Harbour & Söhne Shop"
+) -> None:
     """Steps 1 to 3: sign in, Home, Projects, Manage Projects, search, License."""
     page.goto(portal.url)
-    page.get_by_role("textbox", name="E-mail").fill(ADMIN_EMAIL)
+    page.get_by_role("textbox", name="E-mail").fill(portal.admin_email)
     page.get_by_role("textbox", name="Password").fill(portal.admin_password)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("link", name="Home", exact=True).click()
@@ -43,8 +47,8 @@ def to_license_tab(portal: Portal, page: Page) -> None:
         projects.click()
     page.get_by_role("link", name="Manage Projects").click()
     expect(page.get_by_role("heading", name="Manage Projects")).to_be_visible()
-    page.get_by_role("searchbox", name="Search projects").fill("sohne shop")
-    page.get_by_role("link", name="Harbour & Söhne Shop", exact=True).click()
+    page.get_by_role("searchbox", name="Search projects").fill(search)
+    page.get_by_role("link", name=name, exact=True).click()
     page.get_by_role("link", name="License", exact=True).click()
 
 
@@ -57,47 +61,59 @@ def generate(page: Page, ttl: str) -> str:
     return key.input_value()
 
 
+def copy_key(page: Page) -> None:
+    """Press "Copy", which has the focus; it says "Copied" until the page's time goes on."""
+    copy = page.get_by_role("button", name="Copy", exact=True)
+    expect(copy).to_be_focused()
+    stop_clock(page)
+    copy.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.clock.resume()
+
+
 def log_in(portal: Portal, page: Page, key: str) -> None:
     """Steps 6 and 7: Ctrl+F10, paste the key, log in."""
     page.goto(f"{portal.url}/agent")
-    page.get_by_role("textbox", name="Login ID").fill(PARTNER)
-    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("textbox", name="Login ID").fill(Cast.pat)
+    page.get_by_role("textbox", name="Password").fill(CAST_PASSWORD)
     page.keyboard.press("Control+F10")
     page.get_by_role("textbox", name="Registration Key").fill(key)
     page.get_by_role("button", name="Log in").click()
 
 
 def test_a_partner_works_under_a_generated_key_until_it_expires(
-    stage: Portal, page: Page, watch: Watch, new_context: Callable[..., BrowserContext]
+    clocked: Portal,
+    clock: Clock,
+    page: Page,
+    watch: Watch,
+    new_context: Callable[..., BrowserContext],
 ) -> None:
     watch.follow(page.context)
     watch.expect(401, 403, 422)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    to_license_tab(stage, page)
-    key = generate(page, "4 sec")
-    copy = page.get_by_role("button", name="Copy", exact=True)
-    expect(copy).to_be_focused()
-    copy.click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.clock.install()
+    to_license_tab(clocked, page, "acme", "Acme ERP")
+    key = generate(page, "10 min")
+    copy_key(page)
     assert page.evaluate("navigator.clipboard.readText()") == key
 
     partner = new_context().new_page()
-    log_in(stage, partner, f'  "{key[:80]}\n{key[80:]}" ')
-    heading = partner.get_by_role("heading", name="Harbour & Söhne Shop", level=1)
-    expect(heading).to_be_visible()
+    log_in(clocked, partner, f'  "{key[:80]}\n{key[80:]}" ')
+    expect(partner.get_by_role("heading", name="Acme", level=1)).to_be_visible()
     expect(partner.get_by_text("Time left")).to_be_visible()
     expect(partner.get_by_role("button", name="Save configuration")).to_be_disabled()
 
     # Nobody clicks: the license ends, and so does the partner's session.
-    expect(partner.get_by_text("Your temporary license expired at")).to_be_visible(timeout=8000)
+    clock.advance(seconds=TEN_MINUTES)
+    expect(partner.get_by_text("Your temporary license expired at")).to_be_visible()
     expect(partner.get_by_role("textbox", name="Login ID")).to_be_visible()
-    expect(page.get_by_role("textbox", name="License key")).to_have_count(0, timeout=8000)
+    expect(page.get_by_role("textbox", name="License key")).to_have_count(0)
 
     # The old key opens nothing any more.
-    log_in(stage, partner, key)
+    log_in(clocked, partner, key)
     expect(partner.get_by_text(re.compile("This registration key expired"))).to_be_visible()
 
-    page.goto(f"{stage.url}/audit")
+    page.goto(f"{clocked.url}/audit")
     for sentence in ("Generated a temporary key", "Signed in on an OP Agent"):
         expect(page.get_by_text(sentence).first).to_be_visible()
 
@@ -107,10 +123,10 @@ def test_generating_again_after_copying_leaves_the_console_silent(
 ) -> None:
     watch.follow(page.context)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.clock.install()
     to_license_tab(stage, page)
     first = generate(page, "1 hr")
-    page.get_by_role("button", name="Copy", exact=True).click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copy_key(page)
     page.get_by_role("button", name="Generate key").click()
     expect(page.get_by_role("textbox", name="License key")).not_to_have_value(first)
     expect(page.get_by_role("button", name="Copy", exact=True)).to_be_focused()

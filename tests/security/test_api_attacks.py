@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -309,11 +309,7 @@ class TestWhatARefusalTells:
         answer = agent.sign_in(Cast.pat, "rw1.x", password="a guess")
         assert "Acme" not in answer.body.decode()
 
-    @settings(
-        max_examples=60,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
-    )
+    @settings(max_examples=60)
     @given(
         field=st.sampled_from(
             ["login_id", "password", "mac_id", "registration_key", "hostname", "agent_version",

@@ -1,8 +1,10 @@
 """Attacks by what is imported, and on what waits to be. Each docstring tells the attack."""
 
+import csv
+import io
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,19 +83,33 @@ def test_a_huge_cell_is_refused_and_not_shown_whole(ada: Visitor) -> None:
     assert len(page) < 40_000
 
 
+def work_of(doing: Callable[[], object]) -> float:
+    """Seconds of this process's own work: what else the machine does counts for nothing."""
+    began = time.process_time()
+    doing()
+    return time.process_time() - began
+
+
 @pytest.mark.parametrize("rows", [1, 5])
-def test_a_line_of_millions_of_cells_costs_little(ada: Visitor, rows: int) -> None:
+def test_a_line_of_millions_of_cells_costs_little_more_than_reading_it(
+    ada: Visitor, rows: int
+) -> None:
     """A small file unfolds: a header of millions of columns, each a choice in five dropdowns."""
-    began = time.perf_counter()
     line = b"," * (MOST_BYTES // (rows + 1) - 20)
-    refused = upload_large(ada, b"a" + line + b"\n1\n")
-    assert refused.status_code == 422
-    assert "columns; at most 1000 can be read." in refused.text
-    wide = upload_large(ada, b"CIK,Name\n" + (b"x" + line + b"\n") * rows)
-    page = ada.get(wide.headers["Location"])
-    assert "cells, the header has 2." in page.text
-    assert len(page.text) < 60_000
-    assert time.perf_counter() - began < 30
+    wide = b"CIK,Name\n" + (b"x" + line + b"\n") * rows
+    reading = work_of(lambda: sum(map(len, csv.reader(io.StringIO(wide.decode())))))
+
+    def refuse() -> None:
+        answer = upload_large(ada, b"a" + line + b"\n1\n")
+        assert answer.status_code == 422
+        assert "columns; at most 1000 can be read." in answer.text
+
+    def show() -> None:
+        page = ada.get(upload_large(ada, wide).headers["Location"])
+        assert "cells, the header has 2." in page.text
+        assert len(page.text) < 60_000
+
+    assert work_of(refuse) + work_of(show) < 30 * reading
 
 
 def test_millions_of_lines_are_not_looked_at(app: Flask, ada: Visitor) -> None:

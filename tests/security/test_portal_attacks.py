@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import select
@@ -365,9 +365,7 @@ def test_another_sites_page_cannot_frame_read_or_embed_the_portal(ada: Visitor) 
 SHOWN = st.text(alphabet="<>\"'&`{}%$=/;:xon\x00\u202e\u2028", max_size=20).filter(str.strip)
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50)
 @given(SHOWN)
 def test_markup_typed_as_an_e_mail_stays_text(visitor: Visitor, text: str) -> None:
     """The attacker types markup where it is shown again: in the form and in the audit log."""

@@ -20,6 +20,8 @@ from app.portal.login import PortalUser
 from tests.agents.stage import LIMITS
 from tests.conftest import NOW, PASSWORD, Cast, authenticated
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 
 def make(session: Session, email: str, role: Role = Role.PARTNER, **more: object) -> User:
     return create_user(

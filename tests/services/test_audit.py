@@ -13,6 +13,8 @@ from app.core.permissions import Role
 from app.models import AuditEvent
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 
 def note(session: Session, moment: datetime = NOW, **more: object) -> AuditEvent:
     event = record(session, AuditTag.SIGNED_IN, actor=SYSTEM, now=moment, **more)
@@ -109,7 +111,7 @@ def test_what_another_version_has_stored_is_shown_as_it_is(session: Session) -> 
     assert stored(session, "license.revoked", reason="role").details == [("reason", "role")]
 
 
-@pytest.mark.parametrize("stage", ["sqlite"], indirect=True)
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("organisation_id", [None, "ORG-000123"])
 def test_a_page_is_found_by_an_index_and_not_by_sorting_the_whole_log(
     session: Session, organisation_id: str | None

@@ -21,10 +21,11 @@ from app.web.access import public
 from app.web.transaction import reads_first, start_writing
 from tests.conftest import NOW, Cast, Visitor
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 PROCESSES, ROUNDS = 4, 50
 
-
-sqlite_only = pytest.mark.parametrize("stage", ["sqlite"], indirect=True)
+sqlite_only = pytest.mark.databases("sqlite")
 
 
 def add_one(session: Session, name: str) -> None:
@@ -106,7 +107,7 @@ def test_a_writer_that_may_not_wait_is_told_so_at_once(app: Flask, session: Sess
 
 @sqlite_only
 def test_sqlite_is_set_so_that_nothing_is_lost(session: Session) -> None:
-    pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+    pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 60_000}
     for name, expected in pragmas.items():
         assert session.scalar(text(f"PRAGMA {name}")) == expected
 

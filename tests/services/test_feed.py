@@ -35,6 +35,8 @@ from tests.agents.test_feed_silence import (
 )
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 MINUTE = timedelta(minutes=1)
 
 

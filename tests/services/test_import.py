@@ -2,13 +2,12 @@
 
 import io
 import threading
-import time
 from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, InvalidInput, NotAllowed
@@ -21,6 +20,8 @@ from app.projects.rows import BadRow, ReadFile, choose_columns, read_projects
 from app.projects.search import Search, find_projects
 from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, SHARED_DATA, Cast, missing
+
+pytestmark = pytest.mark.databases("sqlite", "postgres")
 
 LATER = NOW + timedelta(minutes=1)
 HEADER = "Organisation ID,Project name,Contact e-mail,Plan,Plan expiry date\n"
@@ -374,7 +375,7 @@ class Elsewhere:
     def begin(self, _done: int) -> None:
         """Begin in the middle of an import: this is called as its `progress`."""
         self.thread.start()
-        assert self.begun.wait(10)
+        assert self.begun.wait(60)
 
     def _run(self) -> None:
         with self.app.app_context():
@@ -398,7 +399,7 @@ def test_another_writer_waits_for_an_import_and_does_not_fail(
     other = Elsewhere(app, make)
     bring_in(session, cast, "CIK,Name\n1,One\n", progress=other.begin)
     session.commit()
-    other.thread.join(10)
+    other.thread.join(60)
     assert other.outcome == "Mine"
     assert session.get(Organisation, "ORG-77")
     assert session.get(Organisation, "1")
@@ -412,28 +413,36 @@ def test_of_two_imports_of_the_same_file_at_once_one_does_it(
     other = Elsewhere(app, lambda: bring_in(db.session(), cast, text))
     bring_in(session, cast, text, progress=other.begin)
     session.commit()
-    other.thread.join(10)
+    other.thread.join(60)
     assert isinstance(other.outcome, Conflict) or other.outcome == ImportResult(0, 0, 1, 0)
     assert session.scalar(select(func.count()).where(Project.organisation_id == "1")) == 1
 
 
-def test_five_hundred_real_companies_are_imported_in_under_three_seconds(
+def test_five_hundred_real_companies_are_imported_in_a_few_statements(
     session: Session, cast: Cast
 ) -> None:
     path = SHARED_DATA / "constituents.csv"
     if not path.exists():
         missing(str(path), "a copy of the S&P 500 constituents (Symbol, Security, ..., CIK)")
     columns = {"organisation_id": "CIK", "name": "Security"}
-    for expected in (ImportResult(503, 0, 0, 500), ImportResult(0, 0, 503, 0)):
-        begun = time.perf_counter()
-        with path.open("rb") as opened:
-            file = read_projects(opened, named_columns=columns)
-        done = import_projects(
-            session, actor=cast.actor(cast.ada), file=file, file_name=path.name, now=NOW
-        )
-        session.commit()
-        assert done == expected
-        assert time.perf_counter() - begun < 3
+    said: list[str] = []
+
+    def listen(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        said.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", listen)
+    try:
+        for expected in (ImportResult(503, 0, 0, 500), ImportResult(0, 0, 503, 0)):
+            with path.open("rb") as opened:
+                file = read_projects(opened, named_columns=columns)
+            done = import_projects(
+                session, actor=cast.actor(cast.ada), file=file, file_name=path.name, now=NOW
+            )
+            session.commit()
+            assert done == expected
+    finally:
+        event.remove(db.engine, "before_cursor_execute", listen)
+    assert len(said) <= 20
     classes = find_projects(session, Search("alphabet"), NOW)
     assert [project.name[-9:] for project in classes] == ["(Class A)", "(Class C)"]
     assert len({project.organisation_id for project in classes}) == 1

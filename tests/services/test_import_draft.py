@@ -16,6 +16,8 @@ from app.projects.importing import ImportResult, import_projects, preview_projec
 from app.projects.rows import ReadFile, guess_columns, read_projects
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 LATER = NOW + timedelta(minutes=1)
 TEXT = "CIK,Name\n1,One\n2,Two\n"
 

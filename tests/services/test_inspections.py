@@ -17,6 +17,8 @@ from app.throttle import count_inspection
 from tests.agents.api_stage import RealAgent, to_the_app
 from tests.conftest import NOW, Cast, Clock
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 LIMIT = Rate(3, 60)
 HERE, THERE = "198.51.100.9", "203.0.113.1"
 

@@ -15,7 +15,7 @@ from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
 from app.keyformat.signing_keys import private_key_to_pem
 from app.licenses import services
-from app.licenses.keyring import current_kid, private_key
+from app.licenses.keyring import current_kid, private_key, rotate_signing_key
 from app.licenses.queries import (
     count_active,
     count_all_active,
@@ -37,6 +37,8 @@ from app.licenses.services import (
 from app.models import AuditEvent, Base, Organisation, SigningKey, TemporaryLicense
 from app.models.engine import writing
 from tests.conftest import NOW, Cast, signing_keys
+
+pytestmark = pytest.mark.databases("sqlite", "postgres")
 
 HOUR = 3600
 CHOICES = (HOUR, 3 * HOUR)
@@ -531,6 +533,26 @@ class TestInspecting:
         forged = sign_temporary_key(private, **(says | change))
         for now in (NOW, NOW + SECOND):
             assert inspect_key(session, text=forged, now=now).state is LicenseState.INVALID
+
+    def test_a_key_signed_with_a_retired_key_of_ours_is_invalid(
+        self, app: Flask, session: Session, cast: Cast
+    ) -> None:
+        """Whoever has the old private key signs with it what is recorded under the new one."""
+        retired = private_key_of(app, session)
+        rotate_signing_key(
+            session, signing_keys=signing_keys(app), actor=cast.actor(cast.ada), now=NOW
+        )
+        license = issue(session, cast)
+        says = {
+            "jti": license.key_id,
+            "organisation_id": cast.acme,
+            "ttl": HOUR,
+            "issued_at": license.issued_at,
+        }
+        forged = sign_temporary_key(retired, **says)
+        assert inspect_key(session, text=forged, now=NOW).state is LicenseState.INVALID
+        honest = sign_temporary_key(private_key_of(app, session), **says)
+        assert inspect_key(session, text=honest, now=NOW).state is LicenseState.ACTIVE
 
     @pytest.mark.parametrize("text", ["", " \n", "\x00", "rw1.", "x" * 1_000_000, "💥", "null"])
     def test_what_is_no_key_is_invalid(self, session: Session, cast: Cast, text: str) -> None:

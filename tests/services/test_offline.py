@@ -33,6 +33,8 @@ from tests.agents.api_stage import OTHER_MAC, RealAgent, revoke_permanent, to_th
 from tests.agents.stage import HOUR, issue, text_of
 from tests.conftest import NOW, Cast, Clock, signing_keys
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 KEYS = "/.well-known/license-keys.json"
 REVOKED = "/.well-known/revoked-licenses"
 SECOND = timedelta(seconds=1)

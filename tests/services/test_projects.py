@@ -32,6 +32,8 @@ from app.projects.services import (
 )
 from tests.conftest import NOW, Cast
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 TODAY = NOW.date()
 LATER = NOW + timedelta(minutes=1)
 
@@ -134,7 +136,7 @@ def test_of_two_who_make_the_same_project_at_once_one_gets_a_sentence(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(outcomes) == ["made", "name"]
     with app.app_context():
         assert db.session.scalar(select(func.count()).where(Project.name == "Cargo")) == 1
@@ -330,7 +332,7 @@ def test_a_deletion_waits_for_a_key_that_is_being_issued_and_is_then_refused(
     thread.join(0.3)
     assert thread.is_alive()
     session.commit()
-    thread.join(10)
+    thread.join(60)
     assert ["has license keys on record" in outcome for outcome in outcomes] == [True]
 
 

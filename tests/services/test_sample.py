@@ -114,6 +114,7 @@ def test_nothing_goes_into_a_database_that_has_organisations(session: Session, c
     assert before == [count(session, model) for model in (Organisation, Project, User, AuditEvent)]
 
 
+@pytest.mark.databases("sqlite", "postgres")
 def test_loading_twice_changes_nothing(session: Session) -> None:
     load(session)
     assert load(session) == []

@@ -18,6 +18,8 @@ from app.models import SignInFailure
 from app.models.engine import reading_only, set_reading
 from tests.conftest import NOW, PASSWORD, Cast, authenticated
 
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
 HERE, ELSEWHERE = "203.0.113.7", "198.51.100.9"
 SECOND = timedelta(seconds=1)
 WINDOW = timedelta(seconds=60)
@@ -230,8 +232,7 @@ def test_many_guesses_at_once_learn_no_more_than_as_many_in_turn(app: Flask, cas
         assert count(db.session()) == told.count("wrong")
 
 
-@pytest.mark.postgres
-@pytest.mark.parametrize("stage", ["postgres"], indirect=True)
+@pytest.mark.databases("postgres")
 def test_wait_for_turn_lets_one_sign_in_of_an_address_be_judged_at_a_time(
     app: Flask, session: Session, cast: Cast
 ) -> None:

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.keyformat.key_ids import KEY_ID_ALPHABET, new_key_id, normalise_key_id
@@ -126,7 +126,6 @@ def test_what_cannot_be_a_key_id_is_told_apart(text: str) -> None:
     assert normalise_key_id(text) is None
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_normalised_key_id_stays_as_it_is(text: str) -> None:
     found = normalise_key_id(text)

@@ -145,7 +145,6 @@ def test_nothing_secret_is_shown_in_repr() -> None:
     assert KEY not in read
 
 
-@settings(deadline=None)
 @given(
     jti=st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
     organisation_id=st.text(st.characters(codec="utf-8"), min_size=1, max_size=64),
@@ -220,7 +219,6 @@ def test_what_is_not_white_space_stays_inside() -> None:
         assert refused(KEY[:60] + sign + KEY[60:])
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_cleaning_twice_changes_no_more(text: str) -> None:
     assert clean_key(clean_key(text)) == clean_key(text)
@@ -490,14 +488,14 @@ def test_rubbish_is_refused_and_nothing_worse(text: str) -> None:
     assert refused(text)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.text(st.characters(exclude_categories=())) | st.text(ALPHABET + ".=+/ "))
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     assert refused(text)
     assert refused("rw1." + text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.dictionaries(
         st.sampled_from(["kid", "jti", "org", "ttl", "x"]),

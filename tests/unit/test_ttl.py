@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.durations import format_ttl, parse_ttl, short_ttl, time_left
@@ -86,7 +86,6 @@ def test_anything_else_is_refused_with_one_clear_line(text: str) -> None:
     assert "such as 30m, 3h or 1d" in refusal.value.detail
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     with contextlib.suppress(MalformedTTL):
@@ -120,7 +119,6 @@ def test_a_ttl_reads_in_the_largest_unit_that_divides_it(
     assert short_ttl(seconds) == short
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         lambda count, unit: count * unit,
@@ -146,7 +144,6 @@ def test_a_countdown_shows_the_two_largest_units_rounded_down(seconds: float, wo
     assert time_left(seconds) == words
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10 * DAY))
 def test_a_countdown_never_promises_more_than_there_is(seconds: int) -> None:
     sizes = {"day": DAY, "days": DAY, "hr": HOUR, "min": MINUTE, "sec": 1}

@@ -112,7 +112,6 @@ class TestWhatIsAnswered:
 
             @settings(
                 max_examples=WITH_BODY if operation.body else WITHOUT,
-                deadline=None,
                 derandomize=True,
                 database=None,
                 phases=[Phase.generate],

@@ -18,9 +18,11 @@ from app.core.errors import (
     PortalError,
     SigningKeyMissing,
 )
+from app.core.permissions import Role
 from app.extensions import db
+from app.models import User
 from app.web.access import public
-from tests.conftest import Cast, Visitor
+from tests.conftest import NOW, Cast, Visitor
 
 CODES = {
     400: "invalid_request",
@@ -68,6 +70,22 @@ def echo() -> str:
     return str(len(request.get_data()))
 
 
+@public
+def misjudge() -> str:
+    """A mistake of ours: a user of an organisation that is not there."""
+    db.session.add(
+        User(
+            email="new@client.example",
+            role=Role.CLIENT,
+            password_hash="$argon2id$of a password",
+            organisation_id="ORG-NOBODY",
+            created_at=NOW,
+        )
+    )
+    db.session.flush()
+    return ""
+
+
 @pytest.fixture
 def breakable(app: Flask) -> Iterator[Flask]:
     """The portal with addresses that fail as they are told."""
@@ -77,6 +95,7 @@ def breakable(app: Flask) -> Iterator[Flask]:
     portal.add_url_rule("/crash", view_func=crash, methods=methods)
     portal.add_url_rule("/domain/<name>", view_func=domain, methods=methods)
     portal.add_url_rule("/echo", view_func=echo, methods=methods)
+    portal.add_url_rule("/misjudge", view_func=misjudge, methods=methods)
     yield portal
     with portal.app_context():
         db.engine.dispose()
@@ -229,6 +248,17 @@ def test_a_crash_tells_nothing_of_its_cause_and_is_logged(
     assert "what only the log may tell" not in answer.text
     assert "RuntimeError" not in answer.text
     assert "RuntimeError: what only the log may tell" in caplog.text
+
+
+@pytest.mark.databases("sqlite", "postgres")
+def test_what_the_database_was_told_is_in_no_log_and_no_answer(
+    anybody: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = anybody.post("/misjudge")
+    assert answer.status_code == 500
+    assert "INSERT INTO users" in caplog.text
+    for secret in ("new@client.example", "argon2id"):
+        assert secret not in caplog.text + answer.text
 
 
 def test_accept_decides_between_page_and_problem(anybody: Visitor) -> None:
