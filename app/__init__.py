@@ -16,7 +16,7 @@ from app.web.assets import blueprint as assets
 from app.web.headers import add_headers
 from app.web.ids import IdConverter
 from app.web.page_sessions import PageSessions
-from app.web.transaction import forget_kind, one_transaction
+from app.web.transaction import one_transaction, reset_transaction
 
 FORM_BYTES = 2 * 1024 * 1024
 
@@ -83,5 +83,5 @@ def _set_up_requests(app: Flask, config: Config) -> None:
     app.before_request(check_access)
     app.after_request(add_headers)
     app.after_request(login.note_activity)
-    app.teardown_request(forget_kind)
+    app.teardown_request(reset_transaction)
     errors.init_app(app)

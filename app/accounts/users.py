@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
@@ -61,7 +61,7 @@ def create_user(
     )
     session.add(user)
     session.flush()
-    record(
+    log_event(
         session,
         AuditTag.USER_CREATED,
         actor=actor,
@@ -86,7 +86,7 @@ def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -
     user = _must_find(session, email)
     if user.disabled_at is None:
         user.disabled_at = now
-        record(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
+        log_event(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
     return user
 
 
@@ -104,7 +104,7 @@ def set_password(
         .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))
         .values(ended_at=now)
     )
-    record(session, AuditTag.PASSWORD_RESET, actor=actor, now=now, subject=user.email)
+    log_event(session, AuditTag.PASSWORD_RESET, actor=actor, now=now, subject=user.email)
     return user
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Authentication
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.permissions import Permission, allows
@@ -22,7 +22,7 @@ def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -
     user = who.user
     if user is None or not allows(user.role, Permission.VIEW_PORTAL):
         reason = "role" if user else "throttled" if who.wait_seconds else "wrong"
-        record(session, AuditTag.SIGN_IN_REFUSED, actor=who.actor, now=now, reason=reason)
+        log_event(session, AuditTag.SIGN_IN_REFUSED, actor=who.actor, now=now, reason=reason)
         return None
     token = new_token()
     session.add(
@@ -30,7 +30,7 @@ def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -
             token_hash=hash_token(token), user_id=user.id, started_at=now, last_active_at=now
         )
     )
-    record(session, AuditTag.SIGNED_IN, actor=who.actor, now=now)
+    log_event(session, AuditTag.SIGNED_IN, actor=who.actor, now=now)
     return token
 
 
@@ -68,4 +68,4 @@ def sign_out_of_portal(session: Session, *, session_id: int, actor: Actor, now: 
         .where(WebSession.id == session_id, WebSession.ended_at.is_(None))
         .values(ended_at=now)
     )
-    record(session, AuditTag.SIGNED_OUT, actor=actor, now=now)
+    log_event(session, AuditTag.SIGNED_OUT, actor=actor, now=now)

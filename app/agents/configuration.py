@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.agents.sessions import actor_of
 from app.agents.sign_in_rules import CONFIGURATION_READ_ONLY, Refusal
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.models import AgentSession, Configuration, Organisation
 
@@ -21,7 +21,7 @@ def save_configuration(
     Either is recorded.
     """
     refused = agent_session.temporary_license is not None
-    record(
+    log_event(
         session,
         AuditTag.CONFIGURATION_REFUSED if refused else AuditTag.CONFIGURATION_SAVED,
         actor=actor_of(agent_session),

@@ -1,4 +1,4 @@
-"""Sessions that have ended, each with the proof that its agent has logged out."""
+"""Sessions that have ended, each with what is known of its agent's log-out."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, or_
 from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
-from app.agents.session_rules import Proof, SessionEnd, proof, session_end
+from app.agents.session_rules import LogoutStatus, SessionEnd, logout_status, session_end
 from app.agents.sessions import NEVER_SHOWN, SESSIONS, facts_of
 from app.core.durations import SessionLimits
 from app.models import AgentSession, TemporaryLicense
@@ -25,7 +25,7 @@ class Ended:
 
     agent_session: AgentSession
     end: SessionEnd
-    proof: Proof
+    proof: LogoutStatus
 
 
 def ended_lately(
@@ -77,7 +77,7 @@ def _ended(
         end = session_end(facts, now=now, limits=limits)
         if end is None:
             continue
-        proven = proof(
+        proven = logout_status(
             end,
             facts=facts,
             told_at=found.told_at,

@@ -10,8 +10,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.agents.sign_in_rules import Machine
-from app.audit.feed import FeedKind, tell
-from app.audit.log import record
+from app.audit.feed import FeedKind, add_entry
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.licenses.permanent import mint_permanent_license
@@ -19,7 +19,7 @@ from app.models import Agent, AgentSession, Installation
 
 
 @dataclass(frozen=True)
-class Presented:
+class SignInRequest:
     """What an agent presents at a sign-in, beside the login ID and the password.
 
     `registration_key` is what was pasted, blank for none; `mac_id` comes from
@@ -49,7 +49,7 @@ def hash_machine_id(session: Session, machine_id: str) -> str:
     return hmac.new(salt.encode(), machine_id.encode(), hashlib.sha256).hexdigest()
 
 
-def registrations(session: Session, presented: Presented) -> list[Agent]:
+def registrations(session: Session, request: SignInRequest) -> list[Agent]:
     """The registrations that fit what was presented, held until the commit.
 
     The same MAC ID with a different machine ID is another machine; where either side has no
@@ -57,10 +57,10 @@ def registrations(session: Session, presented: Presented) -> list[Agent]:
     """
     if session.get_bind().dialect.name == "postgresql":
         # Two first registrations of one machine at once: one waits for the other.
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(presented.mac_id))))
-    query = select(Agent).where(Agent.mac_id == presented.mac_id, Agent.dissociated_at.is_(None))
-    if presented.machine_id:
-        machine_id_hash = hash_machine_id(session, presented.machine_id)
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(request.mac_id))))
+    query = select(Agent).where(Agent.mac_id == request.mac_id, Agent.dissociated_at.is_(None))
+    if request.machine_id:
+        machine_id_hash = hash_machine_id(session, request.machine_id)
         query = query.where(Agent.machine_id_hash.in_((machine_id_hash, "")))
     held = query.order_by(Agent.id).with_for_update(of=Agent)
     return list(session.scalars(held.execution_options(populate_existing=True)))
@@ -82,7 +82,7 @@ def register(
     *,
     actor: Actor,
     organisation_id: str,
-    presented: Presented,
+    request: SignInRequest,
     signing_keys: str,
     now: datetime,
 ) -> tuple[Agent, str]:
@@ -93,18 +93,18 @@ def register(
     license, text = mint_permanent_license(
         session,
         organisation_id=organisation_id,
-        mac_id=presented.mac_id,
-        machine_id=presented.machine_id,
+        mac_id=request.mac_id,
+        machine_id=request.machine_id,
         issued_by_id=actor.user_id,
         signing_keys=signing_keys,
         now=now,
     )
     agent = Agent(
         organisation_id=organisation_id,
-        mac_id=presented.mac_id,
-        machine_id_hash=hash_machine_id(session, presented.machine_id),
-        hostname=presented.hostname,
-        agent_version=presented.agent_version,
+        mac_id=request.mac_id,
+        machine_id_hash=hash_machine_id(session, request.machine_id),
+        hostname=request.hostname,
+        agent_version=request.agent_version,
         registered_at=now,
         registered_by_id=actor.user_id,
         last_seen_at=now,
@@ -152,7 +152,7 @@ def log_machine_change(
     `client` is the e-mail of the client user who made it, blank for the vendor's staff.
     """
     tag, kind = change
-    record(
+    log_event(
         session,
         tag,
         actor=actor,
@@ -161,7 +161,7 @@ def log_machine_change(
         subject=agent.license.key_id,
         mac_id=agent.mac_id,
     )
-    tell(
+    add_entry(
         session,
         kind,
         organisation_id=agent.organisation_id,

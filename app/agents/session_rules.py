@@ -90,7 +90,7 @@ def session_end(facts: SessionFacts, *, now: datetime, limits: SessionLimits) ->
 # How far an agent is known to be after the end
 
 
-class ProofState(StrEnum):
+class LogoutState(StrEnum):
     """How far the agent of a session that has ended is known to be."""
 
     WAITING = "waiting"
@@ -104,18 +104,18 @@ class ProofState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Proof:
+class LogoutStatus:
     """How far an agent is known to be, and since when.
 
     Off-line, `at` is the expiry of its key, at which it ends by itself at the latest; None under a
     permanent license, which has none. None too while waiting.
     """
 
-    state: ProofState
+    state: LogoutState
     at: datetime | None = None
 
 
-def proof(
+def logout_status(
     end: SessionEnd,
     *,
     facts: SessionFacts,
@@ -123,19 +123,19 @@ def proof(
     confirmed_at: datetime | None,
     now: datetime,
     limits: SessionLimits,
-) -> Proof:
+) -> LogoutStatus:
     """How far the agent of a session that ended is known to be at `now`.
 
     It is waited for if it was heard from lately and its next heartbeat is not overdue.
     """
     if confirmed_at is not None:
-        return Proof(ProofState.CONFIRMED, confirmed_at)
+        return LogoutStatus(LogoutState.CONFIRMED, confirmed_at)
     if end.cause is EndCause.SIGNED_OUT:
-        return Proof(ProofState.CONFIRMED, end.at)
+        return LogoutStatus(LogoutState.CONFIRMED, end.at)
     if told_at is not None:
-        return Proof(ProofState.TOLD, told_at)
+        return LogoutStatus(LogoutState.TOLD, told_at)
     patience = timedelta(seconds=limits.heartbeat_seconds) + ANSWER_TIME
     heard_lately = end.at - facts.last_heard_at <= note_interval(limits) + patience
     if heard_lately and now < end.at + patience:
-        return Proof(ProofState.WAITING)
-    return Proof(ProofState.OFF_LINE, facts.key_expires_at)
+        return LogoutStatus(LogoutState.WAITING)
+    return LogoutStatus(LogoutState.OFF_LINE, facts.key_expires_at)

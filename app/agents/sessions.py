@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, lazyload
 
 from app.agents.codes import CAUSES, EndCause
 from app.agents.session_rules import SessionEnd, SessionFacts, note_interval, session_end
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.durations import SessionLimits
@@ -151,7 +151,7 @@ def store_end(
     )
     if stored is None:
         return False
-    record(
+    log_event(
         session,
         AuditTag.AGENT_SESSION_ENDED,
         actor=actor,

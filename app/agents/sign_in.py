@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Authentication
 from app.agents.registration import (
-    Presented,
+    SignInRequest,
     as_machine,
     hash_machine_id,
     machine_name,
@@ -15,8 +15,8 @@ from app.agents.registration import (
     registrations,
 )
 from app.agents.sign_in_rules import Person, Refusal, decide
-from app.audit.feed import FeedKind, tell
-from app.audit.log import record
+from app.audit.feed import FeedKind, add_entry
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.tokens import hash_token, new_token
@@ -48,7 +48,12 @@ class Throttled:
 
 
 def sign_in(
-    session: Session, *, who: Authentication, presented: Presented, signing_keys: str, now: datetime
+    session: Session,
+    *,
+    who: Authentication,
+    request: SignInRequest,
+    signing_keys: str,
+    now: datetime,
 ) -> SignedIn | Refusal | Throttled:
     """Sign a person in on an OP Agent, or say why not; either is recorded.
 
@@ -56,17 +61,17 @@ def sign_in(
     it. Raises SigningKeyMissing if its license cannot be signed.
     """
     if who.wait_seconds:
-        _log_refusal(session, THROTTLED, who=who, presented=presented, now=now)
+        _log_refusal(session, THROTTLED, who=who, request=request, now=now)
         return Throttled(who.wait_seconds)
-    key, license = inspect_with_record(session, text=presented.registration_key, now=now)
-    fitting = {agent.id: agent for agent in registrations(session, presented)} if who.user else {}
+    key, license = inspect_with_record(session, text=request.registration_key, now=now)
+    fitting = {agent.id: agent for agent in registrations(session, request)} if who.user else {}
     decision = decide(
         person=_person(session, who.user, now),
         key=key,
         machines=[as_machine(agent) for agent in fitting.values()],
     )
     if isinstance(decision, Refusal):
-        _log_refusal(session, decision.code.value, who=who, presented=presented, now=now, key=key)
+        _log_refusal(session, decision.code.value, who=who, request=request, now=now, key=key)
         return decision
     agent, license_key = fitting[decision.machine.agent_id] if decision.machine else None, None
     if decision.registers:
@@ -74,7 +79,7 @@ def sign_in(
             session,
             actor=who.actor,
             organisation_id=decision.organisation_id,
-            presented=presented,
+            request=request,
             signing_keys=signing_keys,
             now=now,
         )
@@ -84,7 +89,7 @@ def sign_in(
         organisation_id=decision.organisation_id,
         agent=agent,
         license=license,
-        presented=presented,
+        request=request,
         now=now,
     )
     _note_use(agent_session, now)
@@ -109,7 +114,7 @@ def _open_session(
     organisation_id: str,
     agent: Agent | None,
     license: TemporaryLicense | None,
-    presented: Presented,
+    request: SignInRequest,
     now: datetime,
 ) -> tuple[AgentSession, str]:
     """A new session, and its token."""
@@ -120,10 +125,10 @@ def _open_session(
         organisation_id=organisation_id,
         temporary_license=license,
         agent=agent,
-        mac_id=presented.mac_id,
-        machine_id_hash=hash_machine_id(session, presented.machine_id),
-        hostname=presented.hostname,
-        agent_version=presented.agent_version,
+        mac_id=request.mac_id,
+        machine_id_hash=hash_machine_id(session, request.machine_id),
+        hostname=request.hostname,
+        agent_version=request.agent_version,
         address=who.address,
         started_at=now,
         last_heard_at=now,
@@ -149,7 +154,7 @@ def _log_sign_in(
     session: Session, agent_session: AgentSession, *, actor: Actor, now: datetime
 ) -> None:
     """The audit log has every sign-in, the Feed those under a permanent license."""
-    record(
+    log_event(
         session,
         AuditTag.AGENT_SIGNED_IN,
         actor=actor,
@@ -159,7 +164,7 @@ def _log_sign_in(
         mac_id=agent_session.mac_id,
     )
     if agent_session.temporary_license is None and agent_session.agent is not None:
-        tell(
+        add_entry(
             session,
             FeedKind.CLIENT_SIGNED_IN,
             organisation_id=agent_session.organisation_id,
@@ -174,13 +179,13 @@ def _log_refusal(
     code: str,
     *,
     who: Authentication,
-    presented: Presented,
+    request: SignInRequest,
     now: datetime,
     key: Inspection | None = None,
 ) -> None:
     """The refusal is that of the key's organisation, or else of the client user's."""
     of_user = who.user.organisation_id if who.user else None
-    record(
+    log_event(
         session,
         AuditTag.AGENT_SIGN_IN_REFUSED,
         actor=who.actor,
@@ -188,5 +193,5 @@ def _log_refusal(
         organisation_id=(key.organisation_id if key else None) or of_user,
         subject=(key.key_id or "") if key else "",
         code=code,
-        mac_id=presented.mac_id,
+        mac_id=request.mac_id,
     )

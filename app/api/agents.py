@@ -8,20 +8,20 @@ from flask import Blueprint, Response, request
 from app.accounts.authentication import authenticate
 from app.agents.codes import EndCode, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
-from app.agents.registration import Presented
+from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
 from app.agents.sessions import heartbeat, sign_out
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.api.operations import AnyObject, answer, nothing, operation
 from app.api.schemas import (
+    InspectBody,
     InspectionOut,
-    InspectRequest,
     LicenseOut,
     NewSessionOut,
     OrganisationOut,
     SessionOut,
-    SignInRequest,
+    SignInBody,
     UserOut,
 )
 from app.config import current_config
@@ -32,7 +32,7 @@ from app.models import AgentSession
 from app.throttle import count_inspection
 from app.web.access import client_address, public
 from app.web.errors import problem
-from app.web.transaction import outside_transaction, reads_first, start_writing
+from app.web.transaction import begin_write, defer_write, outside_transaction
 
 blueprint = Blueprint("agent_api", __name__, url_prefix="/api/agent/v1")
 csrf.exempt(blueprint)
@@ -59,10 +59,10 @@ NO_SIGNING_KEY = {
 
 @blueprint.post("/sessions")
 @public
-@reads_first
+@defer_write
 @operation(
     "Sign in on an OP Agent",
-    body=SignInRequest,
+    body=SignInBody,
     example={
         "login_id": "you@example.com",
         "password": "...",
@@ -78,8 +78,8 @@ NO_SIGNING_KEY = {
         **NO_SIGNING_KEY,
     },
 )
-def open_session(body: SignInRequest) -> Response:
-    presented = Presented(
+def open_session(body: SignInBody) -> Response:
+    sign_in_request = SignInRequest(
         registration_key=body.registration_key or "",
         mac_id=body.mac_id,
         machine_id=(body.machine_id or "").strip(),
@@ -98,7 +98,7 @@ def open_session(body: SignInRequest) -> Response:
     outcome = sign_in(
         db.session(),
         who=who,
-        presented=presented,
+        request=sign_in_request,
         signing_keys=current_config().signing_keys,
         now=utcnow(),
     )
@@ -157,7 +157,7 @@ def show_configuration() -> Response:
 
 @blueprint.put("/configuration")
 @public
-@reads_first
+@defer_write
 @operation(
     "Save the organisation's configuration data",
     body=AnyObject,
@@ -175,7 +175,7 @@ def put_configuration(body: AnyObject) -> Response:
     found = _heartbeat()
     if isinstance(found, SessionEnd):
         return _ended(found)
-    start_writing()
+    begin_write()
     refusal = save_configuration(db.session(), agent_session=found, data=body.root, now=utcnow())
     return _refused(refusal) if refusal else nothing()
 
@@ -184,7 +184,7 @@ def put_configuration(body: AnyObject) -> Response:
 @public
 @operation(
     "The state of a registration key",
-    body=InspectRequest,
+    body=InspectBody,
     example={"registration_key": "rw1...."},
     answers={200: InspectionOut},
     problems={
@@ -193,7 +193,7 @@ def put_configuration(body: AnyObject) -> Response:
         **UNAVAILABLE,
     },
 )
-def inspect(body: InspectRequest) -> Response:
+def inspect(body: InspectBody) -> Response:
     now, limit = utcnow(), current_config().inspect_limit
     wait_seconds = count_inspection(db.session(), address=client_address(), now=now, limit=limit)
     if wait_seconds:

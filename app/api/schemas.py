@@ -69,7 +69,7 @@ Mac = Annotated[
 ]
 
 
-class SignInRequest(Incoming):
+class SignInBody(Incoming):
     """A person signs in on an OP Agent."""
 
     login_id: str = Field(
@@ -97,7 +97,7 @@ class SignInRequest(Incoming):
     )
 
 
-class InspectRequest(Incoming):
+class InspectBody(Incoming):
     """A key to be looked at."""
 
     registration_key: str

@@ -55,7 +55,7 @@ KINDS = {kind.value: kind for kind in FeedKind}
 _FOLDED_LABELS = {kind: fold(kind.label) for kind in FeedKind}
 
 
-def tell(
+def add_entry(
     session: Session,
     kind: FeedKind,
     *,
@@ -86,7 +86,7 @@ def feed_search_text(kind: FeedKind, subject: str, client: str = "") -> str:
     return f"{_FOLDED_LABELS[kind]}\n{fold(subject)}\n{fold(client)}"
 
 
-def forget(session: Session, organisation_id: str) -> None:
+def delete_feed(session: Session, organisation_id: str) -> None:
     """Take an organisation's whole Feed away, because the organisation goes."""
     session.execute(delete(FeedEvent).where(FeedEvent.organisation_id == organisation_id))
 

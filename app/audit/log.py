@@ -27,7 +27,7 @@ class Entry:
     address: str
 
 
-def record(
+def log_event(
     session: Session,
     tag: AuditTag,
     *,

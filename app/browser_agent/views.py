@@ -14,7 +14,7 @@ from app.accounts.authentication import authenticate
 from app.agents.codes import AT, EndCause, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.mac import new_local_mac, normalise_mac
-from app.agents.registration import Presented
+from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
 from app.agents.sessions import confirm_end, heartbeat, sign_out
 from app.agents.sign_in import SignedIn, Throttled, sign_in
@@ -28,7 +28,7 @@ from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
 from app.web.htmx import is_partial, redirect_see_other, render
-from app.web.transaction import outside_transaction, reads_first, start_writing
+from app.web.transaction import begin_write, defer_write, outside_transaction
 
 blueprint = Blueprint("console", __name__)
 
@@ -55,7 +55,7 @@ def window() -> ResponseReturnValue:
 
 @blueprint.post(ADDRESS)
 @public
-@reads_first
+@defer_write
 def log_in() -> ResponseReturnValue:
     # Not request.files: an uploaded file is never taken for the text of a field.
     form = AgentSignInForm(formdata=request.form)
@@ -73,7 +73,7 @@ def log_in() -> ResponseReturnValue:
     outcome = sign_in(
         db.session(),
         who=who,
-        presented=Presented(
+        request=SignInRequest(
             registration_key=form.registration_key.data or "",
             mac_id=form.mac_id.data or _own_mac(),
             agent_version="browser",
@@ -90,12 +90,12 @@ def log_in() -> ResponseReturnValue:
 
 @blueprint.post(f"{ADDRESS}/configuration")
 @public
-@reads_first
+@defer_write
 def configuration() -> ResponseReturnValue:
     found = _heartbeat(request.cookies.get(COOKIE, ""))
     if isinstance(found, SessionEnd):
         return _ended(found)
-    start_writing()
+    begin_write()
     refusal = _save_configuration(found)
     if refusal is not None:
         return _workspace(found, 403, refusal=refusal)

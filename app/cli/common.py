@@ -61,7 +61,7 @@ def changing() -> Iterator[Session]:
     """
     with _refusals():
         try:
-            _take_turn()
+            _wait_for_turn()
             yield db.session()
             db.session.commit()
         except BaseException:
@@ -98,7 +98,7 @@ def refuse(sentence: str, status: int = REFUSED) -> None:
     sys.exit(status)
 
 
-def _take_turn() -> None:
+def _wait_for_turn() -> None:
     """Begin the writing transaction, telling the person if it has to wait for its turn."""
     try:
         with writing(wait_ms=NOTICE_AFTER_MS):

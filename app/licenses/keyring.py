@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import SYSTEM, Actor
 from app.core.errors import Conflict, SigningKeyMissing
@@ -119,5 +119,5 @@ def _let_sign(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Ac
         tag = AuditTag.SIGNING_KEY_CREATED
     chosen.turn = signing.turn + 1 if signing else 0
     session.flush()
-    record(session, tag, actor=actor, now=now, subject=kid)
+    log_event(session, tag, actor=actor, now=now, subject=kid)
     return kid

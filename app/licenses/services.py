@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.clock import whole_second
@@ -93,7 +93,7 @@ def _record_license(
         if earlier is None:
             raise
         return earlier
-    record(
+    log_event(
         session,
         AuditTag.LICENSE_ISSUED,
         actor=actor,
@@ -140,7 +140,7 @@ def revoke_license(
         return license
     license.revoked_at = whole_second(now)
     license.revoked_by_id = actor.user_id
-    record(
+    log_event(
         session,
         AuditTag.LICENSE_REVOKED,
         actor=actor,

@@ -4,14 +4,14 @@ from flask import current_app
 from flask_login import current_user
 from htmx_flask import request
 
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.clock import utcnow
 from app.core.errors import NotAllowed
 from app.core.permissions import Permission, allows
 from app.extensions import csrf, db
 from app.web.access import SignInNeeded, address_to_return_to, current_actor
-from app.web.transaction import SAFE_METHODS, choose_kind, start_writing
+from app.web.transaction import SAFE_METHODS, begin_write, choose_transaction
 
 
 def check_access() -> None:
@@ -19,7 +19,7 @@ def check_access() -> None:
 
     Raises SignInNeeded (303 or 401), NotAllowed (403) or CSRFError (400).
     """
-    choose_kind()
+    choose_transaction()
     if request.endpoint is None:
         return
     view = current_app.view_functions[request.endpoint]
@@ -27,7 +27,7 @@ def check_access() -> None:
         raise NotAllowed("This address says nothing about who may use it, so nobody may.")
     permission: Permission | None = view.permission
     if permission is not None and not current_user.is_authenticated:
-        raise SignInNeeded(address_to_return_to(getattr(view, "kept_fields", ())))
+        raise SignInNeeded(address_to_return_to(getattr(view, "restored_fields", ())))
     csrf.protect(apply_exemptions=True)
     if permission is not None and not allows(current_user.role, permission):
         if request.method not in SAFE_METHODS:
@@ -38,8 +38,8 @@ def check_access() -> None:
 
 
 def _record_denial(permission: Permission) -> None:
-    start_writing()
-    record(
+    begin_write()
+    log_event(
         db.session(),
         AuditTag.NOT_ALLOWED,
         actor=current_actor(),

@@ -37,7 +37,7 @@ from app.projects.rows import ReadFile, read_projects
 from app.web.access import current_actor, requires
 from app.web.errors import http_error
 from app.web.htmx import is_partial, redirect_see_other, render
-from app.web.transaction import reads_first, start_writing, stop_writing, takes_uploads
+from app.web.transaction import abandon_write, begin_write, defer_write, takes_uploads
 
 blueprint = Blueprint("imports", __name__, url_prefix="/projects/import")
 
@@ -60,7 +60,7 @@ def page() -> ResponseReturnValue:
 
 @blueprint.post("")
 @requires(Permission.MANAGE_PROJECTS)
-@reads_first
+@defer_write
 @takes_uploads(MOST_BYTES + FIELDS_OF_A_FORM)
 def preview() -> ResponseReturnValue:
     form = UploadForm()
@@ -74,7 +74,7 @@ def preview() -> ResponseReturnValue:
         form.refuse(error)
         return _import_page(form, last, request.form, error.status)
     columns = _columns_kept(last, head)
-    start_writing()
+    begin_write()
     token = keep_draft(
         db.session(),
         actor=current_actor(),
@@ -98,7 +98,7 @@ def file_too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 
 @blueprint.post("/confirm")
 @requires(Permission.MANAGE_PROJECTS)
-@reads_first
+@defer_write
 def confirm() -> ResponseReturnValue:
     draft = _draft_of(request.form)
     if draft is None or not _waits(draft):
@@ -109,7 +109,7 @@ def confirm() -> ResponseReturnValue:
     file = _rows(draft, form)
     if file is None or file.bad_rows or expected is None:
         return again
-    start_writing()
+    begin_write()
     draft = _draft_of(request.form, hold=True)
     if draft is None or not _waits(draft):
         return _not_to_import(draft)
@@ -123,7 +123,7 @@ def confirm() -> ResponseReturnValue:
             now=utcnow(),
         )
     except Conflict as error:
-        stop_writing()
+        abandon_write()
         flash(f"{error.detail} This is what would be done now.", "warning")
         return again
     flash(f"{draft.file_name} was imported: {_told(result)}.", "success")

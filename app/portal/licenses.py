@@ -32,7 +32,7 @@ from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.license_form import GenerateForm
 from app.projects.services import get_project
-from app.web.access import current_actor, keeps_fields, requires
+from app.web.access import current_actor, requires, restore_fields
 from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.paging import page_asked_for
 
@@ -93,7 +93,7 @@ def license_tab(project_id: int) -> ResponseReturnValue:
 
 @blueprint.post("")
 @requires(Permission.ISSUE_LICENSES)
-@keeps_fields("ttl", "key")
+@restore_fields("ttl", "key")
 def generate(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     form = GenerateForm()

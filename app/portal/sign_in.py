@@ -17,7 +17,7 @@ from app.extensions import db
 from app.portal.login import load_user
 from app.web.access import client_address, current_actor, public, safe_next
 from app.web.htmx import redirect_see_other
-from app.web.transaction import outside_transaction, reads_first
+from app.web.transaction import defer_write, outside_transaction
 
 
 class SignInForm(FlaskForm):
@@ -57,7 +57,7 @@ def sign_in_page() -> ResponseReturnValue:
 
 @blueprint.post("/login")
 @public
-@reads_first
+@defer_write
 def sign_in() -> ResponseReturnValue:
     # Not request.files: an uploaded file is never taken for the text of a field.
     form = SignInForm(request.form)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.audit.feed import FeedKind, feed_search_text
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict
@@ -121,7 +121,7 @@ def import_projects(
     if expected is not None and result != expected:
         raise Conflict("Projects have changed since the preview. Nothing was imported.")
     if not dry_run:
-        record(
+        log_event(
             session,
             AuditTag.PROJECTS_IMPORTED,
             actor=actor,

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.audit.feed import FeedKind, forget, tell
-from app.audit.log import record
+from app.audit.feed import FeedKind, add_entry, delete_feed
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
@@ -186,7 +186,7 @@ def delete_project(session: Session, *, actor: Actor, project_id: int, now: date
     session.delete(project)
     session.flush()
     if session.scalar(select(Project.id).where(_of(organisation)).limit(1)) is None:
-        forget(session, organisation.id)
+        delete_feed(session, organisation.id)
         session.delete(organisation)
         session.flush()
     return name
@@ -313,7 +313,7 @@ def _note(
 ) -> None:
     """Record a change of a project, and tell the Feed of it."""
     tag, kind = change
-    record(
+    log_event(
         session,
         tag,
         actor=actor,
@@ -323,7 +323,7 @@ def _note(
         project_id=project.id,
         **data,
     )
-    tell(
+    add_entry(
         session,
         kind,
         organisation_id=project.organisation_id,

@@ -31,14 +31,14 @@ def public(view: View) -> View:
     return view
 
 
-def keeps_fields(*names: str) -> Callable[[View], View]:
+def restore_fields(*names: str) -> Callable[[View], View]:
     """Stamp a form's view: whoever has to sign in first comes back with these fields as they were.
 
     The page that the form stands on understands them in its address.
     """
 
     def stamp(view: View) -> View:
-        view.kept_fields = names  # type: ignore[attr-defined]
+        view.restored_fields = names  # type: ignore[attr-defined]
         return view
 
     return stamp
@@ -83,7 +83,7 @@ def sign_in_address(next_address: str | None) -> str:
     return f"/login?next={quote(next_address, safe='')}" if next_address else "/login"
 
 
-def address_to_return_to(kept_fields: tuple[str, ...]) -> str:
+def address_to_return_to(restored_fields: tuple[str, ...]) -> str:
     """This page, or for a form and for a fragment the page that it stands on."""
     if request.method in SAFE_METHODS and not request.htmx:
         return str(request.full_path).removesuffix("?")
@@ -91,7 +91,7 @@ def address_to_return_to(kept_fields: tuple[str, ...]) -> str:
         page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
     except ValueError:
         return "/"
-    kept = {name: request.form[name] for name in kept_fields if request.form.get(name)}
+    kept = {name: request.form[name] for name in restored_fields if request.form.get(name)}
     query = urlencode(dict(parse_qsl(page.query)) | kept) if kept else page.query
     here = page.path + (f"?{query}" if query else "")
     return (safe_next(here) if page.netloc == request.host else None) or "/"

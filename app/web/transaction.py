@@ -16,9 +16,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 View = TypeVar("View", bound=Callable[..., object])
 
 
-def reads_first(view: View) -> View:
-    """Stamp a view that does slow work (hashing, parsing) before it calls `start_writing`."""
-    view.reads_first = True  # type: ignore[attr-defined]
+def defer_write(view: View) -> View:
+    """Stamp a view that does slow work (hashing, parsing) before it calls `begin_write`."""
+    view.defer_write = True  # type: ignore[attr-defined]
     return view
 
 
@@ -32,7 +32,7 @@ def takes_uploads(most_bytes: int) -> Callable[[View], View]:
     return stamp
 
 
-def choose_kind() -> None:
+def choose_transaction() -> None:
     """Before a request's first query: will its transaction read, or write?
 
     The body is read here, while no lock is held: a slow sender keeps nobody waiting.
@@ -41,7 +41,7 @@ def choose_kind() -> None:
     most_bytes = getattr(view, "most_bytes", None)
     if most_bytes is not None:
         request.max_content_length = most_bytes
-    set_reading(request.method in SAFE_METHODS or getattr(view, "reads_first", False))
+    set_reading(request.method in SAFE_METHODS or getattr(view, "defer_write", False))
     if request.method not in SAFE_METHODS and request.endpoint is not None:
         _read_body()
 
@@ -53,12 +53,12 @@ def _read_body() -> None:
     request.get_data(cache=True, parse_form_data=True)
 
 
-def forget_kind(_error: BaseException | None) -> None:
+def reset_transaction(_error: BaseException | None) -> None:
     """After a request: what comes next in this context decides for itself."""
     set_reading(False)
 
 
-def start_writing() -> None:
+def begin_write() -> None:
     """End the reading transaction and let the next query begin a writing one."""
     db.session.rollback()
     set_reading(False)
@@ -72,7 +72,7 @@ def outside_transaction() -> Iterator[None]:
     set_reading(False)
 
 
-def stop_writing() -> None:
+def abandon_write() -> None:
     """Undo what was written, and go on reading: the answer says why."""
     db.session.rollback()
     set_reading(True)

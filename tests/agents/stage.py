@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
-from app.agents.registration import Presented
+from app.agents.registration import SignInRequest
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.config import current_config
@@ -65,7 +65,7 @@ def try_to_sign_in(
     answer = sign_in(
         session,
         who=authenticated(session, login_id, password, address=address, now=now),
-        presented=Presented(registration_key, mac_id, machine_id, hostname),
+        request=SignInRequest(registration_key, mac_id, machine_id, hostname),
         signing_keys=signing_keys(current_app),  # type: ignore[arg-type]
         now=now,
     )

@@ -17,7 +17,7 @@ from app.agents.registration import register
 from app.agents.sessions import heartbeat
 from app.agents.sign_in import SignedIn, Throttled
 from app.agents.sign_in_rules import Refusal
-from app.api.schemas import SignInRequest
+from app.api.schemas import SignInBody
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
 from app.core.errors import KeyInvalid
@@ -115,10 +115,10 @@ def test_the_machine_id_is_hashed_with_this_installations_salt(
 def test_a_machine_id_has_at_most_128_characters(length: int, accepted: bool) -> None:
     fields = {"login_id": "a@b.example", "password": "x", "mac_id": MAC, "machine_id": "x" * length}
     if accepted:
-        assert SignInRequest.model_validate(fields).machine_id == "x" * length
+        assert SignInBody.model_validate(fields).machine_id == "x" * length
     else:
         with pytest.raises(ValidationError):
-            SignInRequest.model_validate(fields)
+            SignInBody.model_validate(fields)
 
 
 def test_the_longest_machine_id_works(session: Session, cast: Cast) -> None:

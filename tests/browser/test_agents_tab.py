@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
-from app.agents.registration import Presented
+from app.agents.registration import SignInRequest
 from app.agents.sessions import heartbeat, sign_out
 from app.agents.sign_in import SignedIn, sign_in
 from app.core.clock import utcnow
@@ -43,7 +43,7 @@ class Stage(ConsoleStage):
             answer = sign_in(
                 session,
                 who=authenticated(session, who, PASSWORD, address="test", now=now),
-                presented=Presented(key, mac_id, "", hostname, version),
+                request=SignInRequest(key, mac_id, "", hostname, version),
                 signing_keys=config.signing_keys,
                 now=now,
             )

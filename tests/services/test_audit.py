@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.audit.log import Entry, count_events, list_entries, record
+from app.audit.log import Entry, count_events, list_entries, log_event
 from app.audit.tags import AuditTag
 from app.core.actor import SYSTEM, Actor
 from app.core.permissions import Role
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgres")
 
 
 def note(session: Session, moment: datetime = NOW, **more: object) -> AuditEvent:
-    event = record(session, AuditTag.SIGNED_IN, actor=SYSTEM, now=moment, **more)
+    event = log_event(session, AuditTag.SIGNED_IN, actor=SYSTEM, now=moment, **more)
     session.flush()
     return event
 
@@ -25,7 +25,7 @@ def note(session: Session, moment: datetime = NOW, **more: object) -> AuditEvent
 def test_an_event_says_who_did_what_when_to_what_and_from_where(
     session: Session, cast: Cast
 ) -> None:
-    record(
+    log_event(
         session,
         AuditTag.LICENSE_ISSUED,
         actor=cast.actor(cast.ada),
@@ -77,7 +77,7 @@ def test_an_event_outlives_the_organisation_that_it_names(session: Session) -> N
 
 def test_what_is_too_long_to_store_is_cut(session: Session) -> None:
     actor = Actor(None, "x" * 1000, Role.AUDITOR, "203.0.113.7")
-    record(session, AuditTag.SIGN_IN_REFUSED, actor=actor, now=NOW, subject="y" * 1000)
+    log_event(session, AuditTag.SIGN_IN_REFUSED, actor=actor, now=NOW, subject="y" * 1000)
     session.commit()
     entry = list_entries(session)[0]
     assert (len(entry.who), len(entry.subject)) == (254, 300)

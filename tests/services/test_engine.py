@@ -18,7 +18,7 @@ from app.extensions import db
 from app.models import AuditEvent, Organisation, Project, WebSession
 from app.models.engine import is_reading, reading_only, set_reading, writing
 from app.web.access import public
-from app.web.transaction import reads_first, start_writing
+from app.web.transaction import begin_write, defer_write
 from tests.conftest import NOW, Cast, Visitor
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
@@ -190,16 +190,16 @@ def marking_and_failing() -> str:
 
 
 @public
-@reads_first
+@defer_write
 def reading_then_marking() -> str:
     db.session.execute(text("SELECT 'read'"))
     mark("too early")
-    start_writing()
+    begin_write()
     return mark("in time")
 
 
 @public
-@reads_first
+@defer_write
 def only_reading() -> str:
     return mark("never")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.audit.feed import FeedKind, count_lines, feed_of, tell
+from app.audit.feed import FeedKind, add_entry, count_lines, feed_of
 from app.core.errors import InvalidInput
 from app.models import FeedEvent, Organisation, Project, TemporaryLicense
 from app.projects.fields import ProjectFields
@@ -151,7 +151,7 @@ class TestSearch:
                 (FeedKind.MACHINE_DETACHED, "100%_\\x", ""),
             )
         ):
-            tell(
+            add_entry(
                 session,
                 kind,
                 organisation_id=cast.acme,
@@ -159,7 +159,9 @@ class TestSearch:
                 now=NOW + number * MINUTE,
                 client=client,
             )
-        tell(session, FeedKind.PROJECT_CREATED, organisation_id=cast.bolt, subject="Bolt", now=NOW)
+        add_entry(
+            session, FeedKind.PROJECT_CREATED, organisation_id=cast.bolt, subject="Bolt", now=NOW
+        )
 
     def test_the_newest_stands_first_and_none_of_another_organisation(
         self, session: Session, cast: Cast

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from app.agents.codes import EndCause, EndCode
 from app.agents.session_rules import (
-    Proof,
-    ProofState,
+    LogoutState,
+    LogoutStatus,
     SessionEnd,
     SessionFacts,
+    logout_status,
     note_interval,
-    proof,
     session_end,
 )
 from app.agents.sign_in_rules import (
@@ -439,19 +439,19 @@ SIGNED_OUT = SessionEnd(EndCause.SIGNED_OUT, NOW)
 NOT_HEARD = SessionEnd(EndCause.NOT_HEARD_FROM, NOW)
 PROOFS = [
     # the end; last heard (seconds before it), told, confirmed, asked (after it); state, since when
-    (END, (2, None, None, 0), ProofState.WAITING, None),
-    (END, (2, None, None, 7), ProofState.WAITING, None),
-    (END, (2, None, None, 8), ProofState.OFF_LINE, LATER),
-    (END, (38, None, None, 0), ProofState.WAITING, None),
-    (END, (39, None, None, 0), ProofState.OFF_LINE, LATER),
-    (END, (2, 4, None, 4), ProofState.TOLD, NOW + 4 * SECOND),
-    (END, (2, 4, None, 10_000), ProofState.TOLD, NOW + 4 * SECOND),
-    (END, (2, 400, None, 401), ProofState.TOLD, NOW + 400 * SECOND),
-    (END, (2, 4, 5, 5), ProofState.CONFIRMED, NOW + 5 * SECOND),
-    (END, (2, None, 5, 5), ProofState.CONFIRMED, NOW + 5 * SECOND),
-    (SIGNED_OUT, (2, None, None, 0), ProofState.CONFIRMED, NOW),
-    (SIGNED_OUT, (2, 4, None, 4), ProofState.CONFIRMED, NOW),
-    (NOT_HEARD, (900, None, None, 0), ProofState.OFF_LINE, LATER),
+    (END, (2, None, None, 0), LogoutState.WAITING, None),
+    (END, (2, None, None, 7), LogoutState.WAITING, None),
+    (END, (2, None, None, 8), LogoutState.OFF_LINE, LATER),
+    (END, (38, None, None, 0), LogoutState.WAITING, None),
+    (END, (39, None, None, 0), LogoutState.OFF_LINE, LATER),
+    (END, (2, 4, None, 4), LogoutState.TOLD, NOW + 4 * SECOND),
+    (END, (2, 4, None, 10_000), LogoutState.TOLD, NOW + 4 * SECOND),
+    (END, (2, 400, None, 401), LogoutState.TOLD, NOW + 400 * SECOND),
+    (END, (2, 4, 5, 5), LogoutState.CONFIRMED, NOW + 5 * SECOND),
+    (END, (2, None, 5, 5), LogoutState.CONFIRMED, NOW + 5 * SECOND),
+    (SIGNED_OUT, (2, None, None, 0), LogoutState.CONFIRMED, NOW),
+    (SIGNED_OUT, (2, 4, None, 4), LogoutState.CONFIRMED, NOW),
+    (NOT_HEARD, (900, None, None, 0), LogoutState.OFF_LINE, LATER),
 ]
 
 
@@ -459,11 +459,11 @@ PROOFS = [
 def test_how_far_an_agent_is_known_to_be(
     end: SessionEnd,
     seconds: tuple[int, int | None, int | None, int],
-    state: ProofState,
+    state: LogoutState,
     at: datetime | None,
 ) -> None:
     heard, told, confirmed, asked = seconds
-    found = proof(
+    found = logout_status(
         end,
         facts=facts(last_heard_at=NOW - heard * SECOND, key_expires_at=LATER),
         told_at=None if told is None else NOW + told * SECOND,
@@ -471,11 +471,11 @@ def test_how_far_an_agent_is_known_to_be(
         now=NOW + asked * SECOND,
         limits=LIMITS,
     )
-    assert found == Proof(state, at)
+    assert found == LogoutStatus(state, at)
 
 
 def test_off_line_under_a_permanent_license_there_is_no_end_to_promise() -> None:
-    found = proof(
+    found = logout_status(
         SessionEnd(EndCause.LICENSE_REVOKED, NOW),
         facts=SessionFacts(last_heard_at=NOW),
         told_at=None,
@@ -483,7 +483,7 @@ def test_off_line_under_a_permanent_license_there_is_no_end_to_promise() -> None
         now=NOW + timedelta(minutes=1),
         limits=LIMITS,
     )
-    assert found == Proof(ProofState.OFF_LINE, None)
+    assert found == LogoutStatus(LogoutState.OFF_LINE, None)
 
 
 @pytest.mark.parametrize(("idle", "seconds"), [(900, 30), (90, 30), (89, 89 / 3), (6, 2)])

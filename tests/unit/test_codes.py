@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.agents.codes import EndCause, EndCode, RefusalCode
-from app.api.schemas import SignInRequest
+from app.api.schemas import SignInBody
 from app.browser_agent.forms import AgentSignInForm
 
 CLIENTS = Path(__file__).resolve().parents[2] / "clients" / "src"
@@ -19,7 +19,7 @@ def test_every_code_has_words_of_its_own() -> None:
 
 def test_every_refusal_of_a_sign_in_is_about_one_of_its_fields() -> None:
     about = {code.field for code in RefusalCode if code is not RefusalCode.CONFIGURATION_READ_ONLY}
-    assert about <= SignInRequest.model_fields.keys()
+    assert about <= SignInBody.model_fields.keys()
     assert all(hasattr(AgentSignInForm, field) for field in about)
 
 

@@ -398,7 +398,7 @@ def test_an_ended_subscription_is_said(app: Flask, ada: Visitor, cast: Cast, tab
     assert "The subscription has ended" in ada.get(tab).text
 
 
-# Proof
+# LogoutStatus
 
 
 def test_the_proof_is_told_then_confirmed(

@@ -81,9 +81,9 @@ class TestTheDocument:
 
     def test_says_that_unknown_fields_are_refused(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
-        for name in ("SignInRequest", "InspectRequest"):
+        for name in ("SignInBody", "InspectBody"):
             assert schemas[name]["additionalProperties"] is False
-        assert schemas["SignInRequest"]["required"] == ["login_id", "password", "mac_id"]
+        assert schemas["SignInBody"]["required"] == ["login_id", "password", "mac_id"]
 
 
 class TestWhatIsAnswered:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from app.audit.log import record
+from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.models import AuditEvent
@@ -16,7 +16,7 @@ from tests.conftest import NOW, Cast, Clock, Visitor
 def note(app: Flask, cast: Cast, times: int, **more: object) -> None:
     with app.app_context():
         for number in range(times):
-            record(
+            log_event(
                 db.session(),
                 AuditTag.LICENSE_ISSUED,
                 actor=cast.actor(cast.grace),

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.audit.feed import FeedKind, tell
+from app.audit.feed import FeedKind, add_entry
 from app.extensions import db
 from tests.conftest import NOW, Cast, Clock, Visitor
 
@@ -40,7 +40,7 @@ def tell_of(
     app: Flask, organisation_id: str, kind: FeedKind, subject: str, client: str = ""
 ) -> None:
     with app.app_context():
-        tell(
+        add_entry(
             db.session(),
             kind,
             organisation_id=organisation_id,

@@ -9,7 +9,7 @@ from app.agents.codes import EndCause
 from app.agents.live_sessions import end_session
 from app.agents.logout_status import MOST, Ended, ended_by_revocation, ended_lately
 from app.agents.machines import detach, revoke_machine_license
-from app.agents.session_rules import Proof, ProofState
+from app.agents.session_rules import LogoutState, LogoutStatus
 from app.agents.sessions import confirm_end, heartbeat, sign_out
 from app.licenses.services import revoke_license
 from app.models import AgentSession, TemporaryLicense
@@ -38,7 +38,7 @@ def test_a_revoked_key_is_told_then_confirmed(session: Session, cast: Cast) -> N
     here = signed_in(session, cast.pat, license, now=MOMENT - 10 * SECOND)
     revoke(session, cast, license)
 
-    def proof(seconds: int) -> Proof:
+    def logout_status(seconds: int) -> LogoutStatus:
         session.expire_all()
         now = MOMENT + seconds * SECOND
         (one,) = ended_by_revocation(session, license, now=now, limits=LIMITS)
@@ -47,16 +47,16 @@ def test_a_revoked_key_is_told_then_confirmed(session: Session, cast: Cast) -> N
         assert [other.proof for other in lately(session, now)] == [one.proof]
         return one.proof
 
-    assert proof(1) == Proof(ProofState.WAITING)
-    assert proof(60) == Proof(ProofState.OFF_LINE, license.expires_at)
+    assert logout_status(1) == LogoutStatus(LogoutState.WAITING)
+    assert logout_status(60) == LogoutStatus(LogoutState.OFF_LINE, license.expires_at)
     beat(session, here.token, MOMENT + 61 * SECOND)
-    assert proof(62) == Proof(ProofState.TOLD, MOMENT + 61 * SECOND)
+    assert logout_status(62) == LogoutStatus(LogoutState.TOLD, MOMENT + 61 * SECOND)
     beat(session, here.token, MOMENT + 65 * SECOND)
-    assert proof(66) == Proof(ProofState.TOLD, MOMENT + 61 * SECOND)
+    assert logout_status(66) == LogoutStatus(LogoutState.TOLD, MOMENT + 61 * SECOND)
     sign_out(session, token=here.token, now=MOMENT + 67 * SECOND, limits=LIMITS)
-    assert proof(68) == Proof(ProofState.CONFIRMED, MOMENT + 67 * SECOND)
+    assert logout_status(68) == LogoutStatus(LogoutState.CONFIRMED, MOMENT + 67 * SECOND)
     sign_out(session, token=here.token, now=MOMENT + 99 * SECOND, limits=LIMITS)
-    assert proof(99) == Proof(ProofState.CONFIRMED, MOMENT + 67 * SECOND)
+    assert logout_status(99) == LogoutStatus(LogoutState.CONFIRMED, MOMENT + 67 * SECOND)
 
 
 def test_only_whom_the_revocation_logged_out_is_proof_of_it(session: Session, cast: Cast) -> None:
@@ -77,7 +77,7 @@ def test_an_agent_that_was_silent_before_is_off_line_at_once(session: Session, c
     signed_in(session, cast.pat, license, now=NOW)
     revoke(session, cast, license)
     (one,) = lately(session)
-    assert one.proof == Proof(ProofState.OFF_LINE, license.expires_at)
+    assert one.proof == LogoutStatus(LogoutState.OFF_LINE, license.expires_at)
 
 
 def test_under_a_permanent_license_off_line_promises_no_end(session: Session, cast: Cast) -> None:
@@ -86,7 +86,10 @@ def test_under_a_permanent_license_off_line_promises_no_end(session: Session, ca
         session, actor=cast.actor(cast.ada), agent_id=agent.id, now=MOMENT, limits=LIMITS
     )
     (one,) = lately(session)
-    assert (one.end.cause, one.proof) == (EndCause.LICENSE_REVOKED, Proof(ProofState.OFF_LINE))
+    assert (one.end.cause, one.proof) == (
+        EndCause.LICENSE_REVOKED,
+        LogoutStatus(LogoutState.OFF_LINE),
+    )
 
 
 def test_every_end_of_the_last_day_is_listed_the_latest_first(session: Session, cast: Cast) -> None:
