@@ -11,7 +11,7 @@ run: $(RUN)
 	exec $(VENV)/bin/flask --app wsgi serve
 
 test: $(DEV)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 	cd clients && ../$(VENV)/bin/python -m pytest
 
 check: $(DEV)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
@@ -142,6 +143,7 @@ def test_confirming_a_session_that_never_was_does_nothing(
     session: Session, cast: Cast, token: str
 ) -> None:
     confirm_end(session, token=token, now=NOW, limits=LIMITS)
+    assert session.scalar(select(func.count()).select_from(AgentSession)) == 0
 
 
 def test_confirming_a_session_that_lives_does_not_end_it(session: Session, cast: Cast) -> None:

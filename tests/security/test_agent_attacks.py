@@ -222,12 +222,12 @@ def test_fields_that_nobody_asked_for_change_nothing(partner: Visitor, key: str)
         assert found.organisation_id == Cast.acme
 
 
-def test_a_thousand_altered_keys_open_nothing(session: Session, cast: Cast, clock: Clock) -> None:
+def test_altered_keys_open_nothing(session: Session, cast: Cast, clock: Clock) -> None:
     """Mallory has a partner's password and an expired idea of a key, and alters it at random."""
     good = text_of(issue(session, cast))
     chance = random.Random(2026)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.="
-    for _ in range(1000):
+    for _ in range(100):
         letters = list(good)
         for _ in range(chance.randint(1, 3)):
             at = chance.randrange(len(letters))

@@ -49,7 +49,9 @@ def test_keys_under_the_old_one_work_and_can_be_shown(app: Flask, cast: Cast, cl
     with app.app_context():
         license = issue(db.session(), cast)
         before = text_of(license)
-        run(app, "rotate")
+        db.session.commit()  # else the command waits for this test
+        assert run(app, "rotate").exit_code == 0
+        assert listed(app)[1]["kid"] == license.kid
         assert text_of(license) == before
         assert inspect_key(db.session(), text=before, now=NOW).state == "active"
 

@@ -252,6 +252,7 @@ histories = st.lists(
 )
 
 
+@pytest.mark.databases("sqlite")
 @given(history=histories)
 @some
 def test_between_all_that_is_told_a_temporary_key_and_its_partner_leave_nothing(

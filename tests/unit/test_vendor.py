@@ -58,7 +58,8 @@ def test_no_page_names_another_origin() -> None:
 
 def test_no_page_needs_more_than_the_content_security_policy_allows() -> None:
     forbidden = re.compile(
-        r"""<[^<>]*\sstyle=["']|<style|<script(?![^>]*\ssrc=)|\son[a-z]+=["']|hx-on|hx-vals=["']js:|javascript:|"""
+        r"""<[^<>]*\sstyle\s*=\s*["']|<style|<script(?![^>]*\ssrc=)|\son[a-z]+\s*=\s*["']|hx-on|"""
+        r"""["']js:|javascript:|"""
         r"""hx-trigger=(?:"[^"]*\[|'[^']*\[)""",
         re.IGNORECASE,
     )
