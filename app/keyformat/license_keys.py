@@ -11,11 +11,17 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from itsdangerous import BadData, TimestampSigner, base64_decode, base64_encode
+from itsdangerous import (
+    BadData,
+    TimestampSigner,
+    URLSafeTimedSerializer,
+    base64_decode,
+    base64_encode,
+)
 from itsdangerous.signer import SigningAlgorithm
 
 from app.core.errors import KeyInvalid
@@ -171,15 +177,34 @@ class _Ed25519(SigningAlgorithm):
         return True
 
 
-class _Signer(TimestampSigner):
-    """Signs for one purpose, its salt, and as of `seconds` since 1970, not as of now."""
+class _SignerAt(TimestampSigner):
+    """Signs as of `seconds` since 1970, not as of now."""
 
-    def __init__(self, key: bytes, salt: bytes, seconds: int = 0) -> None:
-        super().__init__(key, key_derivation="none", algorithm=_Ed25519(salt))
+    def __init__(self, *args: Any, seconds: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._seconds = seconds
 
     def get_timestamp(self) -> int:
         return self._seconds
+
+
+class _Serializer(URLSafeTimedSerializer):
+    """Signs and checks for one purpose, its salt; it never compresses."""
+
+    def __init__(self, key: bytes, salt: bytes, seconds: int = 0) -> None:
+        super().__init__(
+            key,
+            salt=salt,
+            signer=_SignerAt,
+            signer_kwargs={
+                "algorithm": _Ed25519(salt),
+                "key_derivation": "none",
+                "seconds": seconds,
+            },
+        )
+
+    def dump_payload(self, obj: Any) -> bytes:
+        return base64_encode(_compact_json(obj))
 
 
 def _sign(
@@ -187,8 +212,8 @@ def _sign(
 ) -> str:
     if issued_at.tzinfo is None:
         raise ValueError("issued_at has no time zone")
-    signer = _Signer(private_key.private_bytes_raw(), salt, int(issued_at.timestamp()))
-    return PREFIX + signer.sign(base64_encode(_compact_json(payload))).decode("ascii")
+    seconds = int(issued_at.timestamp())
+    return PREFIX + _Serializer(private_key.private_bytes_raw(), salt, seconds).dumps(payload)
 
 
 def _read(
@@ -209,7 +234,8 @@ def _read(
     public_key = find_public_key(kid) if _KID.fullmatch(kid) else None
     if public_key is None:
         _refuse()
-    signer = _Signer(public_key_bytes(public_key), salt)
+    # Not `loads`, which would parse the payload once more.
+    signer = _Serializer(public_key_bytes(public_key), salt).make_signer(salt)
     try:
         _, issued_at = signer.unsign(key.removeprefix(PREFIX), return_timestamp=True)
     except (BadData, ValueError, OverflowError, OSError):  # the last three: no date is so late
