@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -235,7 +235,8 @@ def _read(
     if public_key is None:
         _refuse()
     # Not `loads`, which would parse the payload once more.
-    signer = _Serializer(public_key_bytes(public_key), salt).make_signer(salt)
+    serializer = _Serializer(public_key_bytes(public_key), salt)
+    signer = cast("TimestampSigner", serializer.make_signer(salt))
     try:
         _, issued_at = signer.unsign(key.removeprefix(PREFIX), return_timestamp=True)
     except (BadData, ValueError, OverflowError, OSError):  # the last three: no date is so late
