@@ -63,7 +63,7 @@ def flashed(visitor: Visitor, answer: TestResponse) -> str:
     """What the page says to which a form led."""
     assert answer.status_code == 303, answer.text
     text = visitor.get(answer.location).text
-    return " ".join(unescape(re.findall(r'class="notice-title">([^<]*)', text)[0]).split())
+    return " ".join(unescape(re.findall(r'class="alert-heading">([^<]*)', text)[0]).split())
 
 
 def project(app: Flask, name: str) -> Project | None:
