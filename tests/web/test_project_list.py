@@ -59,13 +59,13 @@ def issue(app: Flask, cast: Cast, organisation_id: str) -> str:
 
 def cards(text: str) -> list[str]:
     """The names of the links that the cards are."""
-    found = re.findall(r'<h2 class="project-card-name">\s*<a[^>]*>(.*?)</a>', text, re.S)
+    found = re.findall(r'<h2 class="card-title mb-2">\s*<a[^>]*>(.*?)</a>', text, re.S)
     return [unescape(name) for name in found]
 
 
 def card(text: str, name: str) -> str:
     """The words of one card."""
-    (found,) = [part for part in text.split('<li class="project-card">') if f">{name}</a>" in part]
+    (found,) = [part for part in text.split('<div class="card h-100 project-card">') if f">{name}</a>" in part]
     return " ".join(re.sub(r"<[^>]+>", " ", found.split("</li>")[0]).split())
 
 
