@@ -72,7 +72,7 @@ def fields_of(page: str, form: str = CONFIRM) -> dict[str, object]:
 
 
 def error_beside_the_file(answer: TestResponse) -> str:
-    found = re.search(r'id="file-error">.*?<span>(.*?)</span>', plain(answer))
+    found = re.search(r'id="file-error">(.*?)</p>', plain(answer))
     assert found
     assert 'aria-invalid="true"' in answer.text
     return found[1]

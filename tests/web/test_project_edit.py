@@ -51,7 +51,7 @@ def value(text: str, field: str) -> str:
 
 def beside(text: str, field: str) -> str:
     """The sentence beside a field, or nothing."""
-    found = re.search(rf'id="{field}-error">.*?<span>(.*?)</span>', text, re.S)
+    found = re.search(rf'id="{field}-error">(.*?)</p>', text, re.S)
     return unescape(found[1]) if found else ""
 
 
