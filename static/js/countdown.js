@@ -1,12 +1,14 @@
 // Time left, on the server's clock.
 //
-//   <span data-countdown-until="ISO" data-countdown-label="Active for {left}" data-countdown-done="Key expired"
-//         data-countdown-warn="300">   or an <option> with the same attributes
+//   <span data-countdown-until="ISO" data-countdown-label="Active for {left}" data-countdown-done="Key expired">
+//   or an <option> with the same attributes
 //
 // At zero the element sends the bubbling event "countdown:end", once for each instant. The class is-ending marks the
-// last data-countdown-warn seconds.
+// last five minutes.
 (() => {
   "use strict";
+
+  const ENDING = 300000; // ms
 
   // What the server's clock said (ms), and what this machine's two clocks said then.
   let base;
@@ -41,13 +43,13 @@
   const ended = new WeakMap();
 
   function show(element) {
-    const { countdownUntil: until, countdownLabel: label = "{left}", countdownDone: done, countdownWarn } = element.dataset;
+    const { countdownUntil: until, countdownLabel: label = "{left}", countdownDone: done } = element.dataset;
     const left = Date.parse(until) - now();
     if (Number.isNaN(left)) return;
     const over = left <= 0;
     const text = over && done ? done : label.replace("{left}", timeLeft(left));
     if (element.textContent !== text) element.textContent = text;
-    element.classList.toggle("is-ending", !over && left < Number(countdownWarn ?? 300) * 1000);
+    element.classList.toggle("is-ending", !over && left < ENDING);
     element.classList.toggle("is-over", over);
     if (over && ended.get(element) !== until) {
       ended.set(element, until);

@@ -13,7 +13,7 @@
 
   // What the page as a whole has to say must be seen: not behind a dialog, and not above the fold.
   const told = new WeakMap();
-  window.page.watch("#notices > .notice", (notice) => {
+  window.page.watch("#notices > .alert", (notice) => {
     if (told.get(notice) === notice.textContent) return;
     told.set(notice, notice.textContent);
     document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());

@@ -1,20 +1,21 @@
-// Menus that a button opens: <div data-menu><button aria-expanded aria-controls="ID">, <ul id="ID" class="menu-list">.
+// Menus that a button opens: <div data-menu><button aria-expanded aria-controls="ID">, <ul id="ID" class="dropdown-menu">.
 // Escape and a click elsewhere close; the arrow keys walk. Without JavaScript the list is simply there.
 (() => {
   "use strict";
 
   const buttonOf = (menu) => menu.querySelector("[aria-expanded]");
-  const itemsOf = (menu) => [...menu.querySelectorAll(".menu-list a[href], .menu-list button")];
+  const listOf = (menu) => menu.querySelector(".dropdown-menu");
+  const itemsOf = (menu) => [...listOf(menu).querySelectorAll("a[href], button")];
   const isOpen = (menu) => buttonOf(menu).getAttribute("aria-expanded") === "true";
 
   function setOpen(menu, open) {
     buttonOf(menu).setAttribute("aria-expanded", String(open));
-    menu.classList.toggle("is-open", open);
+    listOf(menu).classList.toggle("show", open);
   }
 
   function closeOthers(kept) {
-    document.querySelectorAll("[data-menu].is-open").forEach((menu) => {
-      if (menu !== kept) setOpen(menu, false);
+    document.querySelectorAll("[data-menu]").forEach((menu) => {
+      if (menu !== kept && isOpen(menu)) setOpen(menu, false);
     });
   }
 

@@ -56,7 +56,7 @@
     const failed = ctx.response.status >= 400;
     if (!isQuiet(ctx.sourceElement)) {
       // What was refused before has been done now: an old refusal beside it would mislead.
-      if (!failed) document.querySelectorAll("#notices .notice-danger").forEach((n) => n.remove());
+      if (!failed) document.querySelectorAll("#notices .alert-danger").forEach((n) => n.remove());
       return;
     }
     if (timerFailed && !failed) document.getElementById("notices")?.replaceChildren();

@@ -66,7 +66,7 @@ def beside(answer: TestResponse, field: str) -> str:
 
 def told(answer: TestResponse) -> str:
     """What the notice above the window's content says."""
-    match = re.search(r'class="notice-title">(.*?)</p>', answer.text, re.DOTALL)
+    match = re.search(r'class="alert-heading">(.*?)</p>', answer.text, re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", "", match[1]).split()) if match else ""
 
 

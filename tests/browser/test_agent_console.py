@@ -352,7 +352,7 @@ def test_a_detached_browser_is_logged_out_and_blocked(
 ) -> None:
     watch.expect(401, 422)
     log_in_as_client(stage, page)
-    mac_id = page.locator("dd.mono").last.inner_text().strip()
+    mac_id = page.locator("dd .font-monospace").last.inner_text().strip()
     with stage.portal.session() as session:
         (agent,) = machines_with(session, mac_id=mac_id)
         detach(

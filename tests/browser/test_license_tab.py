@@ -300,7 +300,7 @@ class TestTheListByItself:
         ten.portal.sign_in(page, ten.tab)
         generate(page, "10 min")
         key_id = keys(page).input_value()
-        badge = page.locator(".chosen-key-head")
+        badge = page.locator("#keys .card .card-header")
         clock.advance(seconds=TEN_MINUTES - 5)
         expect(badge).to_contain_text(re.compile(r"Active for \d sec"))
         clock.advance(seconds=5)
@@ -336,7 +336,7 @@ class TestTheListByItself:
         place.portal.sign_in(page, place.tab)
         expect(keys(page)).to_have_value(second)
         keys(page).select_option(value=first)
-        expect(page.locator(".chosen-key .key-id")).to_have_text(first)
+        expect(page.locator("#keys .card .key-id")).to_have_text(first)
         keys(page).focus()
         keys(page).evaluate("select => { select.mark = 'the same one'; }")
         third = place.issue()
@@ -345,7 +345,7 @@ class TestTheListByItself:
         expect(keys(page)).to_have_value(first)
         expect(keys(page)).to_be_focused()
         assert keys(page).evaluate("select => select.mark") == "the same one"
-        expect(page.locator(".chosen-key .key-id")).to_have_text(first)
+        expect(page.locator("#keys .card .key-id")).to_have_text(first)
 
     def test_keeps_a_choice_that_an_ending_key_stands_above(
         self, ten: Place, page: Page, clock: Clock
@@ -356,11 +356,11 @@ class TestTheListByItself:
         ten.issue(ttl=TEN_MINUTES)
         expect(keys(page).locator("option")).to_have_count(2)
         keys(page).select_option(value=kept)
-        expect(page.locator(".chosen-key .key-id")).to_have_text(kept)
+        expect(page.locator("#keys .card .key-id")).to_have_text(kept)
         clock.advance(seconds=TEN_MINUTES)
         expect(keys(page).locator("optgroup[label=Expired] option")).to_have_count(1)
         expect(keys(page)).to_have_value(kept)
-        expect(page.locator(".chosen-key .key-id")).to_have_text(kept)
+        expect(page.locator("#keys .card .key-id")).to_have_text(kept)
 
     def test_what_is_marked_in_the_key_stays_marked(self, page: Page, place: Place) -> None:
         place.issue()
@@ -388,7 +388,7 @@ class TestTheListByItself:
         ten.portal.sign_in(page, ten.tab)
         stop_clock(page)
         page.clock.run_for(3000)
-        expect(page.locator(".chosen-key-head")).to_contain_text("Active for 2 hr 58 min")
+        expect(page.locator("#keys .card .card-header")).to_contain_text("Active for 2 hr 58 min")
 
     def test_leads_to_the_sign_in_page_when_the_sign_in_has_ended_and_back(
         self, at_tab: Page, place: Place, watch: Watch
@@ -416,11 +416,11 @@ class TestChoosing:
         expect(keys(page)).to_have_value(second)
         shown = key_box(page).input_value()
         keys(page).select_option(value=first)
-        expect(page.locator(".chosen-key .key-id")).to_have_text(first)
+        expect(page.locator("#keys .card .key-id")).to_have_text(first)
         expect(key_box(page)).not_to_have_value(shown)
         expect(page).to_have_url(re.compile(rf"\?key={first}"))
         keys(page).select_option(value=ended)
-        expect(page.locator(".chosen-key-head")).to_contain_text("Key expired")
+        expect(page.locator("#keys .card .card-header")).to_contain_text("Key expired")
         expect(key_box(page)).to_have_count(0)
 
     def test_show_all_lists_them_and_leads_back_to_one(self, page: Page, place: Place) -> None:
@@ -466,7 +466,7 @@ class TestRevoking:
         button(at_tab, "Revoke").click()
         dialog.get_by_role("button", name="Revoke key").click()
         expect(dialog).to_be_hidden()
-        expect(at_tab.locator(".chosen-key-head")).to_contain_text("Revoked")
+        expect(at_tab.locator("#keys .card .card-header")).to_contain_text("Revoked")
         expect(key_box(at_tab)).to_have_count(0)
         expect(at_tab.locator("#live")).to_have_text(
             f"{key_id} was revoked. 1 person is being logged out."
@@ -522,11 +522,11 @@ class TestWithoutJavaScript:
         expect(button(plain, "Copy")).to_be_hidden()
         keys(plain).select_option(value=old)
         button(plain, "Show key").click()
-        expect(plain.locator(".chosen-key .key-id")).to_have_text(old)
+        expect(plain.locator("#keys .card .key-id")).to_have_text(old)
         button(plain, "Revoke").click()
         expect(plain.get_by_role("heading", level=1)).to_have_text(f"Revoke {old}?")
         button(plain, "Revoke key").click()
-        expect(plain.locator(".chosen-key-head")).to_contain_text("Revoked")
+        expect(plain.locator("#keys .card .card-header")).to_contain_text("Revoked")
         expect(plain.get_by_text(f"{old} was revoked.")).to_be_visible()
 
     def test_with_javascript_show_key_is_not_there(self, page: Page, place: Place) -> None:
@@ -565,7 +565,7 @@ class TestForEverybody:
         expect(seen.get_by_role("dialog")).to_be_visible()
         check(seen, "dialog")
         button(seen, "Revoke key").click()
-        expect(seen.locator(".chosen-key-head")).to_contain_text("Revoked")
+        expect(seen.locator("#keys .card .card-header")).to_contain_text("Revoked")
         check(seen, "revoked")
         ttl(seen).locator("option").last.evaluate("option => { option.value = '99d'; }")
         ttl(seen).evaluate("select => { select.selectedIndex = select.length - 1; }")

@@ -40,7 +40,7 @@ def cargo(portal: Portal) -> int:
 
 
 def cards(page: Page) -> Locator:
-    return page.locator(".project-card-name a")
+    return page.locator(".project-card h2 a")
 
 
 def address(portal: Portal, query: str) -> re.Pattern[str]:

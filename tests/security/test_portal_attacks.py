@@ -163,7 +163,7 @@ def test_a_copied_cookie_kept_alive_for_days(app: Flask, clock: Clock, ada: Visi
 def test_a_copied_cookie_kept_alive_unseen(app: Flask, clock: Clock, ada: Visitor) -> None:
     """The same with static files and with what a page's timers ask for: they are no activity."""
     with app.test_request_context():
-        asset = asset_address("css/app.css")
+        asset = asset_address("css/theme.css")
     for _ in range(3):
         clock.advance(minutes=10)
         assert ada.get(asset).status_code == 200
@@ -323,7 +323,7 @@ TRAVERSAL = (
     "/etc/passwd",
     "..\\app\\config.py",
     "%00",
-    "css/app.css%00.js",
+    "css/theme.css%00.js",
     "css",
     "css/",
     ".",

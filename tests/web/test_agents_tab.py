@@ -318,7 +318,7 @@ def test_it_is_said_before_what_will_happen_to_whom(
     assert answer.status_code == 200
     assert ("<html" in answer.text) is not htmx
     assert said in words(answer)
-    listed = re.findall(r'<li>\s*<span class="break">(.*?)</span>', answer.text)
+    listed = re.findall(r'<li>\s*<span class="text-break">(.*?)</span>', answer.text)
     assert sorted(listed) == logged_out
     assert buttons(answer)[-1] == button
 
@@ -377,7 +377,7 @@ def test_ending_all_temporary_sessions(app: Flask, ada: Visitor, tab: str, machi
         license = db.session.scalars(select(TemporaryLicense)).one()
         signed_in(db.session(), Cast.dev, license, mac_id=OTHER_MAC)
     question = ada.get(f"{tab}/end-temporary", htmx=True)
-    listed = re.findall(r'<li>\s*<span class="break">(.*?)</span>', question.text)
+    listed = re.findall(r'<li>\s*<span class="text-break">(.*?)</span>', question.text)
     assert sorted(listed) == [Cast.dev, Cast.pat]
     assert ada.post(f"{tab}/end-temporary").status_code == 303
     page = ada.get(tab)

@@ -62,7 +62,7 @@ def told(answer: object, sentence: str) -> bool:
     """Whether it is a 503 page in the product's look that says the sentence."""
     assert answer.status_code == 503
     assert "<!DOCTYPE html>" in answer.text
-    assert '<p class="error-status">503</p>' in answer.text
+    assert '<p class="empty-header">503</p>' in answer.text
     assert "ada@example.com" not in answer.text
     return sentence in answer.text
 

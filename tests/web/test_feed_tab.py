@@ -53,7 +53,7 @@ def tell_of(
 
 def lines(answer: TestResponse) -> list[str]:
     assert answer.status_code == 200
-    found = re.findall(r'<p class="timeline-what">(.*?)</p>', answer.text, re.DOTALL)
+    found = re.findall(r'<p class="mb-0">(.*?)</p>', answer.text, re.DOTALL)
     return [unescape(" ".join(re.sub(r"<.*?>", "", line).split())) for line in found]
 
 
@@ -70,7 +70,7 @@ class TestLines:
         ]
         assert answer.text.count("<bdi>carl@example.com</bdi>") == 2
         assert 'datetime="2026-11-24T15:35:00Z"' in answer.text
-        assert '<ol class="timeline card" aria-label="Feed, newest first">' in answer.text
+        assert re.search(r'<ol [^>]*aria-label="Feed, newest first">', answer.text)
 
     def test_an_auditor_reads_it_too(self, audrey: Visitor, tab: str) -> None:
         assert len(lines(audrey.get(tab))) == 3

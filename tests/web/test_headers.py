@@ -41,7 +41,7 @@ def test_every_answer_carries_the_security_headers(
     app: Flask, visitor: Visitor, ada: Visitor
 ) -> None:
     with app.test_request_context():
-        asset = asset_address("css/app.css")
+        asset = asset_address("css/theme.css")
     answers = {
         200: [visitor.get("/login"), ada.get("/audit"), visitor.get(asset), visitor.get("/agent")],
         303: [visitor.get("/audit")],
@@ -130,7 +130,7 @@ def test_a_browser_that_cannot_unpack_is_not_sent_something_packed(
     app: Flask, visitor: Visitor
 ) -> None:
     with app.test_request_context():
-        address = asset_address("css/app.css")
+        address = asset_address("css/theme.css")
     for wants in ("identity", "gzip;q=0", "br", ""):
         answer = visitor.client.get(address, headers={"Accept-Encoding": wants})
         assert "Content-Encoding" not in answer.headers
@@ -138,8 +138,8 @@ def test_a_browser_that_cannot_unpack_is_not_sent_something_packed(
 
 def test_the_address_of_a_static_file_changes_with_its_content(app: Flask) -> None:
     with app.test_request_context():
-        one, other = asset_address("css/app.css"), asset_address("js/page.js")
-    assert re.fullmatch(r"/static/[0-9a-f]{12}/css/app\.css", one)
+        one, other = asset_address("css/theme.css"), asset_address("js/page.js")
+    assert re.fullmatch(r"/static/[0-9a-f]{12}/css/theme\.css", one)
     assert one.split("/")[2] != other.split("/")[2]
 
 
@@ -155,9 +155,9 @@ def test_every_static_file_has_the_type_that_browsers_insist_on(
 
 
 def test_a_fingerprint_of_another_content_is_404(app: Flask, visitor: Visitor) -> None:
-    assert visitor.get("/static/000000000000/css/app.css").status_code == 404
+    assert visitor.get("/static/000000000000/css/theme.css").status_code == 404
     with app.test_request_context():
-        mixed = asset_address("css/app.css").replace("css/app.css", "js/page.js")
+        mixed = asset_address("css/theme.css").replace("css/theme.css", "js/page.js")
     assert visitor.get(mixed).status_code == 404
 
 

@@ -36,7 +36,7 @@ def issue(app: Flask, cast: Cast, organisation_id: str, ttl: int = 3600, **ago: 
 def tiles(page: str) -> dict[str, tuple[str, str]]:
     """Each tile's words, with its number and where it leads."""
     found = re.findall(
-        r'<a class="tile" href="([^"]+)">.*?tile-value">(\d+)<.*?tile-label">([^<]+)<',
+        r'<a class="card h-100" href="([^"]+)">.*?h1">(\d+)<.*?text-secondary">([^<]+)<',
         page,
         flags=re.DOTALL,
     )
@@ -143,8 +143,8 @@ def test_no_more_than_ten_keys_and_eight_events_are_listed(
         issue(app, cast, cast.acme)
     page = ada.get("/").text
     assert page.count('class="key-id"') == 10
-    timeline = page[page.index('<ul class="timeline">') :]
-    assert timeline.count("<li>") == 8
+    timeline = page[page.index('<ul class="list-group list-group-flush">') :]
+    assert timeline.count("<li ") == 8
     assert tiles(page)["keys active now"][0] == "12"
 
 
@@ -153,7 +153,7 @@ def test_recent_activity_says_who_did_what_to_what(
 ) -> None:
     key_id = issue(app, cast, cast.acme)
     page = ada.get("/").text
-    timeline = page[page.index('<ul class="timeline">') :]
+    timeline = page[page.index('<ul class="list-group list-group-flush">') :]
     assert "Generated a temporary key" in timeline
     assert key_id in timeline
     assert "Acme" in timeline

@@ -72,7 +72,7 @@ def fields_of(page: str, form: str = CONFIRM) -> dict[str, object]:
 
 
 def error_beside_the_file(answer: TestResponse) -> str:
-    found = re.search(r'id="file-error">.*?<span>(.*?)</span>', plain(answer))
+    found = re.search(r'id="file-error">(.*?)</p>', plain(answer))
     assert found
     assert 'aria-invalid="true"' in answer.text
     return found[1]
@@ -180,7 +180,7 @@ class TestThePreview:
         text = f"{TEXT}{cast.acme},Acme ERP,Trial\n{cast.bolt},Bolt Shop,Growth\n"
         page = preview(ada, text, plan="2")
         assert "2 projects will be created, in 2 new organisations" in page
-        assert 'Line 2: <bdi>One</bdi> <span class="soft">(<bdi>1</bdi>)</span>' in page
+        assert 'Line 2: <bdi>One</bdi> <span class="text-secondary">(<bdi>1</bdi>)</span>' in page
         assert "1 project will be updated" in page
         assert "plan <bdi>Growth</bdi> → <bdi>Trial</bdi>" in page
         assert "1 project will be left alone" in page
@@ -235,7 +235,7 @@ class TestThePreview:
             (6, "The project name holds a control character (U+0000); take it out."),
             (8, "The same project stands on line 7 already."),
         ):
-            assert f'>Line {line}</strong>: <bdi class="break">{reason}</bdi>' in page
+            assert f'>Line {line}</strong>: <bdi class="text-break">{reason}</bdi>' in page
         assert "Import</button>" not in page
 
     def test_of_very_many_refused_rows_a_hundred_are_told(self, ada: Visitor) -> None:

@@ -51,7 +51,7 @@ def value(text: str, field: str) -> str:
 
 def beside(text: str, field: str) -> str:
     """The sentence beside a field, or nothing."""
-    found = re.search(rf'id="{field}-error">.*?<span>(.*?)</span>', text, re.S)
+    found = re.search(rf'id="{field}-error">(.*?)</p>', text, re.S)
     return unescape(found[1]) if found else ""
 
 
@@ -63,7 +63,7 @@ def flashed(visitor: Visitor, answer: TestResponse) -> str:
     """What the page says to which a form led."""
     assert answer.status_code == 303, answer.text
     text = visitor.get(answer.location).text
-    return " ".join(unescape(re.findall(r'class="notice-title">([^<]*)', text)[0]).split())
+    return " ".join(unescape(re.findall(r'class="alert-heading">([^<]*)', text)[0]).split())
 
 
 def project(app: Flask, name: str) -> Project | None:

@@ -59,13 +59,13 @@ def issue(app: Flask, cast: Cast, organisation_id: str) -> str:
 
 def cards(text: str) -> list[str]:
     """The names of the links that the cards are."""
-    found = re.findall(r'<h2 class="project-card-name">\s*<a[^>]*>(.*?)</a>', text, re.S)
+    found = re.findall(r'<h2 class="card-title mb-2">\s*<a[^>]*>(.*?)</a>', text, re.S)
     return [unescape(name) for name in found]
 
 
 def card(text: str, name: str) -> str:
     """The words of one card."""
-    (found,) = [part for part in text.split('<li class="project-card">') if f">{name}</a>" in part]
+    (found,) = [part for part in text.split('project-card">') if f">{name}</a>" in part]
     return " ".join(re.sub(r"<[^>]+>", " ", found.split("</li>")[0]).split())
 
 
@@ -90,7 +90,7 @@ def test_the_page_has_its_words_and_a_form_that_works_without_javascript(ada: Vi
     text = ada.get("/projects?q=erp").text
     assert re.search(r"<title>\s*Manage Projects · Rolling Window", text)
     assert re.search(r"<h1[^>]*>\s*Manage Projects", text)
-    (form,) = re.findall(r'<form class="filter-bar".*?</form>', text, re.S)
+    (form,) = re.findall(r'<form class="card card-body mb-3".*?</form>', text, re.S)
     assert 'action="/projects"' in form
     assert re.search(r'<label[^>]*for="search-text">\s*Search projects', form)
     for part in ('type="search"', 'placeholder="Find projects..."', 'value="erp"', ">Search<"):

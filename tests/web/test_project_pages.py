@@ -64,9 +64,9 @@ def test_the_tabs_are_links(ada: Visitor, acme: str) -> None:
     ends = {"Overview": "", "License": "/license", "Agents": "/agents", "Feed": "/feed"}
     for current, end in ends.items():
         text = ada.get(acme + end).text
-        tabs = re.search(r'<nav class="tabs".*?</nav>', text, re.S)
+        tabs = re.search(r'<nav [^>]*aria-label="Project".*?</nav>', text, re.S)
         assert tabs is not None, current
-        found = re.findall(r'<a class="tabs-link"\s+href="([^"]+)"([^>]*)>(\w+)</a>', tabs[0])
+        found = re.findall(r'<a class="nav-link[^"]*"\s+href="([^"]+)"([^>]*)>(\w+)</a>', tabs[0])
         assert [(name, address) for address, _, name in found] == [
             (name, acme + end) for name, end in ends.items()
         ]
