@@ -18,11 +18,11 @@ from app.extensions import db
 from app.models import AuditEvent
 from app.models.database_errors import (
     DAMAGED,
+    EXPLANATIONS,
     FULL,
     MISSING,
     NOT_SET_UP,
     READ_ONLY,
-    EXPLANATIONS,
     explain_database_error,
 )
 from app.models.engine import reading_only
