@@ -1,4 +1,4 @@
-"""Rolling Window: the portal that lets partners in for a few hours. This file only wires."""
+"""Rolling Window: the portal that lets partners in for a few hours. Wiring only."""
 
 from flask import Flask
 from flask.typing import ResponseReturnValue
@@ -40,7 +40,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=config.secret_key or secret_key(config.instance),
         SQLALCHEMY_DATABASE_URI=config.database_url,
-        # Hashes and addresses of people do not belong into logs.
+        # Password hashes and people's addresses must not appear in logs.
         SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},
         MAX_CONTENT_LENGTH=FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,

@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, refused at start if wrong, frozen afterwards."""
+"""Settings: read once from the environment, checked at the start, frozen afterwards."""
 
 import os
 import re
@@ -20,14 +20,14 @@ from app.keyformat.signing_keys import private_key_from_pem
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
-PREFIX = "PORTAL_"
+ENVIRONMENT_PREFIX = "PORTAL_"
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 SWITCH = {"on": True, "1": True, "true": True, "yes": True}
 SWITCH |= {"off": False, "0": False, "false": False, "no": False}
 
 
 class Bind(NamedTuple):
-    """The address and port served."""
+    """The address and port that the portal listens on."""
 
     host: str
     port: int
@@ -44,7 +44,7 @@ def _bind(text: str) -> Bind:
 
 
 def _database(text: str) -> str:
-    """The address that SQLAlchemy opens."""
+    """The database URL that SQLAlchemy opens."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -61,7 +61,7 @@ def _database(text: str) -> str:
 
 
 def _sqlite(file: Path) -> str:
-    # mode=rw: a database that is missing is an error, never a new empty one.
+    # mode=rw: a missing database is an error; SQLite would otherwise create an empty one.
     name = f"file:{quote(os.fsencode(file))}"
     url = URL.create("sqlite", database=name, query={"mode": "rw", "uri": "true"})
     return url.render_as_string()
@@ -137,9 +137,9 @@ def _ttls(text: str) -> tuple[int, ...]:
 
 
 def _setting(read: Callable[[str], T], default: T, *, secret: bool = False) -> T:
-    """A field of Config: `read` makes its value of the text of the setting of that name.
+    """A field of Config, whose value `read` makes from the text of the setting of that name.
 
-    What is secret may be in a file instead, and is shown in no `repr`.
+    A secret may be read from a file instead, and is left out of `repr`.
     """
     metadata = {"read": read, "secret": secret}
     return field(default=default, repr=not secret, metadata=metadata)
@@ -147,19 +147,19 @@ def _setting(read: Callable[[str], T], default: T, *, secret: bool = False) -> T
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting, with its default; `docs/operators-guide.md` has the table of them.
+    """Every setting with its default; `docs/operators-guide.md` describes each.
 
-    `instance`, `PORTAL_INSTANCE`, and so on. What depends on another setting where it is not given
-    is worked out in `load_config`.
+    The field `instance` is the setting `PORTAL_INSTANCE`, and so on. Defaults that depend on
+    another setting are worked out in `load_config`.
     """
 
     bind: Bind = _setting(_bind, Bind("127.0.0.1", 8000))
     instance: Path = _setting(lambda text: Path(text).absolute(), ROOT / "instance")
     database_url: str = _setting(_database, "", secret=True)
-    """Without one, SQLite in the instance folder."""
+    """Default: SQLite in the instance folder."""
     secret_key: str = _setting(_secret_key, "", secret=True)
     signing_keys: str = _setting(_signing_keys, "", secret=True)
-    """A folder, in the instance folder unless one is named, or the text of a private key."""
+    """A folder (default: one in the instance folder), or a private key as PEM text."""
     admin_email: str = _setting(_email, "")
     admin_password: str = _setting(_password, "", secret=True)
     sample_data: bool = _setting(_switch, False)
@@ -168,7 +168,7 @@ class Config:
     license_ttl_default: int = _setting(_ttl, _ttl("1h"))
     license_ttl_max: int = _setting(_ttl, _ttl("7d"))
     heartbeat_seconds: int = _setting(_whole(1, 3600), 5)
-    """At most half of `agent_idle_seconds`, unless it is given."""
+    """Unless set, at most half of `agent_idle_seconds`."""
     agent_idle_seconds: int = _setting(_whole(2, 604800), 900)
     signin_failures: Rate = _setting(_rate, Rate(10, 60))
     inspect_limit: Rate = _setting(_rate, Rate(120, 60))
@@ -181,7 +181,7 @@ class Config:
 
     @property
     def database_file(self) -> Path | None:
-        """The file, if the database is SQLite; `database_url` opens it."""
+        """The file that `database_url` opens if the database is SQLite, else None."""
         url = make_url(self.database_url)
         if url.drivername != "sqlite" or url.database is None:
             return None
@@ -200,9 +200,9 @@ def current_config() -> Config:
 
 
 def environment() -> dict[str, str]:
-    """The process's environment, and beneath it what a file `.env` in the current folder says.
+    """The process's environment, completed from the file `.env` in the current folder, if any.
 
-    Raises ConfigError, in one line, if there is such a file and it cannot be read.
+    Raises ConfigError, in one line, if that file cannot be read.
     """
     try:
         written = dotenv_values(Path.cwd() / ".env", interpolate=False)
@@ -214,8 +214,7 @@ def environment() -> dict[str, str]:
 def load_config(environ: Mapping[str, str]) -> Config:
     """The configuration that `environ` describes.
 
-    Raises ConfigError, whose message is one line that names the setting, what was wrong and
-    what is allowed.
+    Raises ConfigError with one line that names the setting, what is wrong and what is allowed.
     """
     given: dict[str, Any] = {
         setting.name: _read(setting, text)
@@ -235,8 +234,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
 
 
 def _text_of(setting: Field[Any], environ: Mapping[str, str]) -> str | None:
-    """What is written for a setting, in the environment or in the file that it names."""
-    name = PREFIX + setting.name.upper()
+    """The text of a setting, from the environment or from the file named there; None if unset."""
+    name = ENVIRONMENT_PREFIX + setting.name.upper()
     text = environ.get(name, "").strip()
     file = environ.get(f"{name}_FILE", "").strip() if setting.metadata["secret"] else ""
     if text and file:
@@ -263,7 +262,7 @@ def _read(setting: Field[Any], text: str) -> Any:
     try:
         return setting.metadata["read"](text)
     except ConfigError as error:
-        raise ConfigError(f"{PREFIX}{setting.name.upper()}: {error.detail}") from None
+        raise ConfigError(f"{ENVIRONMENT_PREFIX}{setting.name.upper()}: {error.detail}") from None
 
 
 def _check_together(config: Config) -> None:

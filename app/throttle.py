@@ -1,6 +1,6 @@
-"""One sliding window for all that is limited: wrong passwords, and looks at keys.
+"""Sliding-window limits on wrong passwords and on key inspections.
 
-Counted in the database, so that the counts hold across workers and restarts.
+The counts are kept in the database, so that they hold across workers and restarts.
 """
 
 from dataclasses import replace
@@ -15,19 +15,20 @@ from app.core.durations import Rate
 from app.models import KeyInspection, SignInFailure
 
 ADDRESS_FACTOR = 6
-"""An address may fail so many times as often over all accounts as for one."""
+"""How many times an account's limit an address may fail over all accounts together."""
 
 
 def seconds_to_wait(
     session: Session, *, account: str, address: str, now: datetime, limit: Rate
 ) -> int:
-    """How many seconds this pair of account and address must wait; 0 if it may try."""
-    here = SignInFailure.address == counted_as(address)
-    pair = here & (SignInFailure.account == account)
+    """Seconds until this account may be tried from this address; 0 if it may be tried now."""
+    from_address = SignInFailure.address == counted_as(address)
+    pair = from_address & (SignInFailure.account == account)
     over_all = replace(limit, count=limit.count * ADDRESS_FACTOR)
     failed_at = SignInFailure.failed_at
     return max(
-        _wait(session, failed_at, pair, now, limit), _wait(session, failed_at, here, now, over_all)
+        _wait(session, failed_at, pair, now, limit),
+        _wait(session, failed_at, from_address, now, over_all),
     )
 
 
@@ -40,24 +41,24 @@ def count_failure(
 
 
 def count_inspection(session: Session, *, address: str, now: datetime, limit: Rate) -> int:
-    """Count one look at a key by `address`: 0, or how many seconds it must wait instead.
+    """Count one key inspection by `address`; returns 0, or the seconds it must wait instead.
 
-    Looks that are too many are not counted.
+    An inspection over the limit is not counted.
     """
     wait_for_turn(session, address=address)
     _forget_outside(session, KeyInspection.inspected_at, now, limit)
-    here = KeyInspection.address == address
-    wait = _wait(session, KeyInspection.inspected_at, here, now, limit)
+    from_address = KeyInspection.address == address
+    wait = _wait(session, KeyInspection.inspected_at, from_address, now, limit)
     if wait == 0:
         session.add(KeyInspection(address=address, inspected_at=now))
     return wait
 
 
 def wait_for_turn(session: Session, *, address: str) -> None:
-    """Let one request from `address` be counted at a time, until the transaction ends.
+    """Wait until no other transaction is counting requests from `address`; held until the commit.
 
-    SQLite writes one transaction at a time, and waits here for its turn; PostgreSQL is asked for
-    a lock. A `now` that is to decide is read afterwards.
+    On SQLite this begins the write transaction, of which there is one at a time; on PostgreSQL it
+    takes an advisory lock. Read the `now` that decides after this call, not before.
     """
     session.connection()
     if session.get_bind().dialect.name == "postgresql":
@@ -65,7 +66,7 @@ def wait_for_turn(session: Session, *, address: str) -> None:
 
 
 def counted_as(address: str) -> str:
-    """The address that a failure is counted under: whoever has an IPv6 address has its /64."""
+    """The address that a request is counted under: an IPv6 address counts as its /64 network."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -104,9 +105,10 @@ def _forget_outside(
 def _outside(
     moment: InstrumentedAttribute[datetime], now: datetime, limit: Rate
 ) -> ColumnElement[bool]:
-    """Whether a row no longer counts.
+    """Whether a row is outside the window and no longer counts.
 
-    One more than a window ahead is from before the clock was set back: it does not count either.
+    A row more than a window in the future was written before the clock was set back: it does not
+    count either.
     """
     window = timedelta(seconds=limit.seconds)
     return or_(moment <= now - window, moment > now + window)

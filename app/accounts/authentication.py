@@ -1,4 +1,4 @@
-"""Who somebody is, proven: the same for the portal, the OP Agent in the browser and real agents."""
+"""Checking a password: the one way for the portal, the browser agent and the JSON interface."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,20 +20,20 @@ NOT_AN_EMAIL = "(not an e-mail)"
 
 @dataclass(frozen=True)
 class Authentication:
-    """Who has proven to be who they say: `user`, in whatever way; None is nobody.
+    """The outcome of an attempt to prove who one is: `user` on success, else None.
 
-    `wait_seconds` is set if there were too many wrong passwords: for so long none is looked at.
+    `wait_seconds` is not 0 if there were too many wrong passwords: until then none is checked.
     """
 
     login_id: str
-    """As the audit log names it."""
+    """What was typed, as the audit log may store it."""
     address: str
     user: User | None = None
     wait_seconds: int = 0
 
     @property
     def actor(self) -> Actor:
-        """The person, or whoever it was, as the audit log knows people."""
+        """The person, known or not, as the audit log stores them."""
         if self.user is None:
             return Actor(None, self.login_id, None, self.address)
         return Actor(self.user.id, self.login_id, self.user.role, self.address)
@@ -49,19 +49,20 @@ def authenticate(
     clock: Callable[[], datetime],
     outside_transaction: Callable[[], AbstractContextManager[None]],
 ) -> Authentication:
-    """Whether `password` is that of the account `login_id`; a wrong one is counted.
+    """Check `password` for the account `login_id`; a wrong one is counted.
 
-    Hashing is slow, so it is done between two transactions: `session` only reads when this is
-    called and writes when it returns. `outside_transaction` is the caller's: entering it ends the
-    one transaction, leaving it begins the other. Whatever was read in the first is looked at again
-    in the second, where the user is held until the commit; so many guesses sent at once learn no
-    more than as many sent one after the other. Who is over the `limit` is not even compared.
+    Hashing is slow, so it is done between two transactions: `session` is in a reading transaction
+    when this is called and in a writing one when it returns. The caller supplies
+    `outside_transaction`: entering it ends the first transaction, leaving it begins the second.
+    What was read in the first is checked again in the second, where the user is locked until the
+    commit. Guesses sent at the same time therefore learn no more than guesses sent one after
+    another. Over the `limit`, the password is not compared at all.
     """
     account = normalise_email(login_id)[:EMAIL_LENGTH]
-    found = find_user(session, account)
-    user_id, password_hash = (found.id, found.password_hash) if found else (None, None)
-    # A password typed into the wrong field is not written down.
-    named = account if found or is_email(account) else NOT_AN_EMAIL
+    known = find_user(session, account)
+    user_id, password_hash = (known.id, known.password_hash) if known else (None, None)
+    # Do not log what may be a password typed into the wrong field.
+    logged_id = account if known or is_email(account) else NOT_AN_EMAIL
     wait = throttle.seconds_to_wait(
         session, account=account, address=address, now=clock(), limit=limit
     )
@@ -74,18 +75,19 @@ def authenticate(
         session, account=account, address=address, now=now, limit=limit
     )
     if wait:
-        return Authentication(named, address, wait_seconds=wait)
-    user = hold_user(session, user_id) if matches and user_id else None
+        return Authentication(logged_id, address, wait_seconds=wait)
+    user = lock_user(session, user_id) if matches and user_id else None
     if user is None or user.password_hash != password_hash:
         throttle.count_failure(session, account=account, address=address, now=now, limit=limit)
-        return Authentication(named, address)
-    return Authentication(named, address, user)
+        return Authentication(logged_id, address)
+    return Authentication(logged_id, address, user)
 
 
-def hold_user(session: Session, user_id: int) -> User | None:
-    """A user who may sign in, whatever they prove it by; None if they were disabled.
+def lock_user(session: Session, user_id: int) -> User | None:
+    """The user, locked against changes until the commit; None if missing or disabled.
 
-    They are not changed until the commit; rows that name them may be added meanwhile.
+    Every way to sign in must call this. Other transactions may still add rows that refer to the
+    user.
     """
     user = session.get(User, user_id, with_for_update={"key_share": True})
     return user if user and user.disabled_at is None else None

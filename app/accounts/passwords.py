@@ -11,19 +11,19 @@ MIN_LENGTH, MAX_LENGTH = 8, 1000
 
 
 def is_acceptable(password: str) -> bool:
-    """Whether this may become somebody's password: by its length, which is all that helps."""
+    """Whether `password` has an allowed length, which is the only requirement."""
     return MIN_LENGTH <= len(password) <= MAX_LENGTH
 
 
 def hash_password(password: str) -> str:
-    """The argon2id hash to store. Takes about a tenth of a second, by design."""
+    """The argon2id hash to store. Takes about a tenth of a second, on purpose."""
     return hasher.hash(password)
 
 
 def password_matches(password_hash: str | None, password: str) -> bool:
     """Whether `password` is the one that was hashed.
 
-    Without a hash (no such account) it takes as long as with one, and is False.
+    Without a hash (there is no such account) the answer is False and takes as long as with one.
     """
     try:
         hasher.verify(password_hash or _hash_of_nothing(), password)
@@ -33,7 +33,7 @@ def password_matches(password_hash: str | None, password: str) -> bool:
 
 
 def random_password() -> str:
-    """A password nobody can guess: 96 random bits."""
+    """A password of 96 random bits."""
     return secrets.token_urlsafe(12)
 
 

@@ -1,4 +1,4 @@
-"""Users: who may sign in."""
+"""Users: creating, finding and disabling them, and setting their passwords."""
 
 from datetime import datetime
 
@@ -15,12 +15,12 @@ from app.models import Organisation, User, WebSession
 
 
 def normalise_email(text: str) -> str:
-    """The one spelling under which an account is stored, looked up and counted."""
+    """The spelling under which an account is stored, looked up and counted: in lower case."""
     return printable(text).lower()
 
 
 def find_user(session: Session, email: str) -> User | None:
-    """The user with this e-mail, in any spelling of it, or None."""
+    """The user with this e-mail, whatever its case, or None."""
     return session.scalar(select(User).where(User.email == normalise_email(email)))
 
 
@@ -34,9 +34,9 @@ def create_user(
     now: datetime,
     organisation_id: str | None = None,
 ) -> User:
-    """Create a user. `password_hash` comes from `hash_password`, made before the transaction.
+    """Create a user. Make `password_hash` with `hash_password` before the transaction begins.
 
-    Raises InvalidInput (field "email" or "organisation") and Conflict if the e-mail is taken.
+    Raises InvalidInput (field "email" or "organisation"), and Conflict if the e-mail is taken.
     """
     email = email.strip().lower()
     if not is_email(email):
@@ -74,14 +74,14 @@ def create_user(
 
 
 def list_users(session: Session) -> list[User]:
-    """Every user, by e-mail."""
+    """All users, in the order of their e-mails."""
     return list(session.scalars(select(User).order_by(User.email)))
 
 
 def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -> User:
-    """Disable a user: no sign-in any more, and every session of theirs has ended.
+    """Disable a user: they can no longer sign in, and all their sessions end.
 
-    Disabling a disabled user changes nothing. Raises NotFound.
+    Does nothing if the user is disabled already. Raises NotFound.
     """
     user = _must_find(session, email)
     if user.disabled_at is None:
@@ -93,9 +93,9 @@ def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -
 def set_password(
     session: Session, *, email: str, password_hash: str, actor: Actor, now: datetime
 ) -> User:
-    """Give a user a new password and end every sign-in of theirs on the portal. Raises NotFound.
+    """Give a user a new password and end their sessions on the portal. Raises NotFound.
 
-    Sessions on OP Agents end with `agents.people.reset_password`, which calls this.
+    Call `agents.people.reset_password` instead, which also ends their sessions on OP Agents.
     """
     user = _must_find(session, email)
     user.password_hash = password_hash
@@ -109,7 +109,7 @@ def set_password(
 
 
 def has_super_admin(session: Session) -> bool:
-    """Whether anybody can administer the portal."""
+    """Whether there is a super admin who is not disabled."""
     return bool(
         session.scalar(
             select(func.count())

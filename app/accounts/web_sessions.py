@@ -1,4 +1,4 @@
-"""Sign-ins of browsers on the portal."""
+"""Sessions of browsers on the portal."""
 
 from datetime import datetime, timedelta
 
@@ -15,9 +15,10 @@ from app.models import WebSession
 
 
 def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -> str | None:
-    """Sign a person in to the portal, or refuse to; either is recorded.
+    """Sign a person in to the portal, or refuse; both are logged.
 
-    The token of the new session; None for nobody, and for somebody who works on OP Agents.
+    Returns the token of the new session, or None if the person is refused: because
+    authentication failed, or because their role works on OP Agents and not on the portal.
     """
     user = who.user
     if user is None or not allows(user.role, Permission.VIEW_PORTAL):
@@ -37,23 +38,26 @@ def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -
 def find_web_session(
     session: Session, *, token: str, now: datetime, idle_seconds: int, max_seconds: int
 ) -> WebSession | None:
-    """The live session behind a cookie's token, or None.
+    """The live session with a cookie's token, or None.
 
-    It has ended when it was signed out, was idle for `idle_seconds`, is `max_seconds` old, or
-    its user was disabled.
+    A session ends at sign-out, after `idle_seconds` without activity, `max_seconds` after its
+    start, or when its user is disabled.
     """
-    found = session.scalar(select(WebSession).where(WebSession.token_hash == hash_token(token)))
-    if found is None or found.ended_at is not None or found.user.disabled_at is not None:
+    query = select(WebSession).where(WebSession.token_hash == hash_token(token))
+    web_session = session.scalar(query)
+    if web_session is None or web_session.ended_at is not None:
         return None
-    if now >= found.last_active_at + timedelta(seconds=idle_seconds):
+    if web_session.user.disabled_at is not None:
         return None
-    if now >= found.started_at + timedelta(seconds=max_seconds):
+    if now >= web_session.last_active_at + timedelta(seconds=idle_seconds):
         return None
-    return found
+    if now >= web_session.started_at + timedelta(seconds=max_seconds):
+        return None
+    return web_session
 
 
 def touch_web_session(session: Session, *, session_id: int, now: datetime) -> None:
-    """Note that a session was active `now`."""
+    """Store that a live session was active at `now`."""
     session.execute(
         update(WebSession)
         .where(WebSession.id == session_id, WebSession.ended_at.is_(None))
@@ -62,7 +66,7 @@ def touch_web_session(session: Session, *, session_id: int, now: datetime) -> No
 
 
 def sign_out_of_portal(session: Session, *, session_id: int, actor: Actor, now: datetime) -> None:
-    """End a session on the portal: its cookie is worth nothing from now on."""
+    """End a session on the portal, so that its cookie is no longer accepted."""
     session.execute(
         update(WebSession)
         .where(WebSession.id == session_id, WebSession.ended_at.is_(None))

@@ -1,4 +1,4 @@
-"""Why agents are refused and why their sessions end: each code with its sentence, once."""
+"""Why agents are refused and why their sessions end: each code with its sentence."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,21 +6,21 @@ from enum import StrEnum
 from app.core.clock import utc_text
 
 AT = "{at}"
-"""Stands in a sentence where it names an instant."""
+"""The placeholder for an instant in a sentence."""
 NAME = "{name}"
-"""Stands in a sentence where it names an organisation."""
+"""The placeholder for an organisation's name in a sentence."""
 
 
 def with_instant(sentence: str, at: datetime | None) -> str:
-    """`sentence` with its instant, if it names one: "... at Tue 24 Nov 2026, 18:40 UTC"."""
+    """`sentence` with `at` in place of `{at}`: "... at Tue 24 Nov 2026, 18:40 UTC"."""
     return sentence if at is None else sentence.replace(AT, f"{utc_text(at)} UTC")
 
 
 class RefusalCode(StrEnum):
-    """Why something is refused, as agents are told.
+    """Why something is refused; the value is the code that agents get.
 
-    `sentence` says it to people; `field` is the field of a sign-in that it is about, blank if it
-    does not refuse a sign-in.
+    `sentence` explains it to people. `field` is the field of the sign-in form that the sentence
+    belongs to, blank for refusals of something other than a sign-in.
     """
 
     sentence: str
@@ -96,7 +96,7 @@ class RefusalCode(StrEnum):
 
 
 class EndCode(StrEnum):
-    """What an agent is told of its session's end."""
+    """Why a session ended, as its agent is told."""
 
     KEY_EXPIRED = "key_expired"
     KEY_REVOKED = "key_revoked"
@@ -109,8 +109,8 @@ class EndCode(StrEnum):
 class EndCause(StrEnum):
     """Why a session ended, as it is stored.
 
-    `code` is what its agent is told, which is coarser; `wording` is how a list says it, and
-    `sentence` how a person is told who was signed in.
+    `code` is the coarser reason that its agent gets; `wording` is for lists; `sentence` is for the
+    person who was signed in.
     """
 
     code: EndCode
@@ -190,14 +190,14 @@ class EndCause(StrEnum):
         "Password reset",
         "Your session was ended. You have been logged out. Log in again to go on.",
     )
-    """Ended together with every other session of the user: the password was reset."""
+    """All sessions of the user ended because the password was reset."""
     UNKNOWN = (
         "unknown",
         EndCode.SESSION_ENDED,
         "Unknown",
         "Your session has ended. Log in again to go on.",
     )
-    """Never stored: the token belongs to no session."""
+    """Never stored: there is no session with this token."""
 
     def __new__(cls, value: str, code: EndCode, wording: str, sentence: str) -> "EndCause":
         cause = str.__new__(cls, value)
@@ -209,4 +209,4 @@ class EndCause(StrEnum):
 
 
 CAUSES = {cause.value: cause for cause in EndCause}
-"""Each cause by what is stored of it."""
+"""Each cause by its stored value."""

@@ -1,4 +1,4 @@
-"""The configuration data that an organisation's agents save in the cloud."""
+"""The configuration data that an organisation's agents save on the portal."""
 
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,9 @@ from app.models import AgentSession, Configuration, Organisation
 def save_configuration(
     session: Session, *, agent_session: AgentSession, data: dict[str, Any], now: datetime
 ) -> Refusal | None:
-    """Save the organisation's configuration data, or refuse to under a temporary license.
+    """Save the organisation's configuration data; refused under a temporary license.
 
-    Either is recorded.
+    Both are logged. Returns None if it was saved.
     """
     refused = agent_session.temporary_license is not None
     log_event(
@@ -31,7 +31,7 @@ def save_configuration(
     )
     if refused:
         return CONFIGURATION_READ_ONLY
-    # One at a time: two first saves at once would both insert.
+    # Lock the organisation: two first saves at once would both insert a row.
     own = Organisation.id == agent_session.organisation_id
     session.execute(select(Organisation.id).where(own).with_for_update(key_share=True))
     session.merge(

@@ -1,4 +1,4 @@
-"""Sessions on OP Agents, as the portal knows them: listing and ending them."""
+"""Listing and ending live sessions on OP Agents."""
 
 from datetime import datetime
 from typing import Any
@@ -20,18 +20,18 @@ from app.projects.subscriptions import last_day, subscription_has_ended
 def end_session(
     session: Session, *, actor: Actor, session_id: int, now: datetime, limits: SessionLimits
 ) -> AgentSession:
-    """End somebody's session; the agent is told at its next heartbeat.
+    """End one session; its agent is told at the next heartbeat.
 
-    Raises NotAllowed, NotFound, and Conflict if it has ended already.
+    Raises NotAllowed, NotFound, and Conflict if the session has ended already.
     """
     actor.must(Permission.END_SESSIONS)
-    found = get_session(session, session_id)
-    ended = session_has_ended(session, found, now=now, limits=limits)
+    agent_session = get_session(session, session_id)
+    ended = session_has_ended(session, agent_session, now=now, limits=limits)
     if ended or not store_end(
-        session, found, SessionEnd(EndCause.ENDED_BY_ADMIN, now), actor=actor, now=now
+        session, agent_session, SessionEnd(EndCause.ENDED_BY_ADMIN, now), actor=actor, now=now
     ):
-        raise Conflict(f"The session of {found.user.email} has ended already.")
-    return found
+        raise Conflict(f"The session of {agent_session.user.email} has ended already.")
+    return agent_session
 
 
 def end_sessions_on(
@@ -44,31 +44,31 @@ def end_sessions_on(
     limits: SessionLimits,
     permanent_only: bool = False,
 ) -> list[AgentSession]:
-    """End every session that lives on a machine, or those under its permanent license only."""
+    """End the live sessions on an agent: all, or only those under its permanent license."""
     ended = live_sessions_on(session, agent_id, now, limits)
     if permanent_only:
-        ended = [found for found in ended if found.temporary_license is None]
-    for found in ended:
-        store_end(session, found, SessionEnd(cause, now), actor=actor, now=now)
+        ended = [each for each in ended if each.temporary_license is None]
+    for agent_session in ended:
+        store_end(session, agent_session, SessionEnd(cause, now), actor=actor, now=now)
     return ended
 
 
 def end_temporary_sessions(
     session: Session, *, actor: Actor, organisation_id: str, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """End every session under a temporary license in an organisation. Raises NotAllowed."""
+    """End all of an organisation's sessions under temporary licenses. Raises NotAllowed."""
     actor.must(Permission.END_SESSIONS)
     under_keys = AgentSession.temporary_license_id.is_not(None)
     of_organisation = AgentSession.organisation_id == organisation_id
-    ended = _list(session, and_(of_organisation, under_keys), now, limits)
-    for found in ended:
+    ended = _live_sessions(session, and_(of_organisation, under_keys), now, limits)
+    for agent_session in ended:
         end = SessionEnd(EndCause.ENDED_BY_ADMIN, now)
-        store_end(session, found, end, actor=actor, now=now)
+        store_end(session, agent_session, end, actor=actor, now=now)
     return ended
 
 
 def end_sessions_of(session: Session, *, user: User, now: datetime) -> None:
-    """End every session of a user; each agent is told at its next heartbeat."""
+    """End all sessions of a user; each agent is told at its next heartbeat."""
     session.execute(
         update(AgentSession)
         .where(AgentSession.user_id == user.id, AgentSession.ended_at.is_(None))
@@ -78,16 +78,16 @@ def end_sessions_of(session: Session, *, user: User, now: datetime) -> None:
 
 def get_session(session: Session, session_id: int) -> AgentSession:
     """The session with this id, live or ended. Raises NotFound."""
-    found = session.get(AgentSession, session_id)
-    if found is None:
+    agent_session = session.get(AgentSession, session_id)
+    if agent_session is None:
         raise NotFound("There is no such session.")
-    return found
+    return agent_session
 
 
 def session_has_ended(
     session: Session, agent_session: AgentSession, *, now: datetime, limits: SessionLimits
 ) -> bool:
-    """Whether a session has ended, recorded already or not."""
+    """Whether a session has ended, even if its end has not been stored yet."""
     days = select(last_day(agent_session.organisation_id))
     facts = facts_of(agent_session, session.scalar(days))
     return session_end(facts, now=now, limits=limits) is not None
@@ -96,37 +96,38 @@ def session_has_ended(
 def live_sessions_of(
     session: Session, organisation_id: str, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """The organisation's sessions that live at `now`, the latest started first."""
-    return _list(session, AgentSession.organisation_id == organisation_id, now, limits)
+    """An organisation's sessions that are live at `now`, the latest started first."""
+    return _live_sessions(session, AgentSession.organisation_id == organisation_id, now, limits)
 
 
 def live_sessions_on(
     session: Session, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """The sessions that live at `now` on a registered machine, the latest started first."""
-    return _list(session, AgentSession.agent_id == agent_id, now, limits)
+    """The sessions on a registered agent that are live at `now`, the latest started first."""
+    return _live_sessions(session, AgentSession.agent_id == agent_id, now, limits)
 
 
 def live_sessions_under(
     session: Session, license_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """The sessions that live at `now` under a temporary license, the latest started first."""
-    return _list(session, AgentSession.temporary_license_id == license_id, now, limits)
+    """The sessions under a temporary license live at `now`, the latest started first."""
+    return _live_sessions(session, AgentSession.temporary_license_id == license_id, now, limits)
 
 
 def count_partners_signed_in(session: Session, now: datetime, limits: SessionLimits) -> int:
     """How many partners and developers (people, not sessions) are signed in at `now`."""
     people = select(func.count(AgentSession.user_id.distinct()))
     return (
-        session.scalar(_living(people, now, limits).where(User.role.in_(TEMPORARY_KEY_ROLES))) or 0
+        session.scalar(_only_live(people, now, limits).where(User.role.in_(TEMPORARY_KEY_ROLES)))
+        or 0
     )
 
 
-def _list(
+def _live_sessions(
     session: Session, which: ColumnElement[bool], now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
     query = (
-        _living(select(AgentSession), now, limits)
+        _only_live(select(AgentSession), now, limits)
         .where(which)
         .options(
             contains_eager(AgentSession.user),
@@ -138,8 +139,8 @@ def _list(
     return list(session.scalars(query))
 
 
-def _living(query: Select[Any], now: datetime, limits: SessionLimits) -> Select[Any]:
-    """`query`, of sessions that live at `now`: `session_rules.session_end`, for the database."""
+def _only_live(query: Select[Any], now: datetime, limits: SessionLimits) -> Select[Any]:
+    """`query` limited to sessions live at `now`: `session_rules.session_end` in SQL."""
     license_is_valid = and_(
         AgentSession.temporary_license_id.is_(None),
         PermanentLicense.revoked_at.is_(None),

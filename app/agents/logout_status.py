@@ -1,4 +1,4 @@
-"""Sessions that have ended, each with what is known of its agent's log-out."""
+"""Sessions that have ended, and whether their agents are known to have logged out."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,24 +8,24 @@ from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
 from app.agents.session_rules import LogoutStatus, SessionEnd, logout_status, session_end
-from app.agents.sessions import NEVER_SHOWN, SESSIONS, facts_of
+from app.agents.sessions import NOT_LOADED, SESSIONS, facts_of
 from app.core.durations import SessionLimits
 from app.models import AgentSession, TemporaryLicense
 
-LATELY = timedelta(hours=24)
-MOST = 50
-"""How many sessions the list shows."""
-LOOKED_AT = 200
-"""Among how many of the latest started sessions it looks for them."""
+LISTED_FOR = timedelta(hours=24)
+MOST_LISTED = 50
+"""The greatest number of sessions that the list shows."""
+MOST_SEARCHED = 200
+"""How many of the latest started sessions are searched for them."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A session that has ended: why, when, and how far its agent is known to be."""
+class EndedSession:
+    """A session that has ended, why and when, and the state of its agent's log-out."""
 
     agent_session: AgentSession
     end: SessionEnd
-    proof: LogoutStatus
+    status: LogoutStatus
 
 
 def ended_lately(
@@ -34,14 +34,14 @@ def ended_lately(
     *,
     now: datetime,
     limits: SessionLimits,
-) -> list[Ended]:
-    """An organisation's sessions that ended within the last day, the latest ended first."""
-    since = now - LATELY
-    # A session ends at the latest when it has not been heard from for too long.
+) -> list[EndedSession]:
+    """An organisation's sessions that ended in the last 24 hours, the latest ended first."""
+    since = now - LISTED_FOR
+    # A session last heard from before this ended, if only by silence, before `since`.
     heard = AgentSession.last_heard_at > since - limits.idle
     own = AgentSession.organisation_id == organisation_id
-    ended = _ended(session, own & heard, now=now, limits=limits, limit=LOOKED_AT)
-    return [found for found in ended if found.end.at > since][:MOST]
+    sessions = _ended_sessions(session, own & heard, now=now, limits=limits, limit=MOST_SEARCHED)
+    return [ended for ended in sessions if ended.end.at > since][:MOST_LISTED]
 
 
 def ended_by_revocation(
@@ -50,40 +50,38 @@ def ended_by_revocation(
     *,
     now: datetime,
     limits: SessionLimits,
-) -> list[Ended]:
+) -> list[EndedSession]:
     """The sessions that ended because their key was revoked."""
     if license.revoked_at is None:
         return []
     under = AgentSession.temporary_license_id == license.id
-    ended = or_(AgentSession.ended_at.is_(None), AgentSession.ended_at >= license.revoked_at)
-    sessions = _ended(session, under & ended, now=now, limits=limits)
-    return [found for found in sessions if found.end.cause is EndCause.KEY_REVOKED]
+    since = or_(AgentSession.ended_at.is_(None), AgentSession.ended_at >= license.revoked_at)
+    sessions = _ended_sessions(session, under & since, now=now, limits=limits)
+    return [ended for ended in sessions if ended.end.cause is EndCause.KEY_REVOKED]
 
 
-def _ended(
+def _ended_sessions(
     session: Session,
     which: ColumnElement[bool],
     *,
     now: datetime,
     limits: SessionLimits,
     limit: int | None = None,
-) -> list[Ended]:
+) -> list[EndedSession]:
     ended = []
-    query = (
-        SESSIONS.where(which).order_by(AgentSession.id.desc()).limit(limit).options(*NEVER_SHOWN)
-    )
-    for found, ends_on in session.execute(query):
-        facts = facts_of(found, ends_on)
+    query = SESSIONS.where(which).order_by(AgentSession.id.desc()).limit(limit).options(*NOT_LOADED)
+    for agent_session, ends_on in session.execute(query):
+        facts = facts_of(agent_session, ends_on)
         end = session_end(facts, now=now, limits=limits)
         if end is None:
             continue
-        proven = logout_status(
+        status = logout_status(
             end,
             facts=facts,
-            told_at=found.told_at,
-            confirmed_at=found.confirmed_at,
+            told_at=agent_session.told_at,
+            confirmed_at=agent_session.confirmed_at,
             now=now,
             limits=limits,
         )
-        ended.append(Ended(found, end, proven))
-    return sorted(ended, key=lambda found: found.end.at, reverse=True)
+        ended.append(EndedSession(agent_session, end, status))
+    return sorted(ended, key=lambda ended: ended.end.at, reverse=True)

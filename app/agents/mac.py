@@ -1,4 +1,4 @@
-"""MAC IDs: reading them in the usual spellings, storing them in one, making a local one."""
+"""MAC IDs: normalising their usual spellings, and making a local one."""
 
 import re
 import secrets
@@ -22,11 +22,11 @@ _BROADCAST = b"\xff" * 6
 
 
 def normalise_mac(text: str) -> str:
-    """The one spelling in which a MAC ID is stored: "00:1A:2B:3C:4D:5E".
+    """A MAC ID in the spelling in which it is stored: "00:1A:2B:3C:4D:5E".
 
-    Read are `00:1a:2b:3c:4d:5e`, `00-1A-2B-3C-4D-5E`, `001A.2B3C.4D5E` and `001A2B3C4D5E`, in
-    capitals or not, with white space around. Raises InvalidInput (field "mac_id") for anything
-    else, and for addresses that are no single machine's: broadcast, multicast, all zero.
+    Accepts `00:1a:2b:3c:4d:5e`, `00-1A-2B-3C-4D-5E`, `001A.2B3C.4D5E` and `001A2B3C4D5E` in
+    either case, with surrounding white space. Raises InvalidInput (field "mac_id") for anything
+    else, and for the broadcast, multicast and all-zero addresses, which do not identify a machine.
     """
     text = text.strip()
     if len(text) > _LONGEST or not _SPELLINGS.fullmatch(text):
@@ -44,9 +44,9 @@ def normalise_mac(text: str) -> str:
 
 
 def new_local_mac() -> str:
-    """A random MAC ID for a machine that has none to show, as it is stored.
+    """A random MAC ID, as it is stored, for a machine whose own cannot be read.
 
-    Locally administered and unicast (IEEE 802): it cannot be that of any network card.
+    Locally administered and unicast (IEEE 802), so it is not that of any network card.
     """
     first, *others = secrets.token_bytes(6)
     return bytes([(first | _LOCAL_BIT) & ~_MULTICAST_BIT, *others]).hex(":").upper()

@@ -1,4 +1,7 @@
-"""What a super admin does with a registered machine."""
+"""What a super admin does with registered agents.
+
+Pages and commands call them machines: an agent is the registration of one machine.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
 from app.agents.live_sessions import end_sessions_on
-from app.agents.registration import log_machine_change
+from app.agents.registration import log_agent_change
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -21,7 +24,7 @@ from app.models import Agent, AgentSession, PermanentLicense
 def machines_of(
     session: Session, organisation_id: str, *, offset: int = 0, limit: int | None = None
 ) -> Sequence[Agent]:
-    """The machines registered to an organisation now, or a part of them, the latest first."""
+    """An organisation's registered agents, or a part of them, the latest registered first."""
     return session.scalars(
         select(Agent)
         .where(_registered_to(organisation_id))
@@ -32,7 +35,7 @@ def machines_of(
 
 
 def count_machines(session: Session, organisation_id: str) -> int:
-    """How many machines are registered to an organisation now."""
+    """How many agents are registered to an organisation."""
     query = select(func.count()).select_from(Agent).where(_registered_to(organisation_id))
     return session.scalar(query) or 0
 
@@ -44,7 +47,7 @@ def _registered_to(organisation_id: str) -> ColumnElement[bool]:
 def machines_with(
     session: Session, *, mac_id: str | None = None, agent_id: int | None = None
 ) -> Sequence[Agent]:
-    """The registered machines with a MAC ID (as it is stored), or with an ID of their own."""
+    """The registered agents with this MAC ID (as it is stored), or with this ID."""
     query = select(Agent).where(Agent.dissociated_at.is_(None)).order_by(Agent.id)
     if mac_id is not None:
         query = query.where(Agent.mac_id == mac_id)
@@ -53,13 +56,13 @@ def machines_with(
     return session.scalars(query).all()
 
 
-def get_agent(session: Session, agent_id: int, *, hold: bool = False) -> Agent:
-    """A registered machine; with `hold` nobody else changes it until the commit. Raises NotFound.
+def get_agent(session: Session, agent_id: int, *, lock: bool = False) -> Agent:
+    """The registered agent with this ID, locked until the commit if `lock`. Raises NotFound.
 
-    Signing in on it holds it too.
+    Signing in on the agent's machine takes the same lock.
     """
     query = select(Agent).where(Agent.id == agent_id, Agent.dissociated_at.is_(None))
-    if hold:
+    if lock:
         query = query.with_for_update(of=Agent).execution_options(populate_existing=True)
     agent = session.scalar(query)
     if agent is None:
@@ -70,12 +73,12 @@ def get_agent(session: Session, agent_id: int, *, hold: bool = False) -> Agent:
 def detach(
     session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """Block a machine: nobody signs in on it, and whoever is signed in on it is logged out.
+    """Block an agent: nobody can sign in on its machine, and those signed in are logged out.
 
-    Returns the sessions that were ended. Raises NotAllowed, NotFound, and Conflict if it is
-    detached already.
+    Returns the sessions that this ended. Raises NotAllowed, NotFound, and Conflict if the agent
+    is detached already.
     """
-    agent = _to_change(session, actor, agent_id)
+    agent = _locked_agent(session, actor, agent_id)
     if agent.detached_at is not None:
         raise Conflict(f"The machine {agent.mac_id} is detached already.")
     ended = end_sessions_on(
@@ -87,31 +90,32 @@ def detach(
         limits=limits,
     )
     agent.detached_at = now
-    log_machine_change(session, _DETACHED, agent=agent, actor=actor, now=now)
+    log_agent_change(session, _DETACHED, agent=agent, actor=actor, now=now)
     return ended
 
 
 def attach(session: Session, *, actor: Actor, agent_id: int, now: datetime) -> None:
-    """Let people sign in on a detached machine again; sessions that were ended stay ended.
+    """Undo `detach`: people can sign in again. Sessions that were ended stay ended.
 
-    Raises NotAllowed, NotFound, and Conflict if it is attached.
+    Raises NotAllowed, NotFound, and Conflict if the agent is not detached.
     """
-    agent = _to_change(session, actor, agent_id)
+    agent = _locked_agent(session, actor, agent_id)
     if agent.detached_at is None:
         raise Conflict(f"The machine {agent.mac_id} is attached already.")
     agent.detached_at = None
-    log_machine_change(session, _ATTACHED, agent=agent, actor=actor, now=now)
+    log_agent_change(session, _ATTACHED, agent=agent, actor=actor, now=now)
 
 
 def dissociate(
     session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """Free a machine: its license is revoked, and it may be registered anew, by anyone.
+    """End an agent's registration and revoke its license, so that its machine is free again.
 
-    Whoever is signed in on it is logged out. Returns the sessions that were ended. Raises
-    NotAllowed, NotFound.
+    Everyone signed in on the machine is logged out. The next client user to sign in on it, of any
+    organisation, registers it again. Returns the sessions that this ended. Raises NotAllowed,
+    NotFound.
     """
-    agent = _to_change(session, actor, agent_id)
+    agent = _locked_agent(session, actor, agent_id)
     ended = end_sessions_on(
         session,
         agent_id=agent_id,
@@ -121,21 +125,22 @@ def dissociate(
         limits=limits,
     )
     agent.dissociated_at = now
-    _revoke(agent.license, actor, now)
-    log_machine_change(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
+    _revoke_license(agent.license, actor, now)
+    log_agent_change(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
     return ended
 
 
-def revoke_machine_license(
+def revoke_permanent_license(
     session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
-    """Revoke a machine's license: its client users are logged out, and stay out.
+    """Revoke an agent's permanent license: its client users are logged out and stay out.
 
-    To let them in again the machine is dissociated and registers anew. Returns the sessions that
-    were ended. Raises NotAllowed, NotFound, and Conflict if it was revoked before.
+    To let them in again, dissociate the agent; the next sign-in registers its machine again.
+    Returns the sessions that this ended. Raises NotAllowed, NotFound, and Conflict if the license
+    was revoked before.
     """
     actor.must(Permission.REVOKE_LICENSES)
-    agent = get_agent(session, agent_id, hold=True)
+    agent = get_agent(session, agent_id, lock=True)
     if agent.license.revoked_at is not None:
         raise Conflict(f"The license of {agent.mac_id} was revoked before.")
     ended = end_sessions_on(
@@ -147,17 +152,17 @@ def revoke_machine_license(
         limits=limits,
         permanent_only=True,
     )
-    _revoke(agent.license, actor, now)
-    log_machine_change(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
+    _revoke_license(agent.license, actor, now)
+    log_agent_change(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
     return ended
 
 
-def _to_change(session: Session, actor: Actor, agent_id: int) -> Agent:
+def _locked_agent(session: Session, actor: Actor, agent_id: int) -> Agent:
     actor.must(Permission.MANAGE_AGENTS)
-    return get_agent(session, agent_id, hold=True)
+    return get_agent(session, agent_id, lock=True)
 
 
-def _revoke(license: PermanentLicense, actor: Actor, now: datetime) -> None:
+def _revoke_license(license: PermanentLicense, actor: Actor, now: datetime) -> None:
     if license.revoked_at is None:
         license.revoked_at = now
         license.revoked_by_id = actor.user_id

@@ -1,4 +1,4 @@
-"""What is done to people and reaches both their sign-ins on the portal and their agents."""
+"""Changes to users that affect their sessions on the portal and on OP Agents."""
 
 from datetime import datetime
 
@@ -13,9 +13,9 @@ from app.models import User
 def reset_password(
     session: Session, *, email: str, password_hash: str, actor: Actor, now: datetime
 ) -> User:
-    """Give a user a new password and end every session of theirs. Raises NotFound.
+    """Give a user a new password and end all their sessions. Raises NotFound.
 
-    `password_hash` comes from `hash_password`, made before the transaction.
+    Make `password_hash` with `hash_password` before the transaction begins.
     """
     user = set_password(session, email=email, password_hash=password_hash, actor=actor, now=now)
     end_sessions_of(session, user=user, now=now)

@@ -1,4 +1,4 @@
-"""Registering a machine to an organisation, and which registration fits a machine."""
+"""Registering a machine to an organisation as an agent, and finding a machine's agents."""
 
 import hashlib
 import hmac
@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.agents.sign_in_rules import Machine
+from app.agents.sign_in_rules import RegisteredAgent
 from app.audit.feed import FeedKind, add_entry
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
@@ -20,11 +20,11 @@ from app.models import Agent, AgentSession, Installation
 
 @dataclass(frozen=True)
 class SignInRequest:
-    """What an agent presents at a sign-in, beside the login ID and the password.
+    """What is sent at a sign-in on an OP Agent besides the login ID and the password.
 
-    `registration_key` is what was pasted, blank for none; `mac_id` comes from
-    `mac.normalise_mac`; `machine_id` is what the operating system calls the machine, blank if it
-    is not known.
+    `registration_key` is the text that was pasted, blank for none; `mac_id` is normalised by
+    `mac.normalise_mac`; `machine_id` is the operating system's identifier of the machine, blank
+    if unknown.
     """
 
     registration_key: str = field(repr=False)
@@ -35,40 +35,40 @@ class SignInRequest:
 
 
 def ensure_machine_salt(session: Session) -> None:
-    """Make this installation's salt for machine IDs, if there is none yet."""
+    """Create the salt with which this portal hashes machine IDs, unless it exists."""
     if session.get(Installation, 1) is None:
         session.add(Installation(id=1, machine_salt=secrets.token_hex(32)))
         session.flush()
 
 
 def hash_machine_id(session: Session, machine_id: str) -> str:
-    """How a machine ID is stored (HMAC-SHA-256, hex, salted); "" for none."""
+    """The hash under which a machine ID is stored (salted HMAC-SHA-256, hex); "" for a blank ID."""
     if not machine_id:
         return ""
     salt = session.scalars(select(Installation.machine_salt)).one()
     return hmac.new(salt.encode(), machine_id.encode(), hashlib.sha256).hexdigest()
 
 
-def registrations(session: Session, request: SignInRequest) -> list[Agent]:
-    """The registrations that fit what was presented, held until the commit.
+def fitting_agents(session: Session, request: SignInRequest) -> list[Agent]:
+    """The registered agents that may be the requesting machine's, locked until the commit.
 
-    The same MAC ID with a different machine ID is another machine; where either side has no
-    machine ID, the MAC ID alone decides.
+    Equal MAC IDs with different machine IDs are different machines; where either machine ID is
+    unknown, the MAC ID alone decides.
     """
     if session.get_bind().dialect.name == "postgresql":
-        # Two first registrations of one machine at once: one waits for the other.
+        # There is no row to lock yet: of two first registrations at once, one waits here.
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(request.mac_id))))
     query = select(Agent).where(Agent.mac_id == request.mac_id, Agent.dissociated_at.is_(None))
     if request.machine_id:
         machine_id_hash = hash_machine_id(session, request.machine_id)
         query = query.where(Agent.machine_id_hash.in_((machine_id_hash, "")))
-    held = query.order_by(Agent.id).with_for_update(of=Agent)
-    return list(session.scalars(held.execution_options(populate_existing=True)))
+    locking = query.order_by(Agent.id).with_for_update(of=Agent)
+    return list(session.scalars(locking.execution_options(populate_existing=True)))
 
 
-def as_machine(agent: Agent) -> Machine:
-    """A registration as the rules see it."""
-    return Machine(
+def as_registered_agent(agent: Agent) -> RegisteredAgent:
+    """An agent as a value for the rules, which know no tables."""
+    return RegisteredAgent(
         agent_id=agent.id,
         organisation_id=agent.organisation_id,
         organisation_name=agent.organisation.name,
@@ -86,9 +86,9 @@ def register(
     signing_keys: str,
     now: datetime,
 ) -> tuple[Agent, str]:
-    """Register a machine to an organisation and mint its license: (record, the license's text).
+    """Register a machine to an organisation and issue its license: (agent, license text).
 
-    The text is told once and stored nowhere. Raises SigningKeyMissing.
+    The text is returned this once and stored nowhere. Raises SigningKeyMissing.
     """
     license, text = mint_permanent_license(
         session,
@@ -113,12 +113,12 @@ def register(
     session.add(agent)
     session.flush()
     _take_over_sessions(session, agent)
-    log_machine_change(session, REGISTERED, agent=agent, actor=actor, now=now, client=actor.email)
+    log_agent_change(session, REGISTERED, agent=agent, actor=actor, now=now, client=actor.email)
     return agent, text
 
 
 def _take_over_sessions(session: Session, agent: Agent) -> None:
-    """Whoever works on the machine already, under a key, works on a registered one from now on."""
+    """Assign to the new agent the live sessions under keys that are on its machine already."""
     fits = AgentSession.mac_id == agent.mac_id
     if agent.machine_id_hash:
         fits &= AgentSession.machine_id_hash.in_((agent.machine_id_hash, ""))
@@ -130,26 +130,26 @@ def _take_over_sessions(session: Session, agent: Agent) -> None:
 
 
 def machine_name(agent: Agent) -> str:
-    """A machine as its people know it: its host name and its MAC ID."""
+    """An agent's machine as people know it: its host name, if known, and its MAC ID."""
     return f"{agent.hostname} ({agent.mac_id})" if agent.hostname else agent.mac_id
 
 
-MachineChange = tuple[AuditTag, FeedKind]
-REGISTERED: MachineChange = (AuditTag.MACHINE_REGISTERED, FeedKind.MACHINE_REGISTERED)
+AgentChange = tuple[AuditTag, FeedKind]
+REGISTERED: AgentChange = (AuditTag.MACHINE_REGISTERED, FeedKind.MACHINE_REGISTERED)
 
 
-def log_machine_change(
+def log_agent_change(
     session: Session,
-    change: MachineChange,
+    change: AgentChange,
     *,
     agent: Agent,
     actor: Actor,
     now: datetime,
     client: str = "",
 ) -> None:
-    """Write a change of a machine into the audit log and into its organisation's Feed.
+    """Add a change of an agent to the audit log and to its organisation's Feed.
 
-    `client` is the e-mail of the client user who made it, blank for the vendor's staff.
+    `client` is the e-mail of the client user who made the change, blank for the vendor's staff.
     """
     tag, kind = change
     log_event(

@@ -1,4 +1,4 @@
-"""When a session on an OP Agent has ended, and how far its agent is known to be. Pure."""
+"""When a session on an OP Agent ends, and whether its agent has logged out. Pure functions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,16 +8,17 @@ from app.agents.codes import EndCause, EndCode, with_instant
 from app.core.durations import SessionLimits
 
 NOTE_EVERY = timedelta(seconds=30)
+"""How often at most "last heard" is stored, unless the idle limit is short."""
 ANSWER_TIME = timedelta(seconds=3)
-"""How late a heartbeat may arrive before its agent is taken to be off-line."""
+"""How late a heartbeat may be before its agent counts as off-line."""
 
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """What a session's end depends on. Instants are aware, in UTC; None: it did not happen.
+    """What a session's end depends on. Instants are aware, in UTC; None: it has not happened.
 
-    Those of the key are None under a permanent license, those of the license and the subscription
-    under a key.
+    The key's instants are None under a permanent license; the license's and the subscription's
+    are None under a temporary key.
     """
 
     last_heard_at: datetime
@@ -35,7 +36,7 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class SessionEnd:
-    """That, why and when a session ended. `sentence` has `{at}` where it names the instant."""
+    """Why and when a session ended. `sentence` has `{at}` in place of the instant."""
 
     cause: EndCause
     at: datetime
@@ -50,22 +51,22 @@ class SessionEnd:
 
     @property
     def detail(self) -> str:
-        """The sentence, with its instant in UTC."""
+        """The sentence with the instant, in UTC."""
         return with_instant(self.sentence, self.at)
 
 
 def note_interval(limits: SessionLimits) -> timedelta:
-    """How often "last heard" is written at most, however often an agent asks."""
+    """The least time between two writes of "last heard", however often an agent asks."""
     return min(NOTE_EVERY, limits.idle / 3)
 
 
 def session_end(facts: SessionFacts, *, now: datetime, limits: SessionLimits) -> SessionEnd | None:
-    """Why and when a session ended, or None while it lives: what happened first counts.
+    """Why and when a session ended, or None while it is live. The earliest cause counts.
 
-    It ends at the instant itself: at `expires_at`, and at `last_heard_at` plus the idle limit.
-    What was recorded (revoked, disabled, ended) counts at once, whatever the clock of the machine
-    that asks. A key that was not issued yet, because the clock was set back, is not active, so
-    nobody works under it.
+    A session has ended at the very instant of its expiry, or of `last_heard_at` plus the idle
+    limit. A stored end (revoked, disabled, ended) counts even if its instant is later than `now`:
+    the clocks of several portal machines may differ. If the clock was set back to before the key
+    was issued, the key is not active and the session has ended.
     """
     recorded = (
         (facts.key_revoked_at, EndCause.KEY_REVOKED),
@@ -87,28 +88,28 @@ def session_end(facts: SessionFacts, *, now: datetime, limits: SessionLimits) ->
     return min(ends, key=lambda end: end.at, default=None)
 
 
-# How far an agent is known to be after the end
+# Whether the agent has logged out
 
 
 class LogoutState(StrEnum):
-    """How far the agent of a session that has ended is known to be."""
+    """What is known of the log-out of an ended session's agent."""
 
     WAITING = "waiting"
     """Its next heartbeat is not due yet."""
     TOLD = "told"
-    """Its heartbeat got the refusal."""
+    """A heartbeat was answered with the session's end."""
     CONFIRMED = "confirmed"
-    """It called the end of the session: it has logged out."""
+    """It has confirmed that it has logged out."""
     OFF_LINE = "off_line"
-    """It has not been heard from since."""
+    """It has not been heard from since, and should have been."""
 
 
 @dataclass(frozen=True)
 class LogoutStatus:
-    """How far an agent is known to be, and since when.
+    """What is known of an agent's log-out, and since when.
 
-    Off-line, `at` is the expiry of its key, at which it ends by itself at the latest; None under a
-    permanent license, which has none. None too while waiting.
+    If the agent is off-line, `at` is instead the expiry of its key, when it logs out by itself at
+    the latest; None under a permanent license, which does not expire. None also while waiting.
     """
 
     state: LogoutState
@@ -124,9 +125,10 @@ def logout_status(
     now: datetime,
     limits: SessionLimits,
 ) -> LogoutStatus:
-    """How far the agent of a session that ended is known to be at `now`.
+    """What is known at `now` of the log-out of the agent whose session ended with `end`.
 
-    It is waited for if it was heard from lately and its next heartbeat is not overdue.
+    The agent counts as waiting, not off-line, if it was heard from shortly before the end and its
+    next heartbeat is not overdue.
     """
     if confirmed_at is not None:
         return LogoutStatus(LogoutState.CONFIRMED, confirmed_at)

@@ -1,4 +1,4 @@
-"""Sessions on OP Agents, as their agents know them: being heard from, ending."""
+"""What OP Agents do with their sessions: heartbeat, sign-out, confirming the end."""
 
 import logging
 from collections.abc import Iterator
@@ -23,31 +23,32 @@ from app.projects.subscriptions import end_of_subscription, last_day
 log = logging.getLogger(__name__)
 
 NOTE_WAIT_MS = 100
+"""How long a heartbeat waits for the write lock before it gives up noting anything."""
 
 
 def heartbeat(
     session: Session, *, token: str, now: datetime, limits: SessionLimits
 ) -> AgentSession | SessionEnd:
-    """The live session behind a token, noted as heard from; or why and when it ended.
+    """The live session with this token, noted as heard from; or why and when it ended.
 
-    Reads with `session`. What it writes (last heard, at most once in a `note_interval`; an end, the
-    first time that the agent is told) is a short transaction of its own, left out if the database
-    is busy: an answer never waits for it.
+    `session` is only read from. What is written (last heard, at most once in a `note_interval`; an
+    end, when the agent is first told of it) goes into a short transaction of its own, which is
+    skipped if the database is busy, so that the answer is not delayed.
     """
-    found, facts = _find(session, token)
-    if found is None or facts is None:
+    agent_session, facts = _find_session(session, token)
+    if agent_session is None or facts is None:
         return SessionEnd(EndCause.UNKNOWN, now)
     end = session_end(facts, now=now, limits=limits)
     if end is not None:
-        if found.ended_at is None or found.told_at is None:
+        if agent_session.ended_at is None or agent_session.told_at is None:
             with _own_transaction(session) as own:
-                store_end(own, found, end, actor=actor_of(found), now=now)
-                _note_once(own, found, AgentSession.told_at, now)
+                store_end(own, agent_session, end, actor=actor_of(agent_session), now=now)
+                _note_once(own, agent_session, AgentSession.told_at, now)
         return end
-    if now - found.last_heard_at >= note_interval(limits):
+    if now - agent_session.last_heard_at >= note_interval(limits):
         with _own_transaction(session) as own:
-            _note_heard(own, found, now)
-    return found
+            _note_heard(own, agent_session, now)
+    return agent_session
 
 
 def _note_heard(session: Session, agent_session: AgentSession, now: datetime) -> None:
@@ -65,28 +66,28 @@ def _note_heard(session: Session, agent_session: AgentSession, now: datetime) ->
 
 
 def sign_out(session: Session, *, token: str, now: datetime, limits: SessionLimits) -> bool:
-    """End the session behind a token; of one that has ended, note that the agent confirms it.
+    """End the session with this token; if it has ended already, store the agent's confirmation.
 
-    False if the token is that of no session.
+    Returns False if there is no session with this token.
     """
-    found, facts = _find(session, token)
-    if found is None or facts is None:
+    agent_session, facts = _find_session(session, token)
+    if agent_session is None or facts is None:
         return False
     end = session_end(facts, now=now, limits=limits)
     if end is not None:
-        _confirm(session, found, end, now)
+        _confirm(session, agent_session, end, now)
     else:
         end = SessionEnd(EndCause.SIGNED_OUT, now)
-        store_end(session, found, end, actor=actor_of(found), now=now)
+        store_end(session, agent_session, end, actor=actor_of(agent_session), now=now)
     return True
 
 
 def confirm_end(session: Session, *, token: str, now: datetime, limits: SessionLimits) -> None:
-    """Note that an agent has logged out after its session's end; a live session goes on."""
-    found, facts = _find(session, token)
+    """Store that an agent has logged out after its session's end; does not end a live session."""
+    agent_session, facts = _find_session(session, token)
     end = session_end(facts, now=now, limits=limits) if facts else None
-    if found is not None and end is not None:
-        _confirm(session, found, end, now)
+    if agent_session is not None and end is not None:
+        _confirm(session, agent_session, end, now)
 
 
 def _confirm(session: Session, agent_session: AgentSession, end: SessionEnd, now: datetime) -> None:
@@ -98,11 +99,11 @@ SESSIONS = select(
     AgentSession,
     case((AgentSession.temporary_license_id.is_(None), last_day(AgentSession.organisation_id))),
 )
-"""Each session, and what `facts_of` needs beside it."""
+"""Selects sessions, each with the second argument of `facts_of`."""
 
 
 def facts_of(agent_session: AgentSession, ends_on: date | None) -> SessionFacts:
-    """What a session's end depends on; `ends_on` is its organisation's `last_day`."""
+    """What a session's end depends on; `ends_on` is the last day of the subscription, or None."""
     key, agent, code = agent_session.temporary_license, agent_session.agent, agent_session.end_code
     return SessionFacts(
         last_heard_at=agent_session.last_heard_at,
@@ -119,8 +120,10 @@ def facts_of(agent_session: AgentSession, ends_on: date | None) -> SessionFacts:
     )
 
 
-def _find(session: Session, token: str) -> tuple[AgentSession, SessionFacts] | tuple[None, None]:
-    query = SESSIONS.where(AgentSession.token_hash == hash_token(token)).options(*NEVER_SHOWN)
+def _find_session(
+    session: Session, token: str
+) -> tuple[AgentSession, SessionFacts] | tuple[None, None]:
+    query = SESSIONS.where(AgentSession.token_hash == hash_token(token)).options(*NOT_LOADED)
     row = session.execute(query).one_or_none()
     return (row[0], facts_of(*row)) if row else (None, None)
 
@@ -131,7 +134,7 @@ def _note_once(
     column: InstrumentedAttribute[datetime | None],
     now: datetime,
 ) -> None:
-    """Write `now` into a column of a session, unless something stands there."""
+    """Write `now` into a column of a session, unless the column has a value already."""
     session.execute(
         update(AgentSession)
         .where(AgentSession.id == agent_session.id, column.is_(None))
@@ -142,7 +145,7 @@ def _note_once(
 def store_end(
     session: Session, agent_session: AgentSession, end: SessionEnd, *, actor: Actor, now: datetime
 ) -> bool:
-    """Write down an end, once: False if somebody else has done it."""
+    """Store and log a session's end; False if one is stored already, which then stays."""
     stored = session.scalar(
         update(AgentSession)
         .where(AgentSession.id == agent_session.id, AgentSession.ended_at.is_(None))
@@ -169,7 +172,7 @@ def store_end(
 
 @contextmanager
 def _own_transaction(session: Session) -> Iterator[Session]:
-    """A short writing transaction of its own beside `session`, left out if it cannot be had."""
+    """A short writing transaction besides that of `session`; errors are logged, not raised."""
     engine = session.connection().engine
     try:
         with writing(wait_ms=NOTE_WAIT_MS), Session(engine) as own, own.begin():
@@ -183,10 +186,10 @@ def actor_of(agent_session: AgentSession) -> Actor:
     return Actor(user.id, user.email, user.role, agent_session.address)
 
 
-NEVER_SHOWN = (
+NOT_LOADED = (
     lazyload(AgentSession.temporary_license, TemporaryLicense.organisation),
     lazyload(AgentSession.temporary_license, TemporaryLicense.issued_by),
     lazyload(AgentSession.agent, Agent.organisation),
     lazyload(AgentSession.agent, Agent.registered_by),
 )
-"""What no list and no heartbeat shows of a session's license and machine: not fetched with it."""
+"""Relations that neither lists nor heartbeats need, so they are not loaded with a session."""

@@ -1,4 +1,4 @@
-"""Signing in on an OP Agent. The browser and the JSON interface use the same."""
+"""Signing in on an OP Agent, for the browser agent and the JSON interface alike."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from app.accounts.authentication import Authentication
 from app.agents.registration import (
     SignInRequest,
-    as_machine,
+    as_registered_agent,
+    fitting_agents,
     hash_machine_id,
     machine_name,
     register,
-    registrations,
 )
 from app.agents.sign_in_rules import Person, Refusal, decide
 from app.audit.feed import FeedKind, add_entry
@@ -30,9 +30,9 @@ THROTTLED = "throttled"
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A new session. Its token is told once and stored hashed.
+    """A new session and its token, which is stored only as a hash.
 
-    `license_key` is the machine's permanent license, told once, when it was registered just now.
+    `license_key` is the text of the machine's permanent license if this sign-in registered it.
     """
 
     agent_session: AgentSession
@@ -42,7 +42,7 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class Throttled:
-    """Too many wrong passwords: not even looked at for another `wait_seconds`."""
+    """Refused because of too many wrong passwords; none is checked for `wait_seconds`."""
 
     wait_seconds: int
 
@@ -55,25 +55,25 @@ def sign_in(
     signing_keys: str,
     now: datetime,
 ) -> SignedIn | Refusal | Throttled:
-    """Sign a person in on an OP Agent, or say why not; either is recorded.
+    """Sign a person in on an OP Agent, or return why not; both are logged.
 
-    `who` was authenticated in the same transaction. The first client user on a machine registers
-    it. Raises SigningKeyMissing if its license cannot be signed.
+    `who` must have been authenticated in the same transaction. The first client user to sign in
+    on a machine registers it. Raises SigningKeyMissing if its license cannot be signed.
     """
     if who.wait_seconds:
         _log_refusal(session, THROTTLED, who=who, request=request, now=now)
         return Throttled(who.wait_seconds)
     key, license = inspect_with_record(session, text=request.registration_key, now=now)
-    fitting = {agent.id: agent for agent in registrations(session, request)} if who.user else {}
+    agents = {agent.id: agent for agent in fitting_agents(session, request)} if who.user else {}
     decision = decide(
         person=_person(session, who.user, now),
         key=key,
-        machines=[as_machine(agent) for agent in fitting.values()],
+        agents=[as_registered_agent(agent) for agent in agents.values()],
     )
     if isinstance(decision, Refusal):
         _log_refusal(session, decision.code.value, who=who, request=request, now=now, key=key)
         return decision
-    agent, license_key = fitting[decision.machine.agent_id] if decision.machine else None, None
+    agent, license_key = agents[decision.agent.agent_id] if decision.agent else None, None
     if decision.registers:
         agent, license_key = register(
             session,
@@ -138,14 +138,14 @@ def _open_session(
 
 
 def _note_use(agent_session: AgentSession, now: datetime) -> None:
-    """When the key and the machine were used last, and what the machine calls itself now."""
+    """Store when the key and the agent were last used, and the machine's present host name."""
     license, agent = agent_session.temporary_license, agent_session.agent
     if license is not None:
         license.last_used_at = now
     if agent is not None:
         agent.last_seen_at = now
         if license is None:
-            # Not under a key: the Feed names machines, and nothing that a partner does goes there.
+            # The Feed shows the host name, and must show nothing that a partner does.
             agent.hostname = agent_session.hostname or agent.hostname
             agent.agent_version = agent_session.agent_version or agent.agent_version
 
@@ -153,7 +153,7 @@ def _note_use(agent_session: AgentSession, now: datetime) -> None:
 def _log_sign_in(
     session: Session, agent_session: AgentSession, *, actor: Actor, now: datetime
 ) -> None:
-    """The audit log has every sign-in, the Feed those under a permanent license."""
+    """Log the sign-in; only one under a permanent license also appears in the Feed."""
     log_event(
         session,
         AuditTag.AGENT_SIGNED_IN,
@@ -183,7 +183,7 @@ def _log_refusal(
     now: datetime,
     key: Inspection | None = None,
 ) -> None:
-    """The refusal is that of the key's organisation, or else of the client user's."""
+    """Log a refusal, under the key's organisation or else the client user's."""
     of_user = who.user.organisation_id if who.user else None
     log_event(
         session,

@@ -1,6 +1,6 @@
-"""Who may sign in on an OP Agent. Pure: values in, values out.
+"""Who may sign in on an OP Agent. Pure functions.
 
-The rows are those of the table "Who may sign in on an OP Agent".
+The numbered rows are those of the table "Who may sign in on an OP Agent".
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from app.licenses.rules import Inspection, LicenseState
 
 @dataclass(frozen=True)
 class Person:
-    """Who signs in, the password having been right and the user not disabled.
+    """An enabled user who has given the right password.
 
-    The organisation, and whether its subscription has ended, are those of a client user.
+    `organisation_id` and `subscription_ended` are those of a client user's organisation.
     """
 
     role: Role
@@ -25,8 +25,8 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """A registration that fits the machine ID and the MAC ID that were presented."""
+class RegisteredAgent:
+    """A registered agent that fits the machine ID and the MAC ID that were sent."""
 
     agent_id: int
     organisation_id: str
@@ -39,20 +39,20 @@ class Machine:
 class Admission:
     """The person may sign in to the organisation's environment.
 
-    `machine` is None if it is not registered; `registers` says that it is to be registered first.
+    `agent` is None if the machine is not registered; if `registers`, it must be registered first.
     """
 
     organisation_id: str
-    machine: Machine | None
+    agent: RegisteredAgent | None
     registers: bool = False
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """The person may not, and why.
+    """Why the person may not do what they asked for.
 
-    `expired_at` is when the key expired, if that is why; `registered_to` is the name of the
-    organisation that the machine is registered with, if that is.
+    `expired_at` is set if the key has expired; `registered_to`, an organisation's name, if the
+    agent is registered with another organisation.
     """
 
     code: RefusalCode
@@ -61,70 +61,72 @@ class Refusal:
 
     @property
     def sentence(self) -> str:
-        """Why, with `{at}` where it names `expired_at`."""
+        """The reason for people, with `{at}` in place of `expired_at`."""
         return self.code.sentence.replace(NAME, self.registered_to or "")
 
     @property
     def detail(self) -> str:
-        """The sentence, with its instant in UTC."""
+        """The sentence with the instant, in UTC."""
         return with_instant(self.sentence, self.expired_at)
 
 
-def fitting_machine(machines: Iterable[Machine], organisation_id: str | None) -> Machine | None:
-    """Of several registrations that fit, the one that decides.
+def deciding_agent(
+    agents: Iterable[RegisteredAgent], organisation_id: str | None
+) -> RegisteredAgent | None:
+    """The one of several fitting agents that decides, or None if there are none.
 
-    A detached one goes first, then one of another organisation than `organisation_id` (the client
-    user's, or the key's); among equals the one registered first.
+    A detached agent goes first, then one of an organisation other than `organisation_id` (the
+    client user's or the key's), then the one registered first.
     """
     return min(
-        machines,
-        key=lambda machine: (
-            not machine.detached,
-            machine.organisation_id == organisation_id,
-            machine.agent_id,
+        agents,
+        key=lambda agent: (
+            not agent.detached,
+            agent.organisation_id == organisation_id,
+            agent.agent_id,
         ),
         default=None,
     )
 
 
 def decide(
-    *, person: Person | None, key: Inspection | None, machines: Iterable[Machine] = ()
+    *, person: Person | None, key: Inspection | None, agents: Iterable[RegisteredAgent] = ()
 ) -> Admission | Refusal:
     """Whether a person may sign in on an OP Agent: the first row of the table that fits decides.
 
-    `person` is None if the login ID is unknown, the password wrong or the user disabled; `key` is
-    what inspecting the registration key found, None if the field was left blank; `machines` are
-    the registrations that fit what was presented, none if the machine is not registered.
+    `person` is None if the login ID is unknown, the password wrong or the user disabled. `key` is
+    the inspected registration key, None if the field was left blank. `agents` are the registered
+    agents that fit the machine, empty if it is not registered.
     """
     if person is None:  # row 1
         return Refusal(RefusalCode.INVALID_CREDENTIALS)
     organisation_id = key.organisation_id if key else person.organisation_id
-    machine = fitting_machine(machines, organisation_id)
-    if machine is not None and machine.detached:  # row 2
+    agent = deciding_agent(agents, organisation_id)
+    if agent is not None and agent.detached:  # row 2
         return Refusal(RefusalCode.AGENT_BLOCKED)
     if person.role is Role.CLIENT:  # rows 4 to 7
-        return _decide_for_client(person, key, machine)
+        return _decide_for_client(person, key, agent)
     if person.role in TEMPORARY_KEY_ROLES:  # rows 8 to 13
-        return _decide_on_key(key, machine)
-    return Refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role that is yet to come
+        return _decide_on_key(key, agent)
+    return Refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role added later
 
 
 def _decide_for_client(
-    person: Person, key: Inspection | None, machine: Machine | None
+    person: Person, key: Inspection | None, agent: RegisteredAgent | None
 ) -> Admission | Refusal:
     """Rows 4 to 7: client users, who never use a temporary key."""
     if key is not None or person.organisation_id is None:  # row 4
         return Refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
-    if machine is not None and machine.organisation_id != person.organisation_id:  # row 5
-        return _registered_elsewhere(machine)
+    if agent is not None and agent.organisation_id != person.organisation_id:  # row 5
+        return _registered_elsewhere(agent)
     if person.subscription_ended:  # rows 6 and 7
         return Refusal(RefusalCode.SUBSCRIPTION_EXPIRED)
-    if machine is not None and machine.license_revoked:  # row 7
+    if agent is not None and agent.license_revoked:  # row 7
         return Refusal(RefusalCode.LICENSE_REVOKED)
-    return Admission(person.organisation_id, machine, registers=machine is None)
+    return Admission(person.organisation_id, agent, registers=agent is None)
 
 
-def _decide_on_key(key: Inspection | None, machine: Machine | None) -> Admission | Refusal:
+def _decide_on_key(key: Inspection | None, agent: RegisteredAgent | None) -> Admission | Refusal:
     """Rows 8 to 13: partners and developers, who need an active key."""
     if key is None:  # row 8
         return Refusal(RefusalCode.TEMPORARY_KEY_REQUIRED)
@@ -134,15 +136,13 @@ def _decide_on_key(key: Inspection | None, machine: Machine | None) -> Admission
         return Refusal(RefusalCode.KEY_REVOKED)
     if key.state is not LicenseState.ACTIVE or not key.organisation_id:  # row 9
         return Refusal(RefusalCode.KEY_INVALID)
-    if machine is not None and machine.organisation_id != key.organisation_id:  # row 12
-        return _registered_elsewhere(machine)
-    return Admission(key.organisation_id, machine)  # row 13
+    if agent is not None and agent.organisation_id != key.organisation_id:  # row 12
+        return _registered_elsewhere(agent)
+    return Admission(key.organisation_id, agent)  # row 13
 
 
-def _registered_elsewhere(machine: Machine) -> Refusal:
-    return Refusal(
-        RefusalCode.MACHINE_REGISTERED_ELSEWHERE, registered_to=machine.organisation_name
-    )
+def _registered_elsewhere(agent: RegisteredAgent) -> Refusal:
+    return Refusal(RefusalCode.MACHINE_REGISTERED_ELSEWHERE, registered_to=agent.organisation_name)
 
 
 CONFIGURATION_READ_ONLY = Refusal(RefusalCode.CONFIGURATION_READ_ONLY)

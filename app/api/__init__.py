@@ -1,4 +1,4 @@
-"""The agents' JSON interface, what is published for checks off-line, and the document of both."""
+"""The agents' JSON interface, the data for off-line checks, and the document of both."""
 
 from app.api import agents, document, published
 

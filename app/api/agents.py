@@ -1,4 +1,4 @@
-"""The JSON interface of real agents, version 1."""
+"""The JSON interface for OP Agents, version 1."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,13 +37,13 @@ from app.web.transaction import begin_write, defer_write, outside_transaction
 blueprint = Blueprint("agent_api", __name__, url_prefix="/api/agent/v1")
 csrf.exempt(blueprint)
 
-REFUSED = ", ".join(
+REFUSAL_CODES = ", ".join(
     f"`{code}`"
     for code in RefusalCode
     if code.field and code is not RefusalCode.INVALID_CREDENTIALS
 )
-ENDED = ", ".join(f"`{code}`" for code in EndCode)
-NO_SESSION = {401: f"The session has ended, or there is none; `code` says how: {ENDED}."}
+END_CODES = ", ".join(f"`{code}`" for code in EndCode)
+NO_SESSION = {401: f"The session has ended, or there is none; `code` says how: {END_CODES}."}
 TOO_LARGE = {413: "The body is too large: it may have 64 KiB (`payload_too_large`)."}
 BAD_REQUEST = {
     **TOO_LARGE,
@@ -72,7 +72,7 @@ NO_SIGNING_KEY = {
     answers={201: NewSessionOut},
     problems={
         401: "Login ID or password is wrong (`invalid_credentials`).",
-        403: f"Refused; `code` says why: {REFUSED}.",
+        403: f"Refused; `code` says why: {REFUSAL_CODES}.",
         429: "Too many wrong passwords (`throttled`).",
         **BAD_REQUEST,
         **NO_SIGNING_KEY,
@@ -118,8 +118,12 @@ def open_session(body: SignInBody) -> Response:
     bearer=True,
 )
 def show_session() -> Response:
-    found = _heartbeat()
-    return _ended(found) if isinstance(found, SessionEnd) else answer(SessionOut(**_facts(found)))
+    outcome = _heartbeat()
+    return (
+        _ended(outcome)
+        if isinstance(outcome, SessionEnd)
+        else answer(SessionOut(**_session_fields(outcome)))
+    )
 
 
 @blueprint.delete("/session")
@@ -149,10 +153,10 @@ def close_session() -> Response:
     bearer=True,
 )
 def show_configuration() -> Response:
-    found = _heartbeat()
-    if isinstance(found, SessionEnd):
-        return _ended(found)
-    return answer(AnyObject(configuration_of(db.session(), found.organisation_id)))
+    outcome = _heartbeat()
+    if isinstance(outcome, SessionEnd):
+        return _ended(outcome)
+    return answer(AnyObject(configuration_of(db.session(), outcome.organisation_id)))
 
 
 @blueprint.put("/configuration")
@@ -172,11 +176,11 @@ def show_configuration() -> Response:
     bearer=True,
 )
 def put_configuration(body: AnyObject) -> Response:
-    found = _heartbeat()
-    if isinstance(found, SessionEnd):
-        return _ended(found)
+    outcome = _heartbeat()
+    if isinstance(outcome, SessionEnd):
+        return _ended(outcome)
     begin_write()
-    refusal = save_configuration(db.session(), agent_session=found, data=body.root, now=utcnow())
+    refusal = save_configuration(db.session(), agent_session=outcome, data=body.root, now=utcnow())
     return _refused(refusal) if refusal else nothing()
 
 
@@ -198,34 +202,34 @@ def inspect(body: InspectBody) -> Response:
     wait_seconds = count_inspection(db.session(), address=client_address(), now=now, limit=limit)
     if wait_seconds:
         return _throttled("Too many keys were looked at from your address.", wait_seconds)
-    found = inspect_key(db.session(), text=body.registration_key, now=now)
+    inspection = inspect_key(db.session(), text=body.registration_key, now=now)
     return answer(
         InspectionOut(
-            state=found.state.value,
-            key_id=found.key_id,
-            organisation_id=found.organisation_id,
-            expires_at=found.expires_at,
+            state=inspection.state.value,
+            key_id=inspection.key_id,
+            organisation_id=inspection.organisation_id,
+            expires_at=inspection.expires_at,
         )
     )
 
 
 def _opened(signed_in: SignedIn) -> Response:
-    told: dict[str, Any] = {"license_key": signed_in.license_key} if signed_in.license_key else {}
-    told |= _facts(signed_in.agent_session)
-    return answer(NewSessionOut(session_token=signed_in.token, **told), 201)
+    fields: dict[str, Any] = {"license_key": signed_in.license_key} if signed_in.license_key else {}
+    fields |= _session_fields(signed_in.agent_session)
+    return answer(NewSessionOut(session_token=signed_in.token, **fields), 201)
 
 
-def _facts(found: AgentSession) -> dict[str, Any]:
-    """A live session as its agent is told of it."""
-    now, key = utcnow(), found.temporary_license
+def _session_fields(agent_session: AgentSession) -> dict[str, Any]:
+    """The fields of SessionOut for a live session."""
+    now, key = utcnow(), agent_session.temporary_license
     return {
         "organisation": OrganisationOut(
-            organisation_id=found.organisation_id, name=found.organisation.name
+            organisation_id=agent_session.organisation_id, name=agent_session.organisation.name
         ),
-        "user": UserOut(login_id=found.user.email, role=found.user.role),
+        "user": UserOut(login_id=agent_session.user.email, role=agent_session.user.role),
         "license": LicenseOut(
             kind="temporary" if key else "permanent",
-            key_id=found.license_key_id,
+            key_id=agent_session.license_key_id,
             expires_at=key.expires_at if key else None,
         ),
         "expires_in": _seconds_until(key.expires_at, now) if key else None,
@@ -235,7 +239,7 @@ def _facts(found: AgentSession) -> dict[str, Any]:
 
 
 def _seconds_until(moment: datetime, now: datetime) -> float:
-    """Seconds to a moment, rounded down to a thousandth, never below zero."""
+    """Seconds until `moment`, rounded down to a thousandth, at least 0."""
     return max(0, (moment - now) // timedelta(milliseconds=1)) / 1000
 
 

@@ -1,4 +1,4 @@
-"""The interface's own description: the OpenAPI document, and a page to read."""
+"""The description of the JSON interface: an OpenAPI document, and a page for people."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -39,11 +39,11 @@ WORDS = {
     "integer": "whole number",
     "string": "text",
 }
-"""What people call JSON's types."""
+"""Names of JSON's types for people."""
 
 
-class Field(NamedTuple):
-    """A row of the page's tables of fields."""
+class FieldRow(NamedTuple):
+    """A row of a table of fields on the page."""
 
     name: str
     kind: str
@@ -79,7 +79,7 @@ def page() -> Response:
 
 
 def openapi_document() -> dict[str, Any]:
-    """The OpenAPI 3.1 document of every operation of the running app, in their own order."""
+    """The OpenAPI 3.1 document of all operations of the running app."""
     paths: dict[str, dict[str, Any]] = {}
     models: list[Any] = []
     for rule in current_app.url_map.iter_rules():
@@ -106,7 +106,7 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _resolved(value: Any, schemas: Mapping[str, Any]) -> Any:
-    """`value` with what each reference in it stands for."""
+    """`value` with each `$ref` in it replaced by the schema that it refers to."""
     if isinstance(value, list):
         return [_resolved(item, schemas) for item in value]
     if not isinstance(value, dict):
@@ -116,8 +116,8 @@ def _resolved(value: Any, schemas: Mapping[str, Any]) -> Any:
     return {name: _resolved(item, schemas) for name, item in value.items()}
 
 
-def _tables(call: Mapping[str, Any]) -> list[tuple[str, list[Field]]]:
-    """The fields of what is sent and of what is answered, where there are any."""
+def _tables(call: Mapping[str, Any]) -> list[tuple[str, list[FieldRow]]]:
+    """The tables of fields of a call: of its request and of its successful responses."""
     bodies = {"Sent": call.get("requestBody", {})} | {
         f"Answered ({status})": response
         for status, response in call["responses"].items()
@@ -131,17 +131,17 @@ def _tables(call: Mapping[str, Any]) -> list[tuple[str, list[Field]]]:
     return [(what, fields) for what, fields in tables if fields]
 
 
-def _fields(schema: Mapping[str, Any], within: str = "") -> Iterator[Field]:
-    """The fields that a schema has, those of objects within it too."""
+def _fields(schema: Mapping[str, Any], within: str = "") -> Iterator[FieldRow]:
+    """The fields of a schema, including those of objects within it."""
     for name, field in schema.get("properties", {}).items():
         required = name in schema.get("required", ())
-        yield Field(within + name, _kind(field), required, field.get("description", ""))
+        yield FieldRow(within + name, _kind(field), required, field.get("description", ""))
         yield from _fields(field, f"{within}{name}.")
         yield from _fields(field.get("items", {}), f"{within}{name}[].")
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """The type of a field, in words."""
+    """The type of a field, for people."""
     if "anyOf" in schema:
         return " or ".join(_kind(choice) for choice in schema["anyOf"])
     if "enum" in schema:
@@ -153,7 +153,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def _example(method: str, path: str, call: Mapping[str, Any]) -> str | None:
-    """The call as a command, to put one's own values into; the page itself needs none."""
+    """The call as a curl command with example values; None for the page itself."""
     if path == request.path:
         return None
     option = "" if method in ("get", "post") else f" -X {method.upper()}"
@@ -167,7 +167,7 @@ def _example(method: str, path: str, call: Mapping[str, Any]) -> str | None:
 
 
 def _codes() -> dict[str, str]:
-    """Every `code`, with what it says."""
+    """Every `code` with its sentence."""
     said = {cause.code.value: cause.sentence for cause in EndCause}
     said |= {code.value: code.sentence for code in RefusalCode}
     return {

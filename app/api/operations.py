@@ -1,4 +1,4 @@
-"""JSON operations that document themselves: what checks a request is what the document shows."""
+"""JSON operations: one decorator both checks a request and describes it in the document."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -64,11 +64,11 @@ def operation(
     headers: Mapping[str, str] | None = None,
     media_type: str = "application/json",
 ) -> Callable[[ApiView], ApiView]:
-    """Make a view an operation: its body is checked first and given to it as `body`.
+    """Make a view an operation: the request's body is checked and passed to it as `body`.
 
-    `answers` are the statuses with the model of their body, or None where there is none;
-    `problems` the statuses of refusals with what they mean; `headers` what the answers carry;
-    `example` a body as it may be sent. More than 64 KiB are 413.
+    `answers` maps each status to the model of its body, or None for no body; `problems` maps each
+    status of a refusal to its meaning; `headers` describes the headers of the answers; `example`
+    is an example of the request's body. A body of more than 64 KiB is refused with 413.
     """
     extra = {429: {"Retry-After": "How many seconds to wait."}}
     if bearer:
@@ -128,7 +128,7 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def answer(model: BaseModel, status: int = 200) -> Response:
-    """`model` as JSON, less the fields that were not set, never cached."""
+    """A response with `model` as JSON, without fields that were not set. Not to be cached."""
     response = make_response(model.model_dump_json(exclude_unset=True), status)
     response.mimetype = "application/json"
     response.headers["Cache-Control"] = "no-store"
@@ -136,7 +136,7 @@ def answer(model: BaseModel, status: int = 200) -> Response:
 
 
 def nothing() -> Response:
-    """204: done, and there is nothing to say."""
+    """A response with status 204 and no body."""
     response = make_response("", 204)
     del response.headers["Content-Type"]
     return response
@@ -145,9 +145,9 @@ def nothing() -> Response:
 def read_json() -> Any:
     """The JSON of the request's body.
 
-    Raises 415 for another media type, InvalidRequest (422) for what is not JSON,
-    or is JSON that programs understand differently (RFC 8259: a name twice in one object, numbers
-    out of range, half a surrogate pair).
+    Raises UnsupportedMediaType (415), and InvalidRequest (422) if the body is not JSON or is JSON
+    that programs read differently (RFC 8259): a name twice in one object, numbers out of range,
+    half a surrogate pair.
     """
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
@@ -169,7 +169,7 @@ def read_json() -> Any:
     return value
 
 
-SENTENCES = {
+WRONG_VALUES = {
     "missing": "is missing",
     "string_type": "must be text",
     "bool_type": "must be true or false",
@@ -180,7 +180,7 @@ SENTENCES = {
     "string_pattern_mismatch": "has characters that are not allowed there",
     "value_error": "is not right: {error}",
 }
-"""What is wrong with a value, by the type of pydantic's error; never the value itself."""
+"""What is wrong with a value, by pydantic's type of error; never the value itself."""
 
 
 def _validated(model: type[BaseModel], value: Any) -> BaseModel:
@@ -196,12 +196,12 @@ def _sentence(model: type[BaseModel], error: Any) -> str:
         known = ", ".join(f"`{name}`" for name in model.model_fields)
         return f"There is a field that this call does not know. It knows {known}."
     what = f"`{error['loc'][0]}`" if error["loc"] else "The body"
-    wrong = SENTENCES.get(error["type"], "is not right")
+    wrong = WRONG_VALUES.get(error["type"], "is not right")
     return f"{what} {wrong.format(**error.get('ctx', {}))}".rstrip(".") + "."
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether there are more than `levels` levels of objects and arrays."""
+    """Whether `value` has more than `levels` levels of objects and arrays."""
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""What is published for checking licenses off-line: the public keys and the revocations."""
+"""The data for off-line checks of licenses: the public keys and the revocation list."""
 
 import hashlib
 
@@ -16,8 +16,8 @@ from app.web.access import public
 blueprint = Blueprint("published", __name__, url_prefix="/.well-known")
 
 FRESH_SECONDS = 5
-"""How long a cache may answer: a new key is seen within five seconds, a revocation within ten."""
-HEADERS = {
+"""How long caches may keep an answer."""
+CACHE_HEADERS = {
     "Cache-Control": f"public, max-age={FRESH_SECONDS}.",
     "ETag": "Send it in If-None-Match: 304 if nothing has changed.",
 }
@@ -33,7 +33,7 @@ NO_SIGNING_KEY = {
     "The public signing keys, a JWK Set (RFC 7517, RFC 8037)",
     answers={200: JwkSetOut, 304: None},
     problems=NO_SIGNING_KEY,
-    headers=HEADERS,
+    headers=CACHE_HEADERS,
 )
 def license_keys() -> Response:
     keys = jwk_set(published_keys(db.session(), utcnow()))["keys"]
@@ -46,7 +46,7 @@ def license_keys() -> Response:
     "The signed list of licenses revoked before their expiry, a compact JWS (RFC 7515)",
     answers={200: RevocationListOut, 304: None},
     problems=NO_SIGNING_KEY,
-    headers=HEADERS,
+    headers=CACHE_HEADERS,
     media_type="application/jose",
 )
 def revoked_licenses() -> Response:

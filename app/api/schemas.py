@@ -1,4 +1,4 @@
-"""What agents send and what they are answered: the words of their JSON interface."""
+"""The bodies of requests and answers in the JSON interface. Docstrings are in its document."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -41,7 +41,7 @@ class RevocationListOut(RootModel[str]):
 
 
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
-"""Neither control characters nor those that turn the reading direction of what follows."""
+"""No control characters, and none that change the reading direction."""
 MAC_PATTERN = (
     r"^[0-9A-Fa-f][02468ACEace]("
     r"(:[0-9A-Fa-f]{2}){5}|(-[0-9A-Fa-f]{2}){5}|([0-9A-Fa-f]{2}(\.[0-9A-Fa-f]{4}){2})"

@@ -1,7 +1,7 @@
-"""The Feed: an organisation's activity as its people see it.
+"""The Feed: an organisation's activity as its own people see it.
 
-Nothing of temporary keys and of the sessions under them ever stands here: whoever tells the Feed
-names a kind, and there is none for them.
+Temporary keys and the sessions under them never appear in it: every entry has a kind, and there
+is no kind for them.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from app.models import FeedEvent
 
 
 class FeedKind(StrEnum):
-    """What happened. `label` is how a page says it."""
+    """What happened. `label` is its text on pages."""
 
     label: str
 
@@ -41,8 +41,8 @@ class FeedKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of the Feed as pages show it. `kind` is None for one this version does not know."""
+class FeedEntry:
+    """An entry as pages show it. `kind` is None if another version of the portal wrote it."""
 
     happened_at: datetime
     kind: FeedKind | None
@@ -64,10 +64,10 @@ def add_entry(
     now: datetime,
     client: str = "",
 ) -> None:
-    """Add a line to an organisation's Feed, in the caller's transaction.
+    """Add an entry to an organisation's Feed, in the caller's transaction.
 
-    `subject` is a machine or a project; `client` is the e-mail of the client user who did it, and
-    blank for what the vendor's staff did.
+    `subject` names a machine or a project; `client` is the e-mail of the client user who acted,
+    blank for the vendor's staff.
     """
     session.add(
         FeedEvent(
@@ -82,21 +82,21 @@ def add_entry(
 
 
 def feed_search_text(kind: FeedKind, subject: str, client: str = "") -> str:
-    """What a search looks through for a line of the Feed."""
+    """The text of an entry that searches look through."""
     return f"{_FOLDED_LABELS[kind]}\n{fold(subject)}\n{fold(client)}"
 
 
 def delete_feed(session: Session, organisation_id: str) -> None:
-    """Take an organisation's whole Feed away, because the organisation goes."""
+    """Delete an organisation's Feed, before the organisation is deleted."""
     session.execute(delete(FeedEvent).where(FeedEvent.organisation_id == organisation_id))
 
 
-def count_lines(
+def count_entries(
     session: Session, organisation_id: str, *, kind: FeedKind | None = None, text: str = ""
 ) -> int:
-    """How many lines of an organisation's Feed are of that kind and contain each word of `text`."""
-    which = _which(organisation_id, kind, text)
-    return session.scalar(select(func.count()).select_from(FeedEvent).where(*which)) or 0
+    """How many entries of a Feed have the `kind` (any if None) and all words of `text`."""
+    conditions = _conditions(organisation_id, kind, text)
+    return session.scalar(select(func.count()).select_from(FeedEvent).where(*conditions)) or 0
 
 
 def feed_of(
@@ -107,27 +107,29 @@ def feed_of(
     text: str = "",
     offset: int = 0,
     limit: int = 50,
-) -> list[Line]:
-    """Those lines, or a part of them, newest first. Accents and case of `text` do not matter."""
+) -> list[FeedEntry]:
+    """Those entries, or a part of them, newest first. Accents and case do not matter."""
     events = session.scalars(
         select(FeedEvent)
-        .where(*_which(organisation_id, kind, text))
+        .where(*_conditions(organisation_id, kind, text))
         .order_by(FeedEvent.id.desc())
         .offset(offset)
         .limit(limit)
     )
-    return [_line(event) for event in events]
+    return [_entry(event) for event in events]
 
 
-def _which(organisation_id: str, kind: FeedKind | None, text: str) -> list[ColumnElement[bool]]:
-    which = [FeedEvent.organisation_id == organisation_id]
+def _conditions(
+    organisation_id: str, kind: FeedKind | None, text: str
+) -> list[ColumnElement[bool]]:
+    conditions = [FeedEvent.organisation_id == organisation_id]
     if kind is not None:
-        which.append(FeedEvent.kind == kind.value)
+        conditions.append(FeedEvent.kind == kind.value)
     words = dict.fromkeys(fold(text).split())
-    return which + [FeedEvent.search_text.contains(word, autoescape=True) for word in words]
+    return conditions + [FeedEvent.search_text.contains(word, autoescape=True) for word in words]
 
 
-def _line(event: FeedEvent) -> Line:
+def _entry(event: FeedEvent) -> FeedEntry:
     kind = KINDS.get(event.kind)
     what = kind.label if kind else event.kind
-    return Line(event.happened_at, kind, what, event.subject, event.actor)
+    return FeedEntry(event.happened_at, kind, what, event.subject, event.actor)

@@ -1,4 +1,4 @@
-"""The internal record of what was done and what was refused."""
+"""The audit log: what was done and what was refused."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,8 @@ from app.models import AuditEvent, Organisation
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One event as pages show it. `organisation` is its name, None if it is no longer there."""
+class AuditEntry:
+    """One event as pages show it. `organisation` is a name, None if it has been deleted."""
 
     tag: str
     happened_at: datetime
@@ -39,9 +39,9 @@ def log_event(
 ) -> AuditEvent:
     """Add an event to the audit log, in the caller's transaction.
 
-    `subject` is what it was done to (a Key ID, a project's name, an e-mail); `data` holds plain
-    values only, under the names that the tag has. Never pass a password or the text of a key.
-    Raises ValueError for a name that the tag has not.
+    `subject` is what was acted on (a Key ID, a project's name, an e-mail); `data` holds plain
+    values under names that the tag defines. Never pass a password or the text of a key. Raises
+    ValueError for a name that the tag does not define.
     """
     unknown = data.keys() - tag.data.keys()
     if unknown:
@@ -61,7 +61,7 @@ def log_event(
 
 
 def count_events(session: Session, *, organisation_id: str | None = None) -> int:
-    """How many events there are, of everybody or of one organisation."""
+    """The number of events, in all or of one organisation."""
     query = select(func.count()).select_from(AuditEvent)
     if organisation_id is not None:
         query = query.where(AuditEvent.organisation_id == organisation_id)
@@ -70,21 +70,25 @@ def count_events(session: Session, *, organisation_id: str | None = None) -> int
 
 def list_entries(
     session: Session, *, organisation_id: str | None = None, offset: int = 0, limit: int = 50
-) -> list[Entry]:
-    """Events as pages show them, newest first, of everybody or of one organisation."""
+) -> list[AuditEntry]:
+    """Events as pages show them, newest first, all or those of one organisation."""
     query = select(AuditEvent).order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
     if organisation_id is not None:
         query = query.where(AuditEvent.organisation_id == organisation_id)
     events = list(session.scalars(query.offset(offset).limit(limit)))
     ids = {event.organisation_id for event in events if event.organisation_id}
     organisations = select(Organisation).where(Organisation.id.in_(ids))
-    names = {found.id: found.name for found in session.scalars(organisations)} if ids else {}
+    names = (
+        {organisation.id: organisation.name for organisation in session.scalars(organisations)}
+        if ids
+        else {}
+    )
     return [_entry(event, names.get(event.organisation_id or "")) for event in events]
 
 
-def _entry(event: AuditEvent, organisation: str | None) -> Entry:
-    tag = TAGS.get(event.tag)  # None: one that this version does not know
-    return Entry(
+def _entry(event: AuditEvent, organisation: str | None) -> AuditEntry:
+    tag = TAGS.get(event.tag)  # None: written by another version of the portal
+    return AuditEntry(
         tag=event.tag,
         happened_at=event.happened_at,
         who=event.actor,

@@ -1,4 +1,4 @@
-"""Everything that the audit log can say: a closed vocabulary."""
+"""The kinds of events in the audit log: a closed list."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,10 +10,10 @@ _MACHINE = {"mac_id": Datum("MAC ID")}
 
 
 class AuditTag(StrEnum):
-    """What happened. `label` is how a page says it.
+    """What happened. `label` is its text on pages.
 
-    `data` names everything that an event says beside its subject, with how a page says that, or
-    None if no page does. Names and their meaning stay: old events are read by the same table.
+    `data` has the names of the event's further data, each with its wording on pages, or None if
+    no page shows it. Names and their meanings must not change: old events are read with them.
     """
 
     label: str
@@ -114,4 +114,4 @@ class AuditTag(StrEnum):
 
 
 TAGS = {tag.value: tag for tag in AuditTag}
-"""Each tag by what is stored of it."""
+"""Each tag by its stored value."""

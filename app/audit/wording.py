@@ -1,4 +1,4 @@
-"""How the data of an event is put into words."""
+"""The wording of an event's data on pages."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 from app.core.durations import format_ttl
 
 Wording = Callable[[Any], str | datetime]
-"""From a value as it is stored to a text, or to an instant that a page shows as one.
+"""Turns a stored value into text, or into an instant that a page shows in local time.
 
-Whatever is stored can be given: an event may be another version's.
+Must accept any stored value: the event may have been written by another version.
 """
 
 
 def text(value: Any) -> str:
-    """As it is."""
+    """Any value as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {part}" for key, part in value.items())
     if isinstance(value, list):
@@ -23,17 +23,17 @@ def text(value: Any) -> str:
 
 
 def code(**words: str) -> Wording:
-    """A code: in the words given for it, else in its own, without underscores."""
+    """A wording for codes: the given words, or else the code itself without underscores."""
     return lambda value: words.get(str(value), str(value).replace("_", " "))
 
 
 def ttl(value: Any) -> str:
-    """Seconds: "3 hrs"."""
+    """A TTL in seconds, as "3 hrs"."""
     return format_ttl(value) if isinstance(value, int) and value > 0 else text(value)
 
 
 def instant(value: Any) -> str | datetime:
-    """An instant in ISO 8601 with its offset from UTC."""
+    """An instant stored in ISO 8601 with its offset from UTC."""
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
@@ -42,7 +42,7 @@ def instant(value: Any) -> str | datetime:
 
 
 class Datum(NamedTuple):
-    """One thing that events of a tag say: its label on a page, and how its value is worded."""
+    """One item of an event's data: its label on pages, and the wording of its value."""
 
     label: str
     wording: Wording = text
@@ -51,13 +51,14 @@ class Datum(NamedTuple):
 def details(
     data: Mapping[str, Any], known: Mapping[str, Datum | None]
 ) -> list[tuple[str, str | datetime]]:
-    """(label, value) of each thing that an event's data says, worded as its tag knows it.
+    """(label, value) of each item of an event's data that pages show.
 
-    What is `known` as None is not shown; what is not known is shown as it is.
+    `known` is what the event's tag defines: items defined as None are left out, items that it
+    does not define are shown as they are.
     """
-    said = [
+    items = [
         (known.get(name, Datum(name.replace("_", " "))), value)
         for name, value in data.items()
         if value not in (None, "")
     ]
-    return [(datum.label, datum.wording(value)) for datum, value in said if datum]
+    return [(datum.label, datum.wording(value)) for datum, value in items if datum]

@@ -33,15 +33,15 @@ class AgentSignInForm(FlaskForm):
 
     @property
     def has_key(self) -> bool:
-        """Whether anything stands in the field for a registration key."""
+        """Whether the registration key is not blank."""
         return bool((self.registration_key.data or "").strip())
 
     def validate_save_configuration(self, field: Field) -> None:
-        """With a key it counts for nothing, whatever was sent."""
+        """Ignored if a registration key is given."""
         field.data = field.data and not self.has_key
 
     def validate_mac_id(self, field: Field) -> None:
-        """Blank is allowed: it stands for this browser."""
+        """Normalise the MAC ID. Blank is allowed: the browser's own MAC ID is used."""
         if not (field.data or "").strip():
             field.data = ""
             return

@@ -1,6 +1,6 @@
-"""The OP Agent in the browser, over the same services as the agents' JSON interface.
+"""The OP Agent in the browser. It uses the same services as the agents' JSON interface.
 
-It has a cookie of its own: who is signed in here has nothing to do with who is on the portal.
+It has its own cookie: being signed in here is independent of being signed in on the portal.
 """
 
 from datetime import datetime
@@ -35,12 +35,12 @@ blueprint = Blueprint("console", __name__)
 ADDRESS = "/agent"
 COOKIE = "op_agent"
 ENDED_COOKIE = "op_agent_ended"
-"""The token of a session whose end a whole page has told, until the page confirms it."""
+"""Holds the token of an ended session from when a page says so until the page confirms it."""
 CONFIRM_SECONDS = 300
 MAC_COOKIE = "op_agent_mac"
-ONE_YEAR = 365 * 24 * 3600
+ONE_YEAR_SECONDS = 365 * 24 * 3600
 BROWSER_CONFIGURATION = {"agent": "browser"}
-"""All that this agent has to save; what other agents saved beside it is kept."""
+"""What this agent saves; other members of the saved configuration data are kept."""
 
 
 @blueprint.get(ADDRESS)
@@ -49,8 +49,8 @@ def window() -> ResponseReturnValue:
     token = request.cookies.get(COOKIE)
     if token is None:
         return _sign_in_window(AgentSignInForm())
-    found = _heartbeat(token)
-    return _ended(found) if isinstance(found, SessionEnd) else _workspace(found)
+    outcome = _heartbeat(token)
+    return _ended(outcome) if isinstance(outcome, SessionEnd) else _workspace(outcome)
 
 
 @blueprint.post(ADDRESS)
@@ -92,13 +92,13 @@ def log_in() -> ResponseReturnValue:
 @public
 @defer_write
 def configuration() -> ResponseReturnValue:
-    found = _heartbeat(request.cookies.get(COOKIE, ""))
-    if isinstance(found, SessionEnd):
-        return _ended(found)
+    outcome = _heartbeat(request.cookies.get(COOKIE, ""))
+    if isinstance(outcome, SessionEnd):
+        return _ended(outcome)
     begin_write()
-    refusal = _save_configuration(found)
+    refusal = _save_configuration(outcome)
     if refusal is not None:
-        return _workspace(found, 403, refusal=refusal)
+        return _workspace(outcome, 403, refusal=refusal)
     return redirect_see_other(ADDRESS)
 
 
@@ -113,7 +113,7 @@ def log_out() -> ResponseReturnValue:
 @blueprint.post(f"{ADDRESS}/confirm")
 @public
 def confirm() -> ResponseReturnValue:
-    """The page confirms that it has logged out after its session's end."""
+    """Called by the page when it has logged out after its session's end."""
     token = request.cookies.get(ENDED_COOKIE) or request.cookies.get(COOKIE, "")
     limits = current_config().agent_limits
     confirm_end(db.session(), token=token, now=utcnow(), limits=limits)
@@ -122,10 +122,10 @@ def confirm() -> ResponseReturnValue:
 
 @blueprint.after_request
 def keep_to_this_browser(response: Response) -> Response:
-    """Nothing of this window is kept in a cache; the browser's own MAC ID is kept for a year."""
+    """Forbid caching; store the browser's own MAC ID in a cookie for a year."""
     response.headers["Cache-Control"] = "no-store"
     if "own_mac" in g:
-        _set_cookie(response, MAC_COOKIE, g.own_mac, max_age=ONE_YEAR)
+        _set_cookie(response, MAC_COOKIE, g.own_mac, max_age=ONE_YEAR_SECONDS)
     return response
 
 
@@ -154,7 +154,7 @@ def _workspace(
         now=now,
         seconds_left=max(1, ceil((expiry.at - now).total_seconds())) if expiry else None,
         refusal=refusal,
-        # What the page shows by itself at the expiry if the server is out of reach.
+        # For the sign-in window that the page shows at the expiry if the server is unreachable.
         form=AgentSignInForm(formdata=None),
         expired=expiry and _sentence(expiry.sentence, expiry.at),
     )
@@ -174,7 +174,7 @@ def _window(status: int, **context: object) -> Response:
 def _ended(end: SessionEnd) -> Response:
     response = _sign_in_window(AgentSignInForm(formdata=None), 401, ended=end)
     if is_partial():
-        # A heartbeat leaves the cookie: the browser's other windows are to be told as well.
+        # After a heartbeat the cookie stays, so that the browser's other windows are told too.
         return response
     if end.cause is not EndCause.UNKNOWN:
         token = request.cookies.get(COOKIE, "")
@@ -196,7 +196,7 @@ def _signed_in(form: AgentSignInForm, signed_in: SignedIn) -> Response:
 
 
 def _save_configuration(agent_session: AgentSession) -> Refusal | None:
-    """Save what this agent has to save; the next page says so."""
+    """Save this agent's configuration data; the next page shows a message."""
     data = configuration_of(db.session(), agent_session.organisation_id) | BROWSER_CONFIGURATION
     refusal = save_configuration(db.session(), agent_session=agent_session, data=data, now=utcnow())
     if refusal is None:
@@ -233,7 +233,7 @@ def _end_session_of_cookie() -> None:
 
 
 def _sentence(sentence: str, at: datetime | None) -> str:
-    """A sentence with its instant in it, in the viewer's zone and with UTC on hover."""
+    """A sentence as HTML, with its instant in the viewer's time zone (UTC on hover)."""
     if at is None:
         return sentence
     near_time = get_template_attribute("macros/time.html", "near_time")
@@ -241,7 +241,7 @@ def _sentence(sentence: str, at: datetime | None) -> str:
 
 
 def _own_mac() -> str:
-    """This browser's own MAC ID: made once, kept in a cookie."""
+    """This browser's own MAC ID, from its cookie, or a new one."""
     if "own_mac" not in g:
         try:
             g.own_mac = normalise_mac(request.cookies.get(MAC_COOKIE, ""))

@@ -1,4 +1,4 @@
-"""The `flask ...` commands: one file a group; they call services only."""
+"""The `flask ...` commands, one file for each group; they only call services."""
 
 from flask import Flask
 

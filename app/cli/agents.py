@@ -1,4 +1,4 @@
-"""`flask agents ...`: machines, for the person at the server."""
+"""`flask agents ...`: listing and changing registered agents."""
 
 import click
 from sqlalchemy.orm import Session
@@ -23,11 +23,11 @@ from app.models.types import HIGHEST_ID
 from app.projects.services import get_organisation
 
 LONGEST_ID = 10
-"""Digits of an agent's own ID; a MAC ID has twelve."""
+"""The most digits of an agent's own ID; a MAC ID has twelve."""
 
 
 def _machine(_context: click.Context, _parameter: click.Parameter, text: str) -> str | int:
-    """A MAC ID as it is stored, or an agent's own ID."""
+    """The argument as a MAC ID (text, as it is stored) or as an agent's own ID (number)."""
     text = text.strip()
     if text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID:
         return int(text)
@@ -65,7 +65,7 @@ def list_agents(organisation_id: str, as_json: bool) -> None:
 def detach_agent(machine: str | int, admin_email: str) -> None:
     """Block a machine: nobody signs in on it, and who is signed in is logged out."""
     with changing() as session:
-        actor, agent = super_admin(session, admin_email), _find(session, machine)
+        actor, agent = super_admin(session, admin_email), _find_agent(session, machine)
         ended = detach(
             session,
             actor=actor,
@@ -83,7 +83,7 @@ def detach_agent(machine: str | int, admin_email: str) -> None:
 def attach_agent(machine: str | int, admin_email: str) -> None:
     """Let people sign in on a detached machine again."""
     with changing() as session:
-        actor, agent = super_admin(session, admin_email), _find(session, machine)
+        actor, agent = super_admin(session, admin_email), _find_agent(session, machine)
         attach(session, actor=actor, agent_id=agent.id, now=utcnow())
         sentence = f"Attached {agent.mac_id}."
     click.echo(sentence)
@@ -95,7 +95,7 @@ def attach_agent(machine: str | int, admin_email: str) -> None:
 def dissociate_agent(machine: str | int, admin_email: str) -> None:
     """Free a machine: its license is revoked, and it may be registered anew."""
     with changing() as session:
-        actor, agent = super_admin(session, admin_email), _find(session, machine)
+        actor, agent = super_admin(session, admin_email), _find_agent(session, machine)
         ended = dissociate(
             session,
             actor=actor,
@@ -127,18 +127,18 @@ def _row(agent: Agent) -> dict[str, str | int]:
     }
 
 
-def _find(session: Session, machine: str | int) -> Agent:
-    """The machine with this MAC ID or this ID of its own.
+def _find_agent(session: Session, machine: str | int) -> Agent:
+    """The registered agent with this MAC ID or this own ID.
 
-    Raises NotFound, and Conflict where a MAC ID names several machines.
+    Raises NotFound, and Conflict if several agents have the MAC ID.
     """
     if isinstance(machine, str):
-        found = machines_with(session, mac_id=machine)
+        agents = machines_with(session, mac_id=machine)
     else:
-        found = machines_with(session, agent_id=machine) if machine <= HIGHEST_ID else []
-    if not found:
+        agents = machines_with(session, agent_id=machine) if machine <= HIGHEST_ID else []
+    if not agents:
         raise NotFound(f"There is no machine {machine}; see `agents list`.")
-    if len(found) > 1:
-        ids = ", ".join(str(agent.id) for agent in found)
+    if len(agents) > 1:
+        ids = ", ".join(str(agent.id) for agent in agents)
         raise Conflict(f"{machine} names several machines; name one by its ID: {ids}.")
-    return found[0]
+    return agents[0]

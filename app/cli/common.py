@@ -1,4 +1,4 @@
-"""What commands share: transactions, people, records printed, refusals."""
+"""What commands share: options, transactions, printing and refusals."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ NOTICE_AFTER_MS = 500
 
 
 def email_value(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    """The callback of whatever takes an e-mail: a malformed one is used wrongly."""
+    """The callback of options and arguments that are e-mails: exit status 2 if malformed."""
     if not is_email(text):
         raise click.BadParameter(f"{text!r} is no e-mail address; write name@example.com.")
     return text
@@ -47,7 +47,7 @@ organisation_option = click.option(
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session that only reads; refusals become a sentence and exit status 1."""
+    """A session that only reads. A refusal prints a sentence and ends with exit status 1."""
     with _refusals(), reading_only():
         yield db.session()
         db.session.rollback()
@@ -55,9 +55,9 @@ def reading() -> Iterator[Session]:
 
 @contextmanager
 def changing() -> Iterator[Session]:
-    """A session in one transaction, committed at the end unless something is refused.
+    """A session in one writing transaction, committed at the end unless something is refused.
 
-    If another process is writing, it says so and waits for its turn.
+    If another process is writing, says so on standard error and waits.
     """
     with _refusals():
         try:
@@ -70,7 +70,7 @@ def changing() -> Iterator[Session]:
 
 
 def super_admin(session: Session, email: str) -> Actor:
-    """The super admin who gives a command. Exit status 1 for anybody else."""
+    """The super admin with this e-mail, as an actor. Raises PortalError for anybody else."""
     user = find_user(session, email)
     if user is None or user.role is not Role.SUPER_ADMIN or user.disabled_at is not None:
         raise PortalError(f"{email} is no super admin here; name one with --as.")
@@ -82,7 +82,7 @@ def print_json(records: Any) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Columns as wide as they need to be; no heading for nothing."""
+    """Print rows in aligned columns; nothing at all if there are no rows."""
     if not rows:
         return
     table = [[*map(str, row)] for row in (headings, *rows)]
@@ -93,13 +93,13 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> No
 
 
 def refuse(sentence: str, status: int = REFUSED) -> None:
-    """Say why on standard error and end with the exit status."""
+    """Print `sentence` on standard error and end with the exit status."""
     click.echo(sentence, err=True)
     sys.exit(status)
 
 
 def _wait_for_turn() -> None:
-    """Begin the writing transaction, telling the person if it has to wait for its turn."""
+    """Begin the writing transaction; say so if it has to wait for another one."""
     try:
         with writing(wait_ms=NOTICE_AFTER_MS):
             db.session.connection()

@@ -48,8 +48,8 @@ def list_command(as_json: bool) -> None:
     )
 
 
-@group.command()
-def public() -> None:
+@group.command("public")
+def public_command() -> None:
     """Print the public keys as a JWK Set (RFC 7517): with it anyone can check a key off-line."""
     with reading() as session:
         keys = jwk_set(published_keys(session, utcnow()))

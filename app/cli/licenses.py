@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 from sqlalchemy.orm import Session
 
-from app.agents.machines import revoke_machine_license
+from app.agents.machines import revoke_permanent_license
 from app.cli.common import (
     REFUSED,
     as_option,
@@ -29,7 +29,7 @@ from app.licenses.services import inspect_key, issue_license, revoke_license
 from app.projects.services import get_organisation
 
 MAX_KEY_BYTES = 2 * 1024 * 1024
-"""How much `check` reads of what it is given; a key has under two hundred characters."""
+"""How much of standard input `check` reads; a key has under 200 characters."""
 
 
 def _ttl(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
@@ -113,19 +113,19 @@ def revoke(key_id: str, admin_email: str) -> None:
     now = utcnow()
     with changing() as session:
         actor = super_admin(session, admin_email)
-        sentence = _revoke(session, actor, key_id, now)
+        sentence = _revoke_either(session, actor, key_id, now)
     click.echo(sentence)
 
 
-def _revoke(session: Session, actor: Actor, key_id: str, now: datetime) -> str:
-    """Revoke the license and say so. Raises NotFound."""
+def _revoke_either(session: Session, actor: Actor, key_id: str, now: datetime) -> str:
+    """Revoke the license and return a sentence about it. Raises NotFound."""
     temporary = find_license(session, key_id)
     permanent = find_permanent_license(session, key_id)
     if temporary is not None and not has_ended(temporary, now):
         revoke_license(session, actor=actor, key_id=temporary.key_id, now=now)
         return f"{temporary.key_id} was revoked."
     if permanent is not None and permanent.revoked_at is None:
-        ended = revoke_machine_license(
+        ended = revoke_permanent_license(
             session,
             actor=actor,
             agent_id=permanent.agent_id,
@@ -144,8 +144,8 @@ def check(as_json: bool) -> None:
     """Read a key on standard input and say what it is; exit status 0 only if it is active."""
     text = sys.stdin.buffer.read(MAX_KEY_BYTES).decode("utf-8", "replace")
     with reading() as session:
-        found = inspect_key(session, text=text, now=utcnow())
-        row = _inspected(found)
+        inspection = inspect_key(session, text=text, now=utcnow())
+        row = _inspection_row(inspection)
     if as_json:
         print_json(row)
     else:
@@ -156,13 +156,13 @@ def check(as_json: bool) -> None:
             ("expires_at", "Expires"),
         ):
             click.echo(f"{label + ':':<14}{row[name] or '-'}")
-    sys.exit(0 if found.state is LicenseState.ACTIVE else REFUSED)
+    sys.exit(0 if inspection.state is LicenseState.ACTIVE else REFUSED)
 
 
-def _inspected(found: Inspection) -> dict[str, str | None]:
+def _inspection_row(inspection: Inspection) -> dict[str, str | None]:
     return {
-        "state": found.state.value,
-        "key_id": found.key_id,
-        "organisation_id": found.organisation_id,
-        "expires_at": rfc3339(found.expires_at) if found.expires_at else None,
+        "state": inspection.state.value,
+        "key_id": inspection.key_id,
+        "organisation_id": inspection.organisation_id,
+        "expires_at": rfc3339(inspection.expires_at) if inspection.expires_at else None,
     }

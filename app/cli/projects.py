@@ -62,7 +62,7 @@ def _row(project: Project) -> dict[str, str | int | None]:
 
 
 def _column_options(command: Callable[..., None]) -> Callable[..., None]:
-    """An option for the column of each field that is imported."""
+    """Add an option for the column of each field that is imported."""
     for field in reversed(IMPORTED):
         column = field.column
         option = click.option(column.option, field.name, metavar="C", help=column.help)
@@ -85,7 +85,7 @@ def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str |
     read = _read(file, named_columns)
     if read.bad_rows:
         _refuse_bad_rows(read.bad_rows, as_json)
-    # A million rows are not searched for garbage again and again while others wait.
+    # Keep the garbage collector from scanning a million rows while other writers wait.
     gc.freeze()
     with (
         reading() if dry_run else changing() as session,
@@ -118,7 +118,7 @@ def _read(file: Path, named_columns: Mapping[str, str | None]) -> ReadFile:
 
 @contextmanager
 def _progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
-    """How far it is, on a terminal; in a pipe nothing is said."""
+    """Shows a progress bar on a terminal, and nothing otherwise."""
     if not _on_a_terminal():
         yield lambda _done: None
         return

@@ -1,4 +1,4 @@
-"""Sample data to try the portal with: fifty organisations, users of every role, some keys."""
+"""Sample data for trying out the portal: fifty organisations, users of each role, keys."""
 
 import csv
 from dataclasses import dataclass
@@ -31,9 +31,10 @@ SAMPLER = Actor(user_id=None, email="sample data", role=Role.SUPER_ADMIN, addres
 
 
 class Key(NamedTuple):
-    """A sample key: the number of its organisation, of its TTL (by length), and its age in TTLs.
+    """A sample key: the numbers of its organisation and of its TTL, and its age.
 
-    It was revoked at the age of `revoked` TTLs, if at all.
+    `ttl` counts the TTLs on offer from the shortest, 0. `age`, and `revoked` if it was revoked,
+    are multiples of the key's TTL since its issue.
     """
 
     organisation: int
@@ -60,8 +61,8 @@ KEYS = (
 
 
 @dataclass(frozen=True)
-class SignIn:
-    """A sample user to be, with the password that is told once."""
+class SampleUser:
+    """A sample user to be created, with the password, which is printed once."""
 
     email: str
     role: Role
@@ -69,34 +70,34 @@ class SignIn:
     password_hash: str
 
 
-def new_sign_ins(password: str) -> list[SignIn]:
-    """The sample users, each with `password` or else a random one. Slow: it hashes."""
-    sign_ins = []
+def new_sample_users(password: str) -> list[SampleUser]:
+    """The sample users, with `password` or else random ones. Slow, because it hashes."""
+    users = []
     for email, role in ROLES.items():
         own = password or random_password()
-        sign_ins.append(SignIn(email, role, own, hash_password(own)))
-    return sign_ins
+        users.append(SampleUser(email, role, own, hash_password(own)))
+    return users
 
 
 def has_organisations(session: Session) -> bool:
-    """Whether the database is in use: then no sample data goes into it."""
+    """Whether the database has organisations; if so, no sample data is added."""
     return session.scalar(select(Organisation.id).limit(1)) is not None
 
 
 def load_sample_data(
-    session: Session, *, sign_ins: list[SignIn], config: Config, now: datetime
-) -> list[SignIn]:
-    """Fill an empty database; the sign-ins that were made.
+    session: Session, *, users: list[SampleUser], config: Config, now: datetime
+) -> list[SampleUser]:
+    """Fill an empty database with sample data; returns the users that were created.
 
     Does nothing if there are organisations. Leaves out users whose e-mail is taken, and the
-    super admin if there is one.
+    super admin if there is one already.
     """
     if has_organisations(session):
         return []
     began = now - timedelta(days=300)
     organisation_ids = _make_projects(session, began, now)
     has_admin = _super_admin(session) is not None
-    wanted = [who for who in sign_ins if not (has_admin and who.role is Role.SUPER_ADMIN)]
+    wanted = [who for who in users if not (has_admin and who.role is Role.SUPER_ADMIN)]
     made = [who for who in wanted if find_user(session, who.email) is None]
     for who in made:
         create_user(
@@ -113,7 +114,7 @@ def load_sample_data(
 
 
 def _make_projects(session: Session, began: datetime, now: datetime) -> list[str]:
-    """Make the projects of the file, one every few days; the Organisation IDs, in its order."""
+    """Create the projects in the file; returns their Organisation IDs, in its order."""
     with PROJECTS.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = list(dict.fromkeys(row["organisation"] for row in rows))

@@ -1,4 +1,4 @@
-"""`flask serve`: set everything up once, then serve with the production server."""
+"""`flask serve`: set up the database, keys and first users, then start the server."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from app.accounts.passwords import hash_password
 from app.accounts.users import create_user, has_super_admin
 from app.agents.registration import ensure_machine_salt
 from app.cli.common import changing, print_table, reading, refuse
-from app.cli.sample import has_organisations, load_sample_data, new_sign_ins
+from app.cli.sample import has_organisations, load_sample_data, new_sample_users
 from app.cli.setup import upgrade_database
 from app.config import Config, current_config
 from app.core.actor import SYSTEM
@@ -21,7 +21,7 @@ from app.core.permissions import Role
 from app.licenses.keyring import ensure_signing_key, private_key
 
 THREADS = 16
-"""In each worker: one that waits for its turn to write, or for a slow client, holds up few."""
+"""In each worker; enough that some may wait for the write lock or for slow clients."""
 
 
 @click.command()
@@ -43,10 +43,10 @@ def serve() -> None:
         *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
         *("--workers", str(settings.workers), "--threads", str(THREADS)),
         *("--worker-class", "gthread", "--log-level", "warning"),
-        # Whom to believe about proxies is said by PORTAL_TRUSTED_PROXIES alone.
+        # PORTAL_TRUSTED_PROXIES alone decides whose forwarded headers are trusted.
         *("--forwarded-allow-ips", "", "--forwarder-headers", ""),
         "--no-control-socket",
-        # As long as it goes, so that a long search is answered by the portal itself.
+        # The longest possible, so that the portal itself answers a search that is too long.
         *("--limit-request-line", "8190"),
     ]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 (no shell is wanted)
@@ -66,7 +66,7 @@ def _set_up(settings: Config) -> None:
 
 
 def _warn_without_private_key(settings: Config, kid: str) -> None:
-    """A portal that cannot sign still shows its record and revokes keys, so it starts."""
+    """Warn, but start: without the private key, keys can still be listed and revoked."""
     try:
         private_key(settings.signing_keys, kid)
     except SigningKeyMissing as error:
@@ -96,9 +96,9 @@ def _load_sample_data(settings: Config) -> None:
         needed = settings.sample_data and not has_organisations(session)
     if not needed:
         return
-    sign_ins = new_sign_ins(settings.sample_password)
+    users = new_sample_users(settings.sample_password)
     with changing() as session:
-        made = load_sample_data(session, sign_ins=sign_ins, config=settings, now=utcnow())
+        made = load_sample_data(session, users=users, config=settings, now=utcnow())
     click.echo("Loaded the sample data. These sign-ins were made, and are told this once:")
     print_table(
         ("E-mail", "Password", "Role"), [(who.email, who.password, who.role) for who in made]
@@ -106,7 +106,7 @@ def _load_sample_data(settings: Config) -> None:
 
 
 def _refuse_taken_port(settings: Config) -> None:
-    """gunicorn would try for seconds, and with --reuse-port two portals would share the port."""
+    """Refuse a port in use: with --reuse-port, gunicorn would share it with another portal."""
     host = settings.bind.host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:

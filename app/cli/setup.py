@@ -1,4 +1,4 @@
-"""Everything that is done once, before any worker starts."""
+"""Creating or upgrading the database, once, before any worker starts."""
 
 import sqlite3
 from contextlib import closing
@@ -23,7 +23,7 @@ MIGRATION_LOCK = 0x526F6C6C  # any number that only this portal uses on its data
 
 
 def upgrade_database(config: Config, now: datetime) -> None:
-    """Create the database, or bring it up to date; a copy is kept before an upgrade.
+    """Create or upgrade the database; an SQLite file is copied before an upgrade.
 
     Raises ConfigError, in one line, if the database cannot be used.
     """
@@ -44,7 +44,7 @@ def upgrade_database(config: Config, now: datetime) -> None:
 
 
 def _upgrade_postgres() -> None:
-    """Several portals may start on one database: one upgrades it, the others wait."""
+    """Upgrade under a lock, because several portals may start on one database at once."""
     with db.engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         _apply_migrations()
@@ -70,7 +70,7 @@ def _unusable(config: Config, error: Exception) -> str:
 
 
 def _create_sqlite_file(config: Config, file: Path) -> None:
-    """Make the file in the journal mode in which readers and a writer share it."""
+    """Create the file in WAL mode, in which readers and a writer do not block each other."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.touch(mode=0o600)
     with closing(sqlite3.connect(file, timeout=config.database_wait_seconds)) as connection:

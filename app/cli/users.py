@@ -1,4 +1,4 @@
-"""`flask users ...`: who may sign in."""
+"""`flask users ...`: creating, listing and disabling users, and resetting passwords."""
 
 import sys
 
@@ -97,7 +97,7 @@ def reset_command(email: str, from_stdin: bool) -> None:
 
 
 def _new_password(from_stdin: bool) -> str:
-    """The hash of the password that is given; made before anything is locked."""
+    """The hash of a password that is typed or read; made before any transaction begins."""
     password = _read_line() if from_stdin else _ask()
     if not is_acceptable(password):
         refuse(f"The password must have {MIN_LENGTH} to {MAX_LENGTH} characters.")

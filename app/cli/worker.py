@@ -1,11 +1,11 @@
-"""What gunicorn's workers are told beside their settings."""
+"""gunicorn's configuration of its workers."""
 
 import signal
 
 
 def post_worker_init(_worker: object) -> None:
-    """Ctrl+C reaches every process of the terminal; the workers leave it to the one that leads.
+    """Let workers ignore Ctrl+C, which a terminal sends to every process: the master stops them.
 
-    A worker that got it twice, from the terminal and from the leader, could wait for itself.
+    A worker that got it twice, from the terminal and from the master, could deadlock.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)

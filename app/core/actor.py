@@ -1,4 +1,4 @@
-"""Who does something: what services know of the person behind a request or a command."""
+"""The person behind a request or a command, as services know them."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from app.core.permissions import Permission, Role, allows
 
 @dataclass(frozen=True)
 class Actor:
-    """A person at work. `address` is where the request came from, or "command line"."""
+    """The person who acts. `address` is their network address, or "command line"."""
 
     user_id: int | None
     email: str
@@ -22,9 +22,9 @@ class Actor:
 
 
 SYSTEM = Actor(user_id=None, email="system", role=None, address="")
-"""The portal itself, at set-up."""
+"""The portal itself, when it is set up."""
 
 COMMAND_LINE = Actor(
     user_id=None, email="command line", role=Role.SUPER_ADMIN, address="command line"
 )
-"""Whoever may run commands at the server: that is more than any super admin may do."""
+"""Somebody who can run commands on the server, and so may do what a super admin may."""

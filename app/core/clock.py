@@ -1,4 +1,4 @@
-"""The one place where the time of day enters the program."""
+"""The only place that reads the clock, and how instants are written."""
 
 from datetime import UTC, datetime
 
@@ -22,14 +22,14 @@ def whole_second(moment: datetime) -> datetime:
 
 
 def rfc3339(moment: datetime) -> str:
-    """`moment` as interfaces write it: "2026-11-24T15:40:00Z"."""
+    """`moment` as the JSON interface and the commands write it: "2026-11-24T15:40:00Z"."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def utc_text(moment: datetime, style: str = "long") -> str:
-    """`moment`, which is in UTC, as pages and sentences name it: "Tue 24 Nov 2026, 18:40".
+    """`moment` (in UTC) as pages and sentences write it: "Tue 24 Nov 2026, 18:40".
 
-    "full" has the seconds too, "short" is "24 Nov 18:40", "time" is "18:40" and "second" is
-    "18:40:05". static/js/times.js writes the same shapes in the viewer's zone.
+    The style "full" adds the seconds, "short" is "24 Nov 18:40", "time" is "18:40" and "second" is
+    "18:40:05". static/js/times.js writes the same forms in the viewer's time zone.
     """
     return f"{moment:{_STYLES[style].format(day=moment.day)}}"

@@ -1,4 +1,4 @@
-"""Lengths of time: reading them, writing them, and the words of a countdown. All in seconds."""
+"""Durations in seconds: parsing and formatting TTLs, and the wording of a countdown."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.core.text import shortened
 
 @dataclass(frozen=True)
 class Rate:
-    """So many of something in so many seconds."""
+    """A limit: at most `count` events in any `seconds` seconds."""
 
     count: int
     seconds: int
@@ -19,14 +19,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class SessionLimits:
-    """How often an OP Agent asks for its session, and when a silent one has ended. In seconds."""
+    """How often an OP Agent sends a heartbeat, and how long without one ends its session."""
 
     heartbeat_seconds: int
     idle_seconds: int
 
     @property
     def idle(self) -> timedelta:
-        """The silence at the end of which a session has ended."""
+        """How long after the last heartbeat a session ends."""
         return timedelta(seconds=self.idle_seconds)
 
 
@@ -50,32 +50,32 @@ _SECONDS_IN = {
 }
 
 MAX_DIGITS = 6
-"""A TTL has at most six digits: even 999999 days from now is a date that can be written."""
+"""A TTL has at most six digits: now plus 999999 days is still a valid date."""
 
 _TTL = re.compile(rf"([0-9]{{1,{MAX_DIGITS}}})\s*([a-z]+)")
 
 _HOW_TO_WRITE = "Write a whole number and a unit, such as 30m, 3h or 1d (units: s, m, h, d)."
 
-_SHOWN_CHARACTERS = 20
+_QUOTED_CHARACTERS = 20
 
 
 def parse_ttl(text: str) -> int:
-    """The seconds that `text` stands for: "3h", "3 hrs", "30 min", "4 sec", "1 day" and the like.
+    """The number of seconds in `text`, such as "3h", "3 hrs", "30 min", "4 sec" or "1 day".
 
-    Case and white space do not matter. Raises MalformedTTL unless it is one positive whole number
-    of at most six ASCII digits with one unit.
+    Case and white space do not matter. Raises MalformedTTL unless `text` is one positive whole
+    number of at most six ASCII digits, followed by one unit.
     """
     match = _TTL.fullmatch(text.strip().lower())
     if match is None or match[2] not in _SECONDS_IN:
-        raise MalformedTTL(f"{_shown(text)} is not a length of time. {_HOW_TO_WRITE}")
+        raise MalformedTTL(f"{_quoted(text)} is not a length of time. {_HOW_TO_WRITE}")
     seconds = int(match[1]) * _SECONDS_IN[match[2]]
     if seconds == 0:
-        raise MalformedTTL(f"{_shown(text)} is no time at all. {_HOW_TO_WRITE}")
+        raise MalformedTTL(f"{_quoted(text)} is no time at all. {_HOW_TO_WRITE}")
     return seconds
 
 
 def format_ttl(seconds: int) -> str:
-    """`seconds` in words, in the largest unit that divides it: "4 sec", "90 min", "3 hrs", "1 day".
+    """`seconds` in the largest unit that divides it: "4 sec", "90 min", "3 hrs", "1 day".
 
     Raises ValueError unless `seconds` is positive.
     """
@@ -84,7 +84,7 @@ def format_ttl(seconds: int) -> str:
 
 
 def short_ttl(seconds: int) -> str:
-    """`seconds` as settings, forms and commands write it: "4s", "90m", "3h", "1d".
+    """`seconds` as settings, forms and commands write them: "4s", "90m", "3h", "1d".
 
     `parse_ttl` reads it back. Raises ValueError unless `seconds` is positive.
     """
@@ -93,11 +93,11 @@ def short_ttl(seconds: int) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """The words of a countdown with `seconds` to go: its two largest units, rounded down.
+    """The text of a countdown with `seconds` to go: its two largest units, rounded down.
 
-    "1 day 4 hr", "2 hr 59 min", "59 min", and "42 sec" in the last minute; at zero and past it
-    "0 sec". static/js/countdown.js says the same, and so do the clients: all of them are held
-    against tests/vectors/countdown.json.
+    "1 day 4 hr", "2 hr 59 min", "59 min", "42 sec" in the last minute, and "0 sec" at or past the
+    end. static/js/countdown.js and the clients do the same; tests/vectors/countdown.json holds
+    the cases that all of them are tested against.
     """
     minutes, second = divmod(int(max(seconds, 0)), 60)
     hours, minute = divmod(minutes, 60)
@@ -116,6 +116,6 @@ def _in_largest_whole_unit(seconds: int) -> tuple[int, _Unit]:
     return seconds // unit.seconds, unit
 
 
-def _shown(text: str) -> str:
-    """`text` on one line and short, as a message may repeat it."""
-    return ascii(shortened(text, _SHOWN_CHARACTERS, "..."))
+def _quoted(text: str) -> str:
+    """`text` quoted, on one line and shortened, for an error message."""
+    return ascii(shortened(text, _QUOTED_CHARACTERS, "..."))

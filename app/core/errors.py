@@ -1,11 +1,11 @@
-"""The exceptions of the domain, with their data on them, so that no caller parses a message.
+"""The domain's exceptions. They carry their data as attributes, so no caller parses a message.
 
-`app/web/errors.py` is the one place that turns them into a page, a fragment or problem+json.
+`app/web/errors.py` turns them into a page, a fragment or problem+json.
 """
 
 
 class PortalError(Exception):
-    """Something was asked for that is not done. `status` is the HTTP status, `code` is stable."""
+    """A request that is refused. `status` is the HTTP status; `code` never changes."""
 
     status = 400
     code = "invalid_request"
@@ -17,11 +17,11 @@ class PortalError(Exception):
 
 
 class ConfigError(PortalError):
-    """A setting has a wrong value; the message is the one line that stops the start."""
+    """A setting is wrong; the portal does not start, and prints the message on one line."""
 
 
 class InvalidInput(PortalError):
-    """A value was refused. `field` names the form field or option it came from."""
+    """A value was refused. `field` names the form field or the option that it came from."""
 
     status = 422
     title = "Something in the form needs another look"
@@ -32,7 +32,7 @@ class InvalidInput(PortalError):
 
 
 class InvalidRequest(PortalError):
-    """A program's request is not as the interface's document says."""
+    """A request to the JSON interface that its document does not allow."""
 
     status = 422
     title = "The request is not as it should be"
@@ -58,7 +58,7 @@ class NotAllowed(PortalError):
 
 
 class Conflict(PortalError):
-    """What was asked for no longer fits what is there (deleted, archived, already ended)."""
+    """The request does not fit the present state: already ended, changed by somebody else."""
 
     status = 409
     code = "conflict"
@@ -66,7 +66,7 @@ class Conflict(PortalError):
 
 
 class Busy(PortalError):
-    """The database is locked, read-only, full or out of reach; nothing was saved."""
+    """The database is locked, read-only, full or unreachable; nothing was saved."""
 
     status = 503
     code = "unavailable"
@@ -74,7 +74,7 @@ class Busy(PortalError):
 
 
 class SigningKeyMissing(PortalError):
-    """The private signing key is not where it should be."""
+    """The private signing key is missing or damaged."""
 
     status = 503
     code = "signing_key_missing"
@@ -82,7 +82,7 @@ class SigningKeyMissing(PortalError):
 
 
 class KeyInvalid(PortalError):
-    """A license key that was not made here, or not made for this: malformed or forged."""
+    """A license key that is malformed, forged, or signed for another purpose."""
 
     status = 403
     code = "key_invalid"

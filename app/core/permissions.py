@@ -1,4 +1,4 @@
-"""Who may do what: the roles, the permissions, and the one table that joins them."""
+"""Roles, permissions, and the table of which role has which permission."""
 
 from enum import StrEnum
 
@@ -39,9 +39,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 TEMPORARY_KEY_ROLES = frozenset({Role.PARTNER, Role.DEVELOPER})
-"""The roles that sign in on an OP Agent with a temporary license key, and never without one."""
+"""The roles that sign in on an OP Agent only with a temporary license key."""
 
 
 def allows(role: Role, permission: Permission) -> bool:
-    """Whether `role` carries `permission`."""
+    """Whether `role` has `permission`."""
     return permission in ROLE_PERMISSIONS[role]

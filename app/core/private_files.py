@@ -1,4 +1,4 @@
-"""Files that nobody else may read, made once: the secret key and the signing keys."""
+"""Files that only their owner may read, made once: the secret key and the signing keys."""
 
 import os
 import secrets
@@ -9,15 +9,15 @@ from app.core.errors import ConfigError
 
 
 def secret_key(instance: Path) -> str:
-    """The key that signs browser sessions: read from the instance folder, made at first start."""
+    """The key that signs session cookies, from the instance folder; made if it is not there yet."""
     return private_file(instance / "secret-key", secrets.token_urlsafe(48))
 
 
 def private_file(path: Path, content: str, setting: str = "PORTAL_INSTANCE") -> str:
-    """The text of `path`; if there is no such file, `content` is put there with mode 0600.
+    """The text of the file `path`, which is created with `content` and mode 0600 if missing.
 
-    Two processes may race: one wins, both return the winner's text. Raises ConfigError, in one
-    line that names the `setting` to look at, if the folder cannot be written.
+    If two processes create it at once, one wins and both return the winner's text. Raises
+    ConfigError, in one line that names the `setting`, if the file cannot be read or created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -32,7 +32,7 @@ def private_file(path: Path, content: str, setting: str = "PORTAL_INSTANCE") -> 
 
 
 def _write_once(path: Path, content: str) -> None:
-    """Put a whole file in place, unless another process has done so in the meantime."""
+    """Create the file with all of its content at once, unless another process was faster."""
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

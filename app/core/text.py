@@ -1,4 +1,4 @@
-"""Text: how long it may be, what an e-mail address is, how it is cleaned, cut and searched."""
+"""Text: greatest lengths, e-mail addresses, cleaning, shortening, and folding for searches."""
 
 import re
 import unicodedata
@@ -7,28 +7,28 @@ EMAIL_LENGTH = 254
 NAME_LENGTH = 200
 ORGANISATION_ID_LENGTH = 64
 LABEL_LENGTH = 50
-"""Of a plan, a status and whatever else is a word or two."""
+"""The greatest length of a plan, a status and the like."""
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
-_ALIKE = {
+_REPLACED = {
     **{"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i"},
     **{"æ": "ae", "œ": "oe", "ð": "d", "þ": "th"},
     **dict.fromkeys("‘’ʼ", "'"),
     **dict.fromkeys("“”„", '"'),
     **dict.fromkeys("‐‑‒–—−", "-"),
 }
-"""What Unicode does not take apart into a letter and its accent, and look-alikes of ' " and -."""
+"""Letters that NFKD does not decompose, and look-alikes of ' " and -."""
 
 
 class _Folded(dict[int, str]):
-    """What each character of a text that was taken apart becomes; worked out once for each."""
+    """What each character of decomposed text folds to, worked out when it is first met."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
         invisible = unicodedata.category(character) in ("Cc", "Cf") and not character.isspace()
         dropped = invisible or unicodedata.combining(character)
-        self[code] = "" if dropped else _ALIKE.get(character, character)
+        self[code] = "" if dropped else _REPLACED.get(character, character)
         return self[code]
 
 
@@ -36,18 +36,18 @@ _FOLDED = _Folded()
 
 
 def fold(text: str) -> str:
-    """`text` as searches see it: without accents, without case, each space a plain one.
+    """`text` as searches compare it: without accents and case, words one space apart.
 
-    "Ünïcode" and "UNICODE" fold to the same, "Łódź" to "lodz". Unicode NFKD and case folding;
-    marks and invisible characters dropped. Line breaks stay: they part one field from the next.
+    "Ünïcode" and "UNICODE" fold to the same text, "Łódź" to "lodz". Uses Unicode NFKD and case
+    folding, and drops marks and invisible characters. Line breaks stay: they separate fields.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
-    kept = _taken_apart(_taken_apart(text).translate(_FOLDED)).translate(_FOLDED)
+    kept = _decomposed(_decomposed(text).translate(_FOLDED)).translate(_FOLDED)
     return "\n".join(" ".join(line.split()) for line in kept.split("\n"))
 
 
-def _taken_apart(text: str) -> str:
+def _decomposed(text: str) -> str:
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
 
 
@@ -58,15 +58,15 @@ def is_email(text: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """`text` without the characters that nobody sees, and without space around it."""
+    """`text` without characters that cannot be printed and without surrounding space."""
     return "".join(character for character in text if character.isprintable()).strip()
 
 
 def one_line(text: str) -> str:
-    """`text` with its words one space apart; a control character parts words, as a space does."""
+    """`text` with its words one space apart; control characters separate words as spaces do."""
     return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())
 
 
 def shortened(text: str, length: int, mark: str = "…") -> str:
-    """The first `length` characters of `text`, and `mark` if there are more."""
+    """The first `length` characters of `text`, followed by `mark` if there are more."""
     return text[:length] + mark if len(text) > length else text

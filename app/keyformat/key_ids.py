@@ -1,4 +1,4 @@
-"""The short Key ID, to read out over a phone."""
+"""The Key ID: the short name of a license, to be read out over a phone."""
 
 import re
 import secrets
@@ -14,20 +14,20 @@ _KEY_ID = re.compile(f"[{KEY_ID_ALPHABET}]{{{_LENGTH}}}")
 
 
 def new_key_id(choice: Callable[[str], str] = secrets.choice) -> str:
-    """A new Key ID to read out over a phone, such as "K7QF-3MXP".
+    """A new Key ID, such as "K7QF-3MXP".
 
-    Eight of thirty characters, each picked by `choice`: 6.6e11 of them, 39 bits. That is enough
-    not to be guessed in passing, not to be unique by itself: whoever stores it tries again when it
-    is taken. It is no secret and opens nothing.
+    Eight characters of thirty, each picked by `choice`: 6.6e11 possibilities, 39 bits. That is too
+    few to be certainly unique, so the caller must try again if the Key ID is taken. A Key ID is
+    not a secret and opens nothing.
     """
     letters = "".join(choice(KEY_ID_ALPHABET) for _ in range(_LENGTH))
     return f"{letters[:_GROUP]}-{letters[_GROUP:]}"
 
 
 def normalise_key_id(text: str) -> str | None:
-    """`text` as a Key ID is stored, or None if it cannot be one.
+    """The Key ID in `text` as it is stored, or None if `text` cannot be one.
 
-    Small letters, white space, and dashes of any kind, missing ones too, are forgiven.
+    Lower case, white space, and other or missing dashes are accepted.
     """
     letters = _SPACES_AND_DASHES.sub("", text)
     if not letters.isascii() or not _KEY_ID.fullmatch(letters.upper()):

@@ -1,9 +1,9 @@
-"""The text of a license key: made with the private signing key, checked with the public one.
+"""The text of a license key: signed with the private key, checked with the public key.
 
 `rw1.PAYLOAD.TIMESTAMP.SIGNATURE`; the last three parts are what itsdangerous'
-`URLSafeTimedSerializer` makes, with Ed25519 (RFC 8032) in the place of its HMAC.
-`docs/key-format.md` has the layout byte by byte. Nothing here reads the clock or the database:
-whether a key is active is for `app.licenses.rules`.
+`URLSafeTimedSerializer` makes, with Ed25519 (RFC 8032) in place of its HMAC.
+`docs/key-format.md` describes the layout byte by byte. Nothing here reads the clock or the
+database: `app.licenses.rules` decides whether a key is active.
 """
 
 import json
@@ -32,13 +32,13 @@ TEMPORARY_SALT = b"rolling-window/temporary-license/v1"
 PERMANENT_SALT = b"rolling-window/permanent-license/v1"
 
 MAX_KEY_LENGTH = 4096
-"""Characters of a cleaned key. One with a ten-character Organisation ID has under two hundred."""
+"""In characters, once cleaned. With a ten-character Organisation ID a key has under 200."""
 
 _KEY = re.compile(r"rw1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{86})")
 _KID = re.compile(rf"[A-Za-z0-9_-]{{{KID_LENGTH}}}")
 
 FindPublicKey = Callable[[str], Ed25519PublicKey | None]
-"""The public key with this `kid`, or None. It is asked before anything is verified."""
+"""Gives the public key with a `kid`, or None. Called before anything is verified."""
 
 _INVISIBLE = re.compile(
     r"[\s\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
@@ -57,10 +57,10 @@ _QUOTES = (
 
 @dataclass(frozen=True)
 class SignedLicense:
-    """What a temporary key says, its signature having been checked. It does not hold the text.
+    """The content of a temporary key whose signature is good. It does not hold the key's text.
 
-    `kid` names the signing key, `jti` is the Key ID, `ttl` is in seconds, `issued_at` is aware, in
-    UTC, a whole second.
+    `kid` names the signing key, `jti` is the Key ID, `ttl` is in seconds, and `issued_at` is an
+    aware datetime in UTC, on a whole second.
     """
 
     kid: str
@@ -71,15 +71,15 @@ class SignedLicense:
 
     @property
     def expires_at(self) -> datetime:
-        """The first instant at which the key is expired."""
+        """The instant at which the key expires: from then on it is not active."""
         return self.issued_at + timedelta(seconds=self.ttl)
 
 
 def clean_key(text: str) -> str:
-    """`text` without what chat and e-mail add to a key; "" means that no key was given.
+    """`text` without what chat and e-mail programs add to a key; "" if no key was given.
 
-    Taken away: white space and characters that show nothing, anywhere; quotes of any kind around
-    it. The work grows with the length of `text` and no faster.
+    Removes white space and invisible characters everywhere, and quotation marks of any kind at
+    both ends. Takes time linear in the length of `text`.
     """
     return _INVISIBLE.sub("", text).strip(_QUOTES)
 
@@ -94,7 +94,7 @@ def sign_temporary_key(
 ) -> str:
     """The text of a temporary key; the same arguments give the same text, byte for byte.
 
-    `ttl` is in seconds. A fraction of a second of `issued_at` is dropped. Raises ValueError if
+    `ttl` is in seconds. Fractions of a second in `issued_at` are dropped. Raises ValueError if
     `issued_at` is naive: its instant would depend on the machine's time zone.
     """
     payload = {
@@ -107,17 +107,17 @@ def sign_temporary_key(
 
 
 def read_temporary_key(text: str, find_public_key: FindPublicKey) -> SignedLicense | None:
-    """What the key in `text` says, once everything but the time and the record has been checked.
+    """The content of the key in `text`; neither its time nor its record is checked here.
 
-    None if `text` is blank: no key was given. Raises KeyInvalid, and nothing else, for whatever
-    else is not a temporary key signed with a key that `find_public_key` knows.
+    None if `text` is blank: no key was given. Raises KeyInvalid, and nothing else, for anything
+    that is not a temporary key signed with a key that `find_public_key` knows.
     """
     key = clean_key(text)
     if not key:
         return None
     payload, issued_at = _read(key, TEMPORARY_SALT, find_public_key)
     ttl = payload.get("ttl")
-    if type(ttl) is not int or ttl < 1:  # a bool is an int, and no number of seconds
+    if type(ttl) is not int or ttl < 1:  # a bool is an int too
         _refuse()
     signed = SignedLicense(
         kid=_text(payload, "kid"),
@@ -144,7 +144,7 @@ def sign_permanent_license(
 ) -> str:
     """The text of a permanent license; the same arguments give the same text, byte for byte.
 
-    `machine_id` stands in it only if it is known. Raises ValueError if `issued_at` is naive.
+    `machine_id` is left out if it is None. Raises ValueError if `issued_at` is naive.
     """
     payload: dict[str, object] = {
         "kid": kid_of(private_key.public_key()),
@@ -160,7 +160,7 @@ def sign_permanent_license(
 class _Ed25519(SigningAlgorithm):
     """Ed25519 over the salt, a zero byte and the value; keys are raw bytes (RFC 8032).
 
-    The salt is put in here because itsdangerous leaves it out where no key is derived.
+    The salt is added here because itsdangerous ignores it when no key is derived.
     """
 
     def __init__(self, salt: bytes) -> None:
@@ -178,7 +178,7 @@ class _Ed25519(SigningAlgorithm):
 
 
 class _SignerAt(TimestampSigner):
-    """Signs as of `seconds` since 1970, not as of now."""
+    """Signs with the time `seconds` since 1970 in place of the present time."""
 
     def __init__(self, *args: Any, seconds: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -189,7 +189,7 @@ class _SignerAt(TimestampSigner):
 
 
 class _Serializer(URLSafeTimedSerializer):
-    """Signs and checks for one purpose, its salt; it never compresses."""
+    """Signs and checks for one purpose, given by the salt. Never compresses the payload."""
 
     def __init__(self, key: bytes, salt: bytes, seconds: int = 0) -> None:
         super().__init__(
@@ -219,9 +219,9 @@ def _sign(
 def _read(
     key: str, salt: bytes, find_public_key: FindPublicKey
 ) -> tuple[dict[str, object], datetime]:
-    """The payload and issue instant of a clean key signed for `salt`.
+    """The payload and the issue instant of a cleaned key that was signed with `salt`.
 
-    Raises KeyInvalid, nothing else.
+    Raises KeyInvalid, and nothing else.
     """
     match = _KEY.fullmatch(key) if len(key) <= MAX_KEY_LENGTH else None
     if match is None or not all(_is_canonical(part) for part in match.groups()):
@@ -230,7 +230,7 @@ def _read(
         _refuse()
     payload = _payload(match[1])
     kid = _text(payload, "kid")
-    # Whoever looks the key up is never asked for anything that is no `kid`.
+    # The `kid` is not verified yet: only text of the right form may reach the database.
     public_key = find_public_key(kid) if _KID.fullmatch(kid) else None
     if public_key is None:
         _refuse()
@@ -239,15 +239,15 @@ def _read(
     signer = cast("TimestampSigner", serializer.make_signer(salt))
     try:
         _, issued_at = signer.unsign(key.removeprefix(PREFIX), return_timestamp=True)
-    except (BadData, ValueError, OverflowError, OSError):  # the last three: no date is so late
+    except (BadData, ValueError, OverflowError, OSError):  # the last three: a date out of range
         _refuse()
     return payload, issued_at
 
 
 def _payload(part: str) -> dict[str, object]:
-    """What PAYLOAD says, not yet verified: it has to say with which key to verify it.
+    """The object in PAYLOAD, not verified yet: it names the key to verify it with.
 
-    It has one spelling: repeated names, NaN, 1.0 for 1 and the like are refused.
+    Only one spelling is accepted: repeated names, NaN, `1.0` for `1` and the like are refused.
     """
     try:
         text = base64_decode(part).decode("utf-8")
@@ -266,7 +266,7 @@ def _compact_json(value: object) -> str:
 
 
 def _is_canonical(part: str) -> bool:
-    """Whether `part` is what base64url without padding gives: decoding forgives other texts."""
+    """Whether `part` is canonical base64url without padding; decoding alone accepts more."""
     try:
         return base64_encode(base64_decode(part)).decode("ascii") == part
     except BadData:

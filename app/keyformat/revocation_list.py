@@ -1,4 +1,4 @@
-"""The signed list of licenses that were revoked before their expiry, for checking off-line."""
+"""The signed list of licenses revoked before their expiry, for off-line checks."""
 
 import json
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from app.keyformat.signing_keys import kid_of
 
 TYPE = "revoked-licenses+jwt"
 VALID_FOR = timedelta(hours=1)
-"""How long a list may be relied on: after that a checker should fetch a newer one."""
+"""How long a list may be relied on; after that a checker must fetch a newer one."""
 
 
 @dataclass(frozen=True)
 class Revocation:
-    """One revoked license: its Key ID, when it was revoked, when it would have ended (or never)."""
+    """A revoked license: its Key ID, when it was revoked, its expiry (None if permanent)."""
 
     jti: str
     revoked_at: datetime
@@ -29,7 +29,7 @@ def sign_revocation_list(
 ) -> str:
     """A compact JWS (RFC 7515, EdDSA of RFC 8037) over the list as of `now`.
 
-    Every time in it is a NumericDate (RFC 7519): whole seconds since 1970. `next_update` is an
+    Every time in it is a NumericDate (RFC 7519): whole seconds since 1970. `next_update` is one
     hour after `iat`.
     """
     header = {"alg": "EdDSA", "typ": TYPE, "kid": kid_of(private_key.public_key())}

@@ -15,21 +15,21 @@ from cryptography.hazmat.primitives.serialization import (
 from itsdangerous import base64_encode
 
 KID_LENGTH = 8
-"""How much of a public key's thumbprint names it in a license key's `kid`."""
+"""How many characters of a public key's thumbprint make its `kid`."""
 
 
 def new_private_key() -> Ed25519PrivateKey:
-    """A new signing key from the operating system's random numbers."""
+    """A new random signing key."""
     return Ed25519PrivateKey.generate()
 
 
 def private_key_to_pem(private_key: Ed25519PrivateKey) -> bytes:
-    """PKCS #8 in PEM (RFC 5958, RFC 8410), not encrypted: for a file that only its owner reads."""
+    """Unencrypted PKCS #8 in PEM (RFC 5958, RFC 8410): for a file that only its owner may read."""
     return private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def private_key_from_pem(pem: bytes) -> Ed25519PrivateKey:
-    """Undoes `private_key_to_pem`. Raises ValueError for anything but an unencrypted Ed25519 key.
+    """The inverse of `private_key_to_pem`. Raises ValueError unless it is such a PEM.
 
     The error never repeats what was in the file.
     """
@@ -43,17 +43,17 @@ def private_key_from_pem(pem: bytes) -> Ed25519PrivateKey:
 
 
 def public_key_bytes(public_key: Ed25519PublicKey) -> bytes:
-    """The 32 bytes of RFC 8032."""
+    """The public key as 32 bytes (RFC 8032)."""
     return public_key.public_bytes_raw()
 
 
 def public_key_from_bytes(raw: bytes) -> Ed25519PublicKey:
-    """Undoes `public_key_bytes`. Raises ValueError unless there are 32 bytes."""
+    """The inverse of `public_key_bytes`. Raises ValueError unless `raw` has 32 bytes."""
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def kid_of(public_key: Ed25519PublicKey) -> str:
-    """The `kid`: the JWK thumbprint (RFC 7638, SHA-256, RFC 8037), cut to 8 characters."""
+    """The `kid`: the first 8 characters of the JWK thumbprint (RFC 7638, RFC 8037; SHA-256)."""
     members = {"crv": "Ed25519", "kty": "OKP", "x": _x(public_key)}
     digest = hashlib.sha256(
         json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii")

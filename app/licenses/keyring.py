@@ -1,4 +1,4 @@
-"""Where the signing keys are: public halves in the database, private ones in files."""
+"""The signing keys: public keys in the database, private keys in files or in a setting."""
 
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from app.models import SigningKey
 
 PEM_START = "-----BEGIN"
 IN_TURN = (SigningKey.turn.desc(), SigningKey.created_at.desc(), SigningKey.kid)
-"""The order of signing keys: the one that signs, then the others, the latest first."""
+"""The order of signing keys: the one that signs first, then the others, the latest first."""
 
 
 def current_kid(session: Session) -> str:
@@ -44,15 +44,15 @@ def list_signing_keys(session: Session) -> list[SigningKey]:
 
 
 def find_public_key(session: Session, kid: str) -> Ed25519PublicKey | None:
-    """The public key with which this portal has signed under `kid`, or None."""
-    found = session.get(SigningKey, kid)
-    return public_key_from_bytes(found.public_key) if found else None
+    """The public key that this portal knows as `kid`, or None."""
+    key = session.get(SigningKey, kid)
+    return public_key_from_bytes(key.public_key) if key else None
 
 
 def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
-    """The private key `kid`, from the folder `signing_keys`, or from its own text if it is a PEM.
+    """The private key `kid`; `signing_keys` is the folder with its file, or its PEM text.
 
-    Raises SigningKeyMissing if it is not there or is another key.
+    Raises SigningKeyMissing if it is missing, unreadable or another key.
     """
     try:
         pem = (
@@ -72,9 +72,9 @@ def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
 
 
 def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) -> str:
-    """The `kid` of the key that signs, made if there is none yet (a file with mode 0600).
+    """The `kid` of the key that signs, which is made if there is none yet.
 
-    A key given as text signs from the first start with it, whether it is new or an older one.
+    A key given as PEM text signs from now on, whether it is new or was used before.
     """
     if signing_keys.startswith(PEM_START):
         return _let_sign(session, private_key_from_pem(signing_keys.encode()), now, SYSTEM)
@@ -85,7 +85,7 @@ def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) ->
 def make_signing_key(
     session: Session, signing_keys: str, now: datetime, actor: Actor = SYSTEM
 ) -> str:
-    """Make a signing key: its private half a file with mode 0600, its public one a record."""
+    """Make a signing key that signs from now on; returns its `kid`. The file has mode 0600."""
     key = new_private_key()
     file = Path(signing_keys) / f"{kid_of(key.public_key())}.pem"
     private_file(file, private_key_to_pem(key).decode(), "PORTAL_SIGNING_KEYS")
@@ -93,10 +93,10 @@ def make_signing_key(
 
 
 def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now: datetime) -> str:
-    """Make a new signing key, which signs from now on; its `kid`.
+    """Make a new signing key, which signs from now on; returns its `kid`.
 
-    The old ones stay: keys under them are shown, and are valid, until they end. Raises Conflict
-    where the key is a setting and not a file: then the new one is put there.
+    The old ones stay: license keys signed with them remain valid and visible until they end.
+    Raises Conflict if the signing key is given as PEM text: then the setting must be changed.
     """
     if signing_keys.startswith(PEM_START):
         raise Conflict(
@@ -107,7 +107,7 @@ def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now
 
 
 def _let_sign(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Actor) -> str:
-    """Make `key` the one that signs from now on, known already or not; its `kid`."""
+    """Make `key`, new or known, the one that signs from now on; returns its `kid`."""
     kid = kid_of(key.public_key())
     signing = session.scalar(select(SigningKey).order_by(*IN_TURN).limit(1))
     if signing is not None and signing.kid == kid:

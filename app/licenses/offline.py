@@ -1,4 +1,4 @@
-"""What anyone may check a license with, off-line: the public keys, and the list of revocations."""
+"""What off-line checks of licenses need: the public keys and the signed revocation list."""
 
 from datetime import datetime
 
@@ -15,8 +15,8 @@ from app.models import PermanentLicense, SigningKey, TemporaryLicense
 def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
     """The public keys to publish: the one that signs, then older ones, the latest first.
 
-    An older one stays until the last license under it has ended: until a temporary one has
-    expired, a permanent one was revoked.
+    An older key is published until the last license signed with it has ended: until every
+    temporary one has expired and every permanent one was revoked.
     """
     signing = current_kid(session)
     temporary = exists().where(
@@ -34,7 +34,7 @@ def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
 
 
 def revocations(session: Session, now: datetime) -> list[Revocation]:
-    """Every license that was revoked before its expiry and has not expired since, by Key ID."""
+    """The licenses that are revoked and would not have expired yet, in the order of Key IDs."""
     temporary = session.execute(
         select(
             TemporaryLicense.key_id, TemporaryLicense.revoked_at, TemporaryLicense.expires_at
@@ -45,23 +45,22 @@ def revocations(session: Session, now: datetime) -> list[Revocation]:
             PermanentLicense.revoked_at.is_not(None)
         )
     )
-    found = [
+    revoked = [
         Revocation(key_id, revoked_at, expires_at)
         for key_id, revoked_at, expires_at in [*temporary, *((*row, None) for row in permanent)]
         if revoked_at is not None
     ]
-    return sorted(found, key=lambda revocation: revocation.jti)
+    return sorted(revoked, key=lambda revocation: revocation.jti)
 
 
 def revocation_list(session: Session, *, signing_keys: str, now: datetime) -> str:
-    """The signed list (a compact JWS; see `revocation_list.sign_revocation_list`).
+    """The signed revocation list, a compact JWS (see `revocation_list.sign_revocation_list`).
 
-    It is as of the beginning of the minute, or of the last revocation if that came after: so it
-    stays the same text for whoever asks often, whichever worker answers. Raises SigningKeyMissing
-    if the private key is not where it should be.
+    It is as of the beginning of the minute, or of the last revocation if that was later. Every
+    worker thus answers with the same text, which clients can cache. Raises SigningKeyMissing.
     """
     signing = private_key(signing_keys, current_kid(session))
-    found = revocations(session, now)
+    revoked = revocations(session, now)
     minute = now.replace(second=0, microsecond=0)
-    as_of = max([minute, *(revocation.revoked_at for revocation in found)])
-    return sign_revocation_list(signing, found, min(as_of, now))
+    as_of = max([minute, *(revocation.revoked_at for revocation in revoked)])
+    return sign_revocation_list(signing, revoked, min(as_of, now))

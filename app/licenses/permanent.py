@@ -21,11 +21,10 @@ def mint_permanent_license(
     signing_keys: str,
     now: datetime,
 ) -> tuple[PermanentLicense, str]:
-    """Make a machine's license, issued at the whole second of `now`: (record, its text).
+    """Make a machine's license, issued at the whole second of `now`: (record, license text).
 
-    The record is not stored yet: it belongs to a machine, and is stored with it. The text is told
-    once and stored nowhere; it names the `machine_id` unless that is blank. Raises
-    SigningKeyMissing.
+    The record is not added to `session`: it is stored with the agent that it belongs to. The text
+    is stored nowhere; it contains `machine_id` unless that is blank. Raises SigningKeyMissing.
     """
     kid = current_kid(session)
     signing = private_key(signing_keys, kid)

@@ -13,12 +13,12 @@ from app.licenses.rules import LicenseState, license_state
 from app.models import PermanentLicense, TemporaryLicense
 from app.projects.subscriptions import subscription_ends_at
 
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class ListedLicense:
-    """A license of either kind, as lists tell of it. A permanent one has no `expires_at`."""
+    """A license of either kind, for lists. A permanent one has no `expires_at`."""
 
     key_id: str
     kind: Literal["temporary", "permanent"]
@@ -29,7 +29,7 @@ class ListedLicense:
 
 
 def find_license(session: Session, key_id: str) -> TemporaryLicense | None:
-    """The license with this Key ID, in any spelling of it, or None."""
+    """The temporary license with this Key ID, in any accepted spelling, or None."""
     normalised = normalise_key_id(key_id)
     if normalised is None:
         return None
@@ -37,7 +37,7 @@ def find_license(session: Session, key_id: str) -> TemporaryLicense | None:
 
 
 def state_of(license: TemporaryLicense, now: datetime) -> LicenseState:
-    """The state of a license at `now`."""
+    """The state of a temporary license at `now`."""
     return license_state(
         issued_at=license.issued_at,
         expires_at=license.expires_at,
@@ -47,29 +47,29 @@ def state_of(license: TemporaryLicense, now: datetime) -> LicenseState:
 
 
 def has_ended(license: TemporaryLicense, now: datetime) -> bool:
-    """Whether a license has expired or was revoked. One issued in the future has not."""
+    """Whether a license is revoked or expired at `now`. One issued in the future is neither."""
     return license.revoked_at is not None or now >= license.expires_at
 
 
 def licenses_of(
     session: Session, organisation_id: str, now: datetime, ended_limit: int | None = 50
 ) -> list[TemporaryLicense]:
-    """An organisation's licenses in the domain's order: the active ones, then those that ended.
+    """An organisation's temporary licenses in the usual order: active ones, then ended ones.
 
-    All active ones; of the others the `ended_limit` on top, or all of them for None.
+    All active ones, and the first `ended_limit` of the others (all of them if None).
     """
     own = select(TemporaryLicense).where(TemporaryLicense.organisation_id == organisation_id)
-    active = own.where(TemporaryLicense.is_active(now)).order_by(*_in_order(now))
+    active = own.where(TemporaryLicense.is_active(now)).order_by(*_list_order(now))
     ended = (
         own.where(not_(TemporaryLicense.is_active(now)))
-        .order_by(*_in_order(now))
+        .order_by(*_list_order(now))
         .limit(ended_limit)
     )
     return [*session.scalars(active), *session.scalars(ended)]
 
 
 def find_permanent_license(session: Session, key_id: str) -> PermanentLicense | None:
-    """The permanent license with this Key ID, in any spelling of it, or None."""
+    """The permanent license with this Key ID, in any accepted spelling, or None."""
     normalised = normalise_key_id(key_id)
     if normalised is None:
         return None
@@ -77,9 +77,9 @@ def find_permanent_license(session: Session, key_id: str) -> PermanentLicense | 
 
 
 def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> list[ListedLicense]:
-    """An organisation's licenses of both kinds, in the domain's order.
+    """An organisation's licenses of both kinds, in the usual order.
 
-    A permanent one is active until it is revoked or the organisation's subscription has ended.
+    A permanent one is active until it is revoked or the organisation's subscription ends.
     """
     temporary = [
         ListedLicense(
@@ -99,7 +99,7 @@ def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> li
             "permanent",
             license_state(
                 issued_at=license.issued_at,
-                expires_at=subscription_ends or FOR_EVER,
+                expires_at=subscription_ends or NEVER,
                 revoked_at=license.revoked_at,
                 now=now,
             ),
@@ -113,10 +113,10 @@ def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> li
             .order_by(PermanentLicense.issued_at.desc(), PermanentLicense.id.desc())
         )
     ]
-    return sorted([*temporary, *permanent], key=_place, reverse=True)
+    return sorted([*temporary, *permanent], key=_sort_key, reverse=True)
 
 
-def _place(license: ListedLicense) -> tuple[bool, datetime, datetime]:
+def _sort_key(license: ListedLicense) -> tuple[bool, datetime, datetime]:
     active = license.state is LicenseState.ACTIVE
     return (
         active,
@@ -126,7 +126,7 @@ def _place(license: ListedLicense) -> tuple[bool, datetime, datetime]:
 
 
 def count_licenses(session: Session, organisation_id: str) -> int:
-    """How many licenses an organisation ever had."""
+    """How many temporary licenses an organisation has ever had."""
     count = session.scalar(
         select(func.count())
         .select_from(TemporaryLicense)
@@ -138,12 +138,12 @@ def count_licenses(session: Session, organisation_id: str) -> int:
 def part_of_licenses(
     session: Session, organisation_id: str, now: datetime, *, offset: int, limit: int
 ) -> list[TemporaryLicense]:
-    """A part of all of an organisation's licenses, in the domain's order."""
+    """A page of an organisation's temporary licenses, in the usual order."""
     return list(
         session.scalars(
             select(TemporaryLicense)
             .where(TemporaryLicense.organisation_id == organisation_id)
-            .order_by(*_in_order(now))
+            .order_by(*_list_order(now))
             .offset(offset)
             .limit(limit)
         )
@@ -153,9 +153,9 @@ def part_of_licenses(
 def count_active(
     session: Session, now: datetime, organisation_ids: Collection[str] | None = None
 ) -> dict[str, int]:
-    """How many keys are active, by Organisation ID; one with none is left out.
+    """How many keys are active, by Organisation ID; organisations with none are left out.
 
-    Only those of `organisation_ids`, or of all organisations for None.
+    Counts only those of `organisation_ids`, or of all organisations if None.
     """
     query = (
         select(TemporaryLicense.organisation_id, func.count())
@@ -168,7 +168,7 @@ def count_active(
 
 
 def count_all_active(session: Session, now: datetime) -> int:
-    """How many keys are active in all."""
+    """How many keys are active, over all organisations."""
     count = session.scalar(
         select(func.count()).select_from(TemporaryLicense).where(TemporaryLicense.is_active(now))
     )
@@ -176,7 +176,7 @@ def count_all_active(session: Session, now: datetime) -> int:
 
 
 def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[TemporaryLicense]:
-    """The active licenses that end first, the soonest on top."""
+    """The active licenses that expire next, the soonest first."""
     return list(
         session.scalars(
             select(TemporaryLicense)
@@ -187,11 +187,11 @@ def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[Tem
     )
 
 
-def _in_order(now: datetime) -> tuple[ColumnElement[Any], ...]:
-    """The order wherever keys are listed.
+def _list_order(now: datetime) -> tuple[ColumnElement[Any], ...]:
+    """The usual order of keys in lists.
 
-    Active at `now` first, the newest issued on top; then the others, the latest ended on top.
-    Within one second the one issued later comes first, and of those the one with the higher id.
+    Those active at `now`, the latest issued first; then the others, the latest ended first. Ties
+    are broken by the later issue, then by the higher id.
     """
     active = TemporaryLicense.is_active(now)
     return (

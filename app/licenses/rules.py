@@ -1,4 +1,4 @@
-"""What a license is at a given instant."""
+"""The state of a license at a given instant."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ class LicenseState(StrEnum):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a key that somebody presented. An invalid one tells its state only."""
+    """What inspecting a key found. Of an invalid key only the state is given."""
 
     state: LicenseState
     key_id: str | None = None
@@ -28,11 +28,11 @@ INVALID = Inspection(LicenseState.INVALID)
 def license_state(
     *, issued_at: datetime, expires_at: datetime, revoked_at: datetime | None, now: datetime
 ) -> LicenseState:
-    """The state at `now`: active while `issued_at <= now < expires_at` and it was not revoked.
+    """The state at `now`: active while `issued_at <= now < expires_at` and not revoked.
 
-    Issued in the future it is invalid. Revoked before its expiry it is revoked for good, also when
-    the expiry has passed: it ended when it was revoked. Once recorded, a revocation counts at
-    once, whatever the clock of the machine that asks.
+    A license issued in the future is invalid. One revoked before its expiry stays revoked after
+    the expiry too. A stored revocation counts even if its instant is later than `now`: the clocks
+    of several portal machines may differ.
     """
     if now < issued_at:
         return LicenseState.INVALID

@@ -35,17 +35,17 @@ def issue_license(
 ) -> tuple[TemporaryLicense, str]:
     """Issue a temporary license of `ttl` seconds at the whole second of `now`: (record, key).
 
-    `form_token` is what the form carried: the same form sent again gets the same license. A key
-    that cannot be signed is not recorded either.
+    `form_token` identifies the form: the same form sent again returns the same license.
 
-    Raises InvalidInput (field "ttl") for a TTL that is not offered, NotFound, Conflict for a form
-    that issued something else before, SigningKeyMissing, NotAllowed.
+    Raises InvalidInput (field "ttl") if `ttl` is not among `choices` or the form has issued a key
+    of another TTL, NotFound, Conflict if the form has issued a key for somebody or something
+    else, NotAllowed, and SigningKeyMissing, after which the caller must roll back.
     """
     actor.must(Permission.ISSUE_LICENSES)
     if ttl not in choices:
         offered = ", ".join(format_ttl(choice) for choice in choices)
         raise InvalidInput("ttl", f"Choose one of the TTL intervals offered: {offered}.")
-    # Held until the commit, so that the organisation is still there then.
+    # Locked until the commit, so that nobody deletes the organisation meanwhile.
     organisation = session.get(
         Organisation, organisation_id, with_for_update={"read": True, "key_share": True}
     )
@@ -88,7 +88,7 @@ def _record_license(
         with session.begin_nested():
             session.add(license)
     except IntegrityError:
-        # The same form, sent twice at once, was faster.
+        # The same form was sent twice at once, and the other request was faster.
         earlier = _issued_by_form(session, form_token, actor, organisation_id, ttl)
         if earlier is None:
             raise
@@ -123,7 +123,7 @@ def key_text(license: TemporaryLicense, signing_keys: str) -> str:
 def revoke_license(
     session: Session, *, actor: Actor, key_id: str, now: datetime
 ) -> TemporaryLicense:
-    """End a license at the whole second of `now`. One that has ended already stays as it is.
+    """Revoke a temporary license at the whole second of `now`; one that has ended is unchanged.
 
     Raises NotFound, NotAllowed.
     """
@@ -153,7 +153,7 @@ def revoke_license(
 
 
 def inspect_key(session: Session, *, text: str, now: datetime) -> Inspection:
-    """What the key in `text` is at `now`, for whoever only asks; a blank one is invalid."""
+    """The state of the key in `text` at `now`; blank text is an invalid key."""
     inspection, _ = inspect_with_record(session, text=text, now=now)
     return inspection or INVALID
 
@@ -161,10 +161,10 @@ def inspect_key(session: Session, *, text: str, now: datetime) -> Inspection:
 def inspect_with_record(
     session: Session, *, text: str, now: datetime
 ) -> tuple[Inspection | None, TemporaryLicense | None]:
-    """What the key in `text` is at `now`, and its record; (None, None) if `text` is blank.
+    """The state of the key in `text` at `now`, and its record; (None, None) if `text` is blank.
 
-    Its signature and its record must agree in everything. Anything else, and a key issued in the
-    future, is invalid and has no record here.
+    The signed content must agree with the record in everything. A key for which this is not so,
+    or that was issued in the future, is invalid, and its record is not returned.
     """
     try:
         signed = read_temporary_key(text, partial(find_public_key, session))
@@ -173,16 +173,16 @@ def inspect_with_record(
     if signed is None:
         return None, None
     license = session.scalar(select(TemporaryLicense).where(TemporaryLicense.key_id == signed.jti))
-    if license is None or not _says_what_is_recorded(signed, license):
+    if license is None or not _agrees_with_record(signed, license):
         return INVALID, None
     state = state_of(license, now)
     if state is LicenseState.INVALID:
         return INVALID, None
-    found = Inspection(state, license.key_id, license.organisation_id, license.expires_at)
-    return found, license
+    inspection = Inspection(state, license.key_id, license.organisation_id, license.expires_at)
+    return inspection, license
 
 
-def _says_what_is_recorded(signed: SignedLicense, license: TemporaryLicense) -> bool:
+def _agrees_with_record(signed: SignedLicense, license: TemporaryLicense) -> bool:
     return (
         signed.kid == license.kid
         and signed.organisation_id == license.organisation_id
@@ -202,7 +202,7 @@ def free_key_id(session: Session) -> str:
 def _issued_by_form(
     session: Session, form_token: str | None, actor: Actor, organisation_id: str, ttl: int
 ) -> TemporaryLicense | None:
-    """The license that the same form has issued before, or None."""
+    """The license that the form has issued before, or None. Raises Conflict, InvalidInput."""
     if form_token is None:
         return None
     license = session.scalar(

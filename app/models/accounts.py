@@ -1,4 +1,4 @@
-"""Users, their sign-ins on the portal, and recent wrong passwords."""
+"""Users, their sessions on the portal, and recent wrong passwords."""
 
 from datetime import datetime
 
@@ -19,19 +19,19 @@ class User(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(EMAIL_LENGTH), unique=True)
-    """Lower case; the login ID of portal and agents alike."""
+    """Lower case; the login ID on the portal and on OP Agents."""
     password_hash: Mapped[str] = mapped_column(String(255))
     role: Mapped[Role] = mapped_column(
         Enum(Role, native_enum=False, length=20, values_callable=_values)
     )
     organisation_id: Mapped[str | None] = mapped_column(ForeignKey("organisations.id"))
-    """The organisation of a client user; none for every other role."""
+    """The organisation of a client user; None for every other role."""
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
 
 
 class WebSession(Base):
-    """One sign-in of a browser on the portal. The cookie's token is stored hashed."""
+    """One browser signed in to the portal. The cookie's token is stored hashed."""
 
     __tablename__ = "web_sessions"
 

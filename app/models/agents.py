@@ -1,4 +1,4 @@
-"""Machines, and who is signed in on an OP Agent."""
+"""Registered agents, and the sessions on them."""
 
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,9 @@ from app.models.projects import Organisation
 
 
 class Agent(Base):
-    """One OP Agent installation on one machine, registered to one organisation.
+    """The registration of an OP Agent on one machine to one organisation.
 
-    Dissociated it is a thing of the past: the machine may be registered anew.
+    Once dissociated, it is history: the machine may be registered again, as another agent.
     """
 
     __tablename__ = "agents"
@@ -35,7 +35,7 @@ class Agent(Base):
     organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
     mac_id: Mapped[str] = mapped_column(String(17))
     machine_id_hash: Mapped[str] = mapped_column(String(64), default="")
-    """Empty if the agent sent no machine ID when it was registered."""
+    """Empty if no machine ID was sent when the agent was registered."""
     hostname: Mapped[str] = mapped_column(String(255), default="")
     agent_version: Mapped[str] = mapped_column(String(64), default="")
     registered_at: Mapped[datetime]
@@ -50,17 +50,17 @@ class Agent(Base):
 
 
 class Installation(Base):
-    """What belongs to this portal as a whole: one row."""
+    """Data of this portal as a whole: one row."""
 
     __tablename__ = "installation"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     machine_salt: Mapped[str] = mapped_column(String(64))
-    """With which machine IDs are hashed: the same machine looks different to another portal."""
+    """The salt of hashed machine IDs: on another portal the same machine has another hash."""
 
 
 class Configuration(Base):
-    """The configuration data that an organisation's agents saved in the cloud."""
+    """The configuration data that an organisation's agents saved on the portal."""
 
     __tablename__ = "configurations"
 
@@ -71,7 +71,7 @@ class Configuration(Base):
 
 
 class AgentSession(Base):
-    """One signed-in user on one agent. The token is stored hashed."""
+    """One user signed in on an OP Agent. The token is stored hashed."""
 
     __tablename__ = "agent_sessions"
     __table_args__ = (
@@ -89,7 +89,7 @@ class AgentSession(Base):
     organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
     temporary_license_id: Mapped[int | None] = mapped_column(ForeignKey("temporary_licenses.id"))
     agent_id: Mapped[int | None] = mapped_column(ForeignKey("agents.id"))
-    """The registered machine; none under a temporary key on a machine that is not registered."""
+    """None under a temporary key on a machine that is not registered."""
     mac_id: Mapped[str] = mapped_column(String(17))
     machine_id_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")
     hostname: Mapped[str] = mapped_column(String(255), default="")
@@ -98,13 +98,13 @@ class AgentSession(Base):
     started_at: Mapped[datetime]
     last_heard_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    """Written when somebody ends it, or when the agent is first told that it has ended."""
+    """Set when somebody ends the session, or when the agent is first told that it has ended."""
     end_code: Mapped[str | None] = mapped_column(String(32))
-    """Why: an `EndCause` of `agents.codes`, finer than the code that the agent is told."""
+    """Why it ended: an `EndCause` of `agents.codes`, finer than the `EndCode` an agent gets."""
     told_at: Mapped[datetime | None]
-    """When a heartbeat was first answered with the end."""
+    """When a heartbeat was first answered with the session's end."""
     confirmed_at: Mapped[datetime | None]
-    """When the agent confirmed, after its end, that it has logged out."""
+    """When the agent confirmed that it had logged out after the session's end."""
 
     user: Mapped[User] = relationship(lazy="joined")
     organisation: Mapped[Organisation] = relationship(lazy="joined")
@@ -113,7 +113,7 @@ class AgentSession(Base):
 
     @property
     def license_key_id(self) -> str:
-        """The Key ID of the license under which the session is."""
+        """The Key ID of the session's license, temporary or permanent; "" if it has none."""
         if self.temporary_license is not None:
             return self.temporary_license.key_id
         return self.agent.license.key_id if self.agent else ""

@@ -1,4 +1,4 @@
-"""The base that every table derives from."""
+"""The base class of every table."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a database from outside, in sentences for the person who is told."""
+"""Sentences for people about what is wrong with the database, if it is not a bug of ours."""
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
@@ -16,7 +16,7 @@ NOT_SET_UP = (
     "The person who runs this portal must start it with `make run`."
 )
 DAMAGED = "The database file is damaged. The person who runs this portal must put a copy back."
-SENTENCES = {
+EXPLANATIONS = {
     "locked": "Another change has been holding the database for too long. "
     "Nothing was saved; try again in a minute.",
     "deadlock": "Two changes got into each other's way. Nothing was saved; try again.",
@@ -37,8 +37,8 @@ SENTENCES = {
 
 
 def explain_database_error(error: DBAPIError) -> str | None:
-    """A sentence for what is wrong, by a sign in the driver's words; None for our own mistakes."""
+    """A sentence that explains `error`, found by the driver's message; None for a bug of ours."""
     if isinstance(error, IntegrityError | DataError):
         return None
-    words = str(error.orig).lower()
-    return next((sentence for sign, sentence in SENTENCES.items() if sign in words), None)
+    message = str(error.orig).lower()
+    return next((sentence for sign, sentence in EXPLANATIONS.items() if sign in message), None)

@@ -1,4 +1,4 @@
-"""How the database is talked to, so that nothing is lost and no update vanishes."""
+"""How transactions begin and connections are set up, so that no committed change is lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _wait_ms: ContextVar[int | None] = ContextVar("wait_ms", default=None)
 
 
 def set_reading(reading: bool) -> None:
-    """Say whether the transactions that begin next in this context only read."""
+    """Set whether transactions that begin from now on in this context only read."""
     _reading.set(reading)
 
 
@@ -25,7 +25,7 @@ def is_reading() -> bool:
 
 @contextmanager
 def reading_only() -> Iterator[None]:
-    """Transactions begun inside read only: on SQLite they do not wait for the write lock."""
+    """Transactions begun inside only read: on SQLite they do not wait for the write lock."""
     token = _reading.set(True)
     try:
         yield
@@ -35,9 +35,9 @@ def reading_only() -> Iterator[None]:
 
 @contextmanager
 def writing(*, wait_ms: int | None = None) -> Iterator[None]:
-    """Transactions begun inside may write; on SQLite each waits at most `wait_ms` for its turn.
+    """Transactions begun inside may write; on SQLite each waits at most `wait_ms` for the lock.
 
-    Without `wait_ms` it waits for as long as the settings say.
+    Without `wait_ms` each waits as long as the settings allow.
     """
     reading, wait = _reading.set(False), _wait_ms.set(wait_ms)
     try:
@@ -48,12 +48,12 @@ def writing(*, wait_ms: int | None = None) -> Iterator[None]:
 
 
 def set_up_sqlite(engine: Engine, file: Path, wait_seconds: int) -> None:
-    """Make SQLite, in `file`, safe under several workers.
+    """Make the SQLite database in `file` safe to use from several workers.
 
-    The driver's own transaction handling lets updates vanish, so it is switched off; a
-    transaction that may write takes the write lock at its beginning (BEGIN IMMEDIATE), one that
-    reads does not. A writer waits up to `wait_seconds` for its turn. A connection to a file that
-    has been moved away, or replaced by a copy, is closed: what it wrote would be lost.
+    The driver's own transaction handling can lose updates, so it is switched off; a transaction
+    that may write takes the write lock when it begins (BEGIN IMMEDIATE), one that only reads does
+    not. A writer waits up to `wait_seconds` for the lock. A connection to a file that has since
+    been moved away, or replaced by a copy, is closed: what it wrote would be lost.
     """
 
     @event.listens_for(engine, "connect")
@@ -80,7 +80,7 @@ def set_up_sqlite(engine: Engine, file: Path, wait_seconds: int) -> None:
 
 def _identity(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""Signing keys and temporary licenses."""
+"""Signing keys, temporary and permanent licenses, and recent key inspections."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from app.models.projects import Organisation
 
 
 class SigningKey(Base):
-    """The public half of a signing key. The private half is never here."""
+    """The public half of a signing key. The private half is never in the database."""
 
     __tablename__ = "signing_keys"
 
@@ -20,11 +20,11 @@ class SigningKey(Base):
     public_key: Mapped[bytes] = mapped_column(LargeBinary(32))
     created_at: Mapped[datetime]
     turn: Mapped[int] = mapped_column(server_default="0")
-    """The key with the highest turn signs: a number, because a clock may be set back."""
+    """The key with the highest turn signs: not the newest, because a clock may be set back."""
 
 
 class TemporaryLicense(Base):
-    """The record of a temporary license key: all that its text is derived from, never the text."""
+    """The record of a temporary license key: what its text is derived from, never the text."""
 
     __tablename__ = "temporary_licenses"
     __table_args__ = (
@@ -45,7 +45,7 @@ class TemporaryLicense(Base):
     revoked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     last_used_at: Mapped[datetime | None]
     form_token: Mapped[str | None] = mapped_column(String(64), unique=True)
-    """What the form carried, so that the same form sent twice issues one key."""
+    """The token of the form that issued it: the same form sent twice issues one key."""
 
     organisation: Mapped[Organisation] = relationship(lazy="joined")
     issued_by: Mapped[User] = relationship(foreign_keys=issued_by_id, lazy="joined")
@@ -55,7 +55,7 @@ class TemporaryLicense(Base):
     def ended_at(self) -> datetime:
         """When the license ends or ended: at its expiry, or at its revocation if that is earlier.
 
-        In a query it is the same, as an expression.
+        On the class it is an SQL expression of the same.
         """
         return min(self.revoked_at or self.expires_at, self.expires_at)
 
@@ -66,7 +66,7 @@ class TemporaryLicense(Base):
 
     @classmethod
     def is_active(cls, now: datetime) -> ColumnElement[bool]:
-        """Whether a license is active at `now`, as a condition of a query."""
+        """Whether a license is active at `now`, as an SQL condition."""
         return and_(cls.revoked_at.is_(None), cls.issued_at <= now, cls.expires_at > now)
 
 
@@ -90,7 +90,7 @@ class PermanentLicense(Base):
 
 
 class KeyInspection(Base):
-    """One look at a key through the interface, kept for as long as the limit counts it."""
+    """One key inspection through the JSON interface, kept for as long as the limit counts it."""
 
     __tablename__ = "key_inspections"
     __table_args__ = (Index(None, "address", "inspected_at"),)

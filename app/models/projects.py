@@ -11,7 +11,7 @@ from app.models.base import Base
 
 
 class Organisation(Base):
-    """A client. `id` is the Organisation ID, the vendor's own, and never changes."""
+    """A client. `id` is the Organisation ID that the vendor gave it; it never changes."""
 
     __tablename__ = "organisations"
 
@@ -34,7 +34,7 @@ class Project(Base):
     contact_email: Mapped[str] = mapped_column(String(EMAIL_LENGTH), default="")
     plan: Mapped[str] = mapped_column(String(LABEL_LENGTH), default="")
     plan_expires_on: Mapped[date | None]
-    """The last day (UTC) of the plan; none: it never ends."""
+    """The last day (UTC) of the plan; None: it never ends."""
     status: Mapped[str] = mapped_column(String(LABEL_LENGTH), default="Active")
     archived_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(Text)
@@ -50,16 +50,16 @@ class Project(Base):
 
 
 class ImportDraft(Base):
-    """A file that somebody has uploaded and not imported yet: at most one a person."""
+    """A CSV file that somebody uploaded to import: at most one for each user."""
 
     __tablename__ = "import_drafts"
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     token: Mapped[str] = mapped_column(String(64))
-    """Which of a person's files it is: another one that is uploaded takes its place."""
+    """Identifies the upload: the user's next upload replaces this one."""
     file_name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
-    """Emptied when it is imported."""
+    """Emptied when the file is imported."""
     uploaded_at: Mapped[datetime]
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """What the import did; none: it is not imported yet."""
+    """What the import did; None: not imported yet."""

@@ -6,13 +6,13 @@ from sqlalchemy import DateTime, Dialect
 from sqlalchemy.types import TypeDecorator
 
 HIGHEST_ID = 2**31 - 1
-"""The highest number that an id's column holds, on either database."""
+"""The highest number that an id column can hold on either database."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware instant in UTC. SQLite forgets the zone; this gives it back.
+    """An aware datetime in UTC. SQLite stores no time zone; this adds it when reading.
 
-    Raises ValueError for a naive datetime: nobody could say which instant it means.
+    Raises ValueError for a naive datetime, because it does not name an instant.
     """
 
     impl = DateTime(timezone=True)

@@ -1,4 +1,4 @@
-"""The pages of super admins and auditors, one file a feature."""
+"""The pages for super admins and auditors, one file for each feature."""
 
 from app.portal import agents, audit, feed, home, imports, licenses, projects, sign_in
 

@@ -1,4 +1,4 @@
-"""A project's Agents tab: the organisation's machines, who is signed in on them, and ending it."""
+"""A project's Agents tab: the organisation's agents, their sessions, and changing either."""
 
 from collections import defaultdict
 
@@ -21,7 +21,7 @@ from app.agents.machines import (
     dissociate,
     get_agent,
     machines_of,
-    revoke_machine_license,
+    revoke_permanent_license,
 )
 from app.agents.registration import machine_name
 from app.config import current_config
@@ -36,7 +36,7 @@ from app.projects.services import get_project
 from app.projects.subscriptions import subscription_ends_at
 from app.web.access import current_actor, requires
 from app.web.htmx import redirect_see_other, render
-from app.web.paging import page_asked_for
+from app.web.paging import requested_page
 
 blueprint = Blueprint("agents", __name__, url_prefix="/projects/<id:project_id>/agents")
 
@@ -49,7 +49,7 @@ DONE = "There is nothing left to do."
 def agents_tab(project_id: int) -> ResponseReturnValue:
     project, now = get_project(db.session(), project_id), utcnow()
     own = project.organisation_id
-    page = page_asked_for(size=PAGE_SIZE, total=count_machines(db.session(), own))
+    page = requested_page(size=PAGE_SIZE, total=count_machines(db.session(), own))
     sessions = live_sessions_of(db.session(), own, now, _limits())
     return render(
         "agents/tab.html",
@@ -60,9 +60,9 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
         page=page,
         machines=machines_of(db.session(), own, offset=page.offset, limit=page.size),
         sessions=sessions,
-        sessions_on=_by_machine(sessions),
-        elsewhere=[found for found in sessions if not _on_own_machine(found)],
-        temporary=[found for found in sessions if found.temporary_license],
+        sessions_on=_by_agent(sessions),
+        elsewhere=[session for session in sessions if not _on_own_agent(session)],
+        temporary=[session for session in sessions if session.temporary_license],
         ended=ended_lately(db.session(), own, now=now, limits=_limits()),
         subscription_ends_at=subscription_ends_at(db.session(), own),
     )
@@ -74,7 +74,7 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
 @blueprint.get("/machines/<id:agent_id>/detach")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
-    project, agent = _find_machine(project_id, agent_id)
+    project, agent = _find_agent(project_id, agent_id)
     confirmation = Confirmation(
         title=f"Detach {machine_name(agent)}?",
         button="Detach",
@@ -93,7 +93,7 @@ def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
 @blueprint.post("/machines/<id:agent_id>/detach")
 @requires(Permission.MANAGE_AGENTS)
 def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_machine(project_id, agent_id)
+    _, agent = _find_agent(project_id, agent_id)
     try:
         ended = detach(
             db.session(),
@@ -104,13 +104,13 @@ def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
-    return _back(project_id, f"{machine_name(agent)} was detached. {_logged_out(ended)}")
+    return _back(project_id, f"{machine_name(agent)} was detached. {_logged_out_sentence(ended)}")
 
 
 @blueprint.get("/machines/<id:agent_id>/attach")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
-    project, agent = _find_machine(project_id, agent_id)
+    project, agent = _find_agent(project_id, agent_id)
     confirmation = Confirmation(
         title=f"Attach {machine_name(agent)}?",
         button="Attach",
@@ -129,7 +129,7 @@ def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
 @blueprint.post("/machines/<id:agent_id>/attach")
 @requires(Permission.MANAGE_AGENTS)
 def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_machine(project_id, agent_id)
+    _, agent = _find_agent(project_id, agent_id)
     try:
         attach(db.session(), actor=current_actor(), agent_id=agent_id, now=utcnow())
     except Conflict as conflict:
@@ -140,7 +140,7 @@ def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
 @blueprint.get("/machines/<id:agent_id>/dissociate")
 @requires(Permission.MANAGE_AGENTS)
 def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
-    project, agent = _find_machine(project_id, agent_id)
+    project, agent = _find_agent(project_id, agent_id)
     confirmation = Confirmation(
         title=f"Dissociate {machine_name(agent)}?",
         button="Dissociate",
@@ -158,7 +158,7 @@ def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
 @blueprint.post("/machines/<id:agent_id>/dissociate")
 @requires(Permission.MANAGE_AGENTS)
 def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_machine(project_id, agent_id)
+    _, agent = _find_agent(project_id, agent_id)
     ended = dissociate(
         db.session(),
         actor=current_actor(),
@@ -166,15 +166,17 @@ def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
         now=utcnow(),
         limits=_limits(),
     )
-    return _back(project_id, f"{machine_name(agent)} was dissociated. {_logged_out(ended)}")
+    return _back(
+        project_id, f"{machine_name(agent)} was dissociated. {_logged_out_sentence(ended)}"
+    )
 
 
 @blueprint.get("/machines/<id:agent_id>/revoke-license")
 @requires(Permission.REVOKE_LICENSES)
 def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
-    project, agent = _find_machine(project_id, agent_id)
+    project, agent = _find_agent(project_id, agent_id)
     sessions, revoked_at = _sessions_on(agent), agent.license.revoked_at
-    stay = sorted({found.user.email for found in sessions if found.temporary_license})
+    stay = sorted({session.user.email for session in sessions if session.temporary_license})
     confirmation = Confirmation(
         title=f"Revoke license {agent.license.key_id}?",
         button="Revoke license",
@@ -186,7 +188,7 @@ def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue
             "Partners and developers are not affected: they work under their temporary keys."
             + (f" Signed in now, and staying: {', '.join(stay)}." if stay else ""),
         ],
-        log_outs=_log_outs([found for found in sessions if found.temporary_license is None]),
+        log_outs=_log_outs([session for session in sessions if session.temporary_license is None]),
         nothing_to_do=f"This license was revoked before. {DONE}" if revoked_at else "",
     )
     return ask(confirmation)
@@ -194,10 +196,10 @@ def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue
 
 @blueprint.post("/machines/<id:agent_id>/revoke-license")
 @requires(Permission.REVOKE_LICENSES)
-def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_machine(project_id, agent_id)
+def revoke_machine_license(project_id: int, agent_id: int) -> ResponseReturnValue:
+    _, agent = _find_agent(project_id, agent_id)
     try:
-        ended = revoke_machine_license(
+        ended = revoke_permanent_license(
             db.session(),
             actor=current_actor(),
             agent_id=agent_id,
@@ -206,7 +208,9 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
-    return _back(project_id, f"License {agent.license.key_id} was revoked. {_logged_out(ended)}")
+    return _back(
+        project_id, f"License {agent.license.key_id} was revoked. {_logged_out_sentence(ended)}"
+    )
 
 
 # Sessions
@@ -214,16 +218,16 @@ def revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<id:session_id>/end")
 @requires(Permission.END_SESSIONS)
-def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
-    project, found = _find_session(project_id, session_id)
-    ended = session_has_ended(db.session(), found, now=utcnow(), limits=_limits())
-    person = found.user.email
+def ask_to_end(project_id: int, session_id: int) -> ResponseReturnValue:
+    project, session = _find_session(project_id, session_id)
+    ended = session_has_ended(db.session(), session, now=utcnow(), limits=_limits())
+    person = session.user.email
     confirmation = Confirmation(
         title=f"End the session of {person}?",
         button="End session",
         crumbs=_crumbs(project),
-        log_outs=_log_outs([found]),
-        kept=_key_stays_active(project, found),
+        log_outs=_log_outs([session]),
+        kept=_key_stays_active(project, session),
         nothing_to_do=f"The session of {person} has ended already. {DONE}" if ended else "",
     )
     return ask(confirmation)
@@ -232,7 +236,7 @@ def confirm_end(project_id: int, session_id: int) -> ResponseReturnValue:
 @blueprint.post("/<id:session_id>/end")
 @requires(Permission.END_SESSIONS)
 def end(project_id: int, session_id: int) -> ResponseReturnValue:
-    _, found = _find_session(project_id, session_id)
+    _, session = _find_session(project_id, session_id)
     try:
         end_session(
             db.session(),
@@ -243,15 +247,15 @@ def end(project_id: int, session_id: int) -> ResponseReturnValue:
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
-    return _back(project_id, f"The session of {found.user.email} was ended.")
+    return _back(project_id, f"The session of {session.user.email} was ended.")
 
 
 @blueprint.get("/end-temporary")
 @requires(Permission.END_SESSIONS)
-def confirm_end_temporary(project_id: int) -> ResponseReturnValue:
+def ask_to_end_temporary(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     live = live_sessions_of(db.session(), project.organisation_id, utcnow(), _limits())
-    temporary = [found for found in live if found.temporary_license]
+    temporary = [session for session in live if session.temporary_license]
     confirmation = Confirmation(
         title="End all temporary sessions?",
         button="End all sessions",
@@ -280,7 +284,7 @@ def end_temporary(project_id: int) -> ResponseReturnValue:
     )
     if not ended:
         return _back(project_id, "Nobody was signed in under a temporary key.", "info")
-    return _back(project_id, f"All temporary sessions were ended. {_logged_out(ended)}")
+    return _back(project_id, f"All temporary sessions were ended. {_logged_out_sentence(ended)}")
 
 
 def _crumbs(project: Project) -> list[tuple[str, str]]:
@@ -298,11 +302,11 @@ def _log_outs(sessions: list[AgentSession]) -> LogOuts:
     )
 
 
-def _key_stays_active(project: Project, found: AgentSession) -> Sentence:
-    """After a session under a temporary key was ended, its person could sign in again."""
-    if found.temporary_license is None:
+def _key_stays_active(project: Project, session: AgentSession) -> Sentence:
+    """The warning that, after such a session, the person can sign in with the key again."""
+    if session.temporary_license is None:
         return ""
-    key_id = found.temporary_license.key_id
+    key_id = session.temporary_license.key_id
     return (
         "The key ",
         Name(key_id),
@@ -312,37 +316,37 @@ def _key_stays_active(project: Project, found: AgentSession) -> Sentence:
     )
 
 
-def _back(project_id: int, news: str, category: str = "success") -> ResponseReturnValue:
-    flash(news, category)
+def _back(project_id: int, message: str, category: str = "success") -> ResponseReturnValue:
+    flash(message, category)
     return redirect_see_other(url_for("agents.agents_tab", project_id=project_id))
 
 
-def _logged_out(ended: list[AgentSession]) -> str:
-    people = len({found.user_id for found in ended})
+def _logged_out_sentence(ended: list[AgentSession]) -> str:
+    people = len({session.user_id for session in ended})
     if people == 0:
         return "Nobody was signed in."
     return f"{people} {'person is' if people == 1 else 'people are'} being logged out: see below."
 
 
-def _by_machine(sessions: list[AgentSession]) -> dict[int, list[AgentSession]]:
-    found: dict[int, list[AgentSession]] = defaultdict(list)
+def _by_agent(sessions: list[AgentSession]) -> dict[int, list[AgentSession]]:
+    sessions_on: dict[int, list[AgentSession]] = defaultdict(list)
     for session in sessions:
         if session.agent_id is not None:
-            found[session.agent_id].append(session)
-    return found
+            sessions_on[session.agent_id].append(session)
+    return sessions_on
 
 
-def _on_own_machine(found: AgentSession) -> bool:
-    """Whether a session is on a machine that is registered to the session's organisation."""
-    return found.agent is not None and found.agent.organisation_id == found.organisation_id
+def _on_own_agent(session: AgentSession) -> bool:
+    """Whether a session is on an agent that is registered to the session's organisation."""
+    return session.agent is not None and session.agent.organisation_id == session.organisation_id
 
 
 def _sessions_on(agent: Agent) -> list[AgentSession]:
     return live_sessions_on(db.session(), agent.id, utcnow(), _limits())
 
 
-def _find_machine(project_id: int, agent_id: int) -> tuple[Project, Agent]:
-    """A project and one of its organisation's machines. Raises NotFound."""
+def _find_agent(project_id: int, agent_id: int) -> tuple[Project, Agent]:
+    """A project and one of its organisation's agents. Raises NotFound."""
     project, agent = get_project(db.session(), project_id), get_agent(db.session(), agent_id)
     if agent.organisation_id != project.organisation_id:
         raise NotFound("There is no such machine.")
@@ -352,10 +356,10 @@ def _find_machine(project_id: int, agent_id: int) -> tuple[Project, Agent]:
 def _find_session(project_id: int, session_id: int) -> tuple[Project, AgentSession]:
     """A project and one of its organisation's sessions. Raises NotFound."""
     project = get_project(db.session(), project_id)
-    found = get_session(db.session(), session_id)
-    if found.organisation_id != project.organisation_id:
+    session = get_session(db.session(), session_id)
+    if session.organisation_id != project.organisation_id:
         raise NotFound("There is no such session.")
-    return project, found
+    return project, session
 
 
 def _limits() -> SessionLimits:

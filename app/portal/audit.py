@@ -8,7 +8,7 @@ from app.core.permissions import Permission
 from app.core.text import ORGANISATION_ID_LENGTH
 from app.extensions import db
 from app.web.access import requires
-from app.web.paging import page_asked_for
+from app.web.paging import requested_page
 
 blueprint = Blueprint("audit", __name__)
 PAGE_SIZE = 50
@@ -19,7 +19,7 @@ PAGE_SIZE = 50
 def list_events() -> ResponseReturnValue:
     organisation_id = _organisation_asked_for()
     total = count_events(db.session(), organisation_id=organisation_id)
-    page = page_asked_for(size=PAGE_SIZE, total=total)
+    page = requested_page(size=PAGE_SIZE, total=total)
     return render_template(
         "audit/list.html",
         entries=list_entries(

@@ -1,6 +1,6 @@
-"""What is asked before something is done: one value, shown in the dialog or as a page of its own.
+"""Asking before something is done, in a dialog or on a page of its own.
 
-A confirmation is asked for by GET and done by POST, at one address; its words stand in the view.
+A GET shows the confirmation, a POST to the same address does it; the view has the wording.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from app.web.htmx import render
 
 @dataclass(frozen=True)
 class Name:
-    """A name that stands out in a sentence, whichever way it is written."""
+    """A name in a sentence, which is emphasised and may be in any writing direction."""
 
     text: str
 
@@ -27,18 +27,18 @@ class Link:
 
 
 Sentence = str | tuple[str | Name | Link | datetime, ...]
-"""Text, or its parts: the template escapes them, and writes an instant in the viewer's zone."""
+"""Text or its parts, which the template escapes; instants are shown in local time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogOuts:
-    """Who would be logged out: `sessions` under a `heading`, or `nobody`, a sentence."""
+    """Who would be logged out: `sessions` with their `heading`, or the sentence `nobody`."""
 
     sessions: Sequence[AgentSession]
     heading: str
     nobody: str
     names_license: bool = True
-    """Each session says which license it is under."""
+    """Whether each session is listed with its license."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +46,18 @@ class Confirmation:
     title: str
     button: str
     crumbs: Sequence[tuple[str, str]]
-    """Text and address of what stands above the page's title; the last is where Cancel leads."""
+    """Text and address of the links above the title; Cancel leads to the last one."""
     sentences: Sequence[Sentence] = ()
     log_outs: LogOuts | None = None
     kept: Sentence = ""
-    """What stays as it is, though people could think otherwise."""
+    """What does not change, though people may expect it to."""
     harmless: bool = False
     nothing_to_do: Sentence = ""
-    """It is done already, or cannot be: this is said, and nothing is asked."""
+    """If it is done already, or impossible: the sentence to show instead of the question."""
     replaces: str = ""
-    """The id of what the answer replaces on the page behind the dialog; else a new page follows."""
+    """The id of the element that the response replaces; if blank, a new page is loaded."""
     sends: str = ""
-    """The id of a field on that page whose value is sent along."""
+    """The id of a field on the page behind the dialog whose value is sent as well."""
 
 
 def ask(confirmation: Confirmation) -> Response:

@@ -1,11 +1,11 @@
-"""A project's Feed tab: what its organisation's people see of what happened."""
+"""A project's Feed tab: its organisation's activity as the organisation itself sees it."""
 
 from typing import Any
 
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.audit.feed import KINDS, FeedKind, count_lines, feed_of
+from app.audit.feed import KINDS, FeedKind, count_entries, feed_of
 from app.core.permissions import Permission
 from app.core.text import one_line
 from app.extensions import db
@@ -13,7 +13,7 @@ from app.projects.search import LONGEST_SEARCH
 from app.projects.services import get_project
 from app.web.access import requires
 from app.web.htmx import is_partial, keep_address_in_step, render
-from app.web.paging import page_asked_for
+from app.web.paging import requested_page
 
 blueprint = Blueprint("feed", __name__, url_prefix="/projects/<id:project_id>/feed")
 
@@ -27,8 +27,8 @@ def feed_tab(project_id: int) -> ResponseReturnValue:
     project = get_project(session, project_id)
     text = one_line(request.args.get("q", ""))[:LONGEST_SEARCH]
     kind = KINDS.get(request.args.get("kind", ""))
-    total = count_lines(session, project.organisation_id, kind=kind, text=text)
-    page = page_asked_for(size=PAGE_SIZE, total=total)
+    total = count_entries(session, project.organisation_id, kind=kind, text=text)
+    page = requested_page(size=PAGE_SIZE, total=total)
 
     def page_address(number: int) -> str:
         args: dict[str, Any] = {"q": text or None, "kind": kind}
@@ -39,7 +39,7 @@ def feed_tab(project_id: int) -> ResponseReturnValue:
         "projects/feed.html",
         "projects/_feed.html",
         project=project,
-        lines=feed_of(
+        entries=feed_of(
             session,
             project.organisation_id,
             kind=kind,

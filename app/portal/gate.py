@@ -1,4 +1,4 @@
-"""The gate: before every request, who asks, may they, and does the form come from this site?"""
+"""The check of access before every request, of whichever face."""
 
 from flask import current_app
 from flask_login import current_user
@@ -15,9 +15,9 @@ from app.web.transaction import SAFE_METHODS, begin_write, choose_transaction
 
 
 def check_access() -> None:
-    """Before every request: who asks, may they, and does the form come from this site?
+    """Before every request: check the sign-in, the CSRF token and the permission.
 
-    Raises SignInNeeded (303 or 401), NotAllowed (403) or CSRFError (400).
+    Raises SignInNeeded (303 or 401), CSRFError (400) or NotAllowed (403).
     """
     choose_transaction()
     if request.endpoint is None:
@@ -31,13 +31,13 @@ def check_access() -> None:
     csrf.protect(apply_exemptions=True)
     if permission is not None and not allows(current_user.role, permission):
         if request.method not in SAFE_METHODS:
-            _record_denial(permission)
+            _log_denial(permission)
         raise NotAllowed(
             "Your role does not allow this. Ask a super admin if you think that it should."
         )
 
 
-def _record_denial(permission: Permission) -> None:
+def _log_denial(permission: Permission) -> None:
     begin_write()
     log_event(
         db.session(),

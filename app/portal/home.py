@@ -1,4 +1,4 @@
-"""Home: what matters now, at a glance."""
+"""The page Home."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents.live_sessions import count_partners_signed_in
-from app.audit.log import Entry, list_entries
+from app.audit.log import AuditEntry, list_entries
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.durations import SessionLimits
@@ -26,7 +26,7 @@ ENDING = 10
 
 @dataclass(frozen=True)
 class EndingKey:
-    """An active key, and a project whose License tab shows it (None if there is no such)."""
+    """An active key, and the id of a project whose License tab shows it, if there is one."""
 
     license: TemporaryLicense
     project_id: int | None
@@ -34,18 +34,18 @@ class EndingKey:
 
 @dataclass(frozen=True)
 class Overview:
-    """Numbers and lists, as of one instant."""
+    """The numbers and lists on Home, as of one instant."""
 
     projects: int
     active_projects: int
     active_keys: int
     partners_signed_in: int
     ending: list[EndingKey]
-    recent: list[Entry]
+    recent: list[AuditEntry]
 
 
-def overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overview:
-    """Everything on Home, at `now`; `limits` are those of sessions on OP Agents."""
+def build_overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overview:
+    """What Home shows at `now`; `limits` are those of sessions on OP Agents."""
     projects, active_projects = count_projects(session, now)
     return Overview(
         projects=projects,
@@ -58,7 +58,7 @@ def overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overv
 
 
 def _with_projects(session: Session, licenses: list[TemporaryLicense]) -> list[EndingKey]:
-    """Any project of a key's organisation will do: a key shows on each; one in use goes first."""
+    """Add a project of its organisation to each license, preferring one not archived."""
     in_use = func.min(Project.id).filter(Project.archived_at.is_(None))
     rows = session.execute(
         select(Project.organisation_id, func.coalesce(in_use, func.min(Project.id)))
@@ -79,6 +79,6 @@ def index() -> ResponseReturnValue:
     limits = current_config().agent_limits
     return render_template(
         "home/index.html",
-        overview=overview(db.session(), now=now, limits=limits),
+        overview=build_overview(db.session(), now=now, limits=limits),
         now=now,
     )

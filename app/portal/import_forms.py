@@ -1,4 +1,4 @@
-"""The forms of an import: the file, and which of its columns is which."""
+"""The forms of an import: the upload, and the choice of columns."""
 
 import re
 from collections import Counter
@@ -18,14 +18,14 @@ from app.projects.rows import guess_columns
 MOST_MEGABYTES = 10
 MOST_BYTES = MOST_MEGABYTES * 1024 * 1024
 CHARACTERS_SHOWN = 60
-"""Of a heading or a cell."""
+"""The most characters shown of a heading or a cell."""
 
 MOST_LINES = 500_000
-"""Of very short lines ten megabytes hold millions, each of which costs memory to look at."""
+"""Ten megabytes can hold millions of very short lines, each of which takes memory."""
 
 
 class FileTooLarge(InvalidInput):
-    """A file that has to be imported by the command instead."""
+    """A file that can only be imported with the command."""
 
     status = 413
 
@@ -42,7 +42,7 @@ class UploadForm(FlaskForm):
     file = FileField("CSV file")
 
     def content(self) -> bytes:
-        """The bytes of the file that was sent. Raises InvalidInput if there is none."""
+        """The content of the uploaded file. Raises InvalidInput (field "file"), FileTooLarge."""
         if not self.file.data:
             raise InvalidInput("file", "Choose a CSV file.")
         content: bytes = self.file.data.read(MOST_BYTES + 1)
@@ -51,14 +51,14 @@ class UploadForm(FlaskForm):
         return content
 
     def refuse(self, error: InvalidInput) -> None:
-        """Put the sentence of `error` beside the file."""
+        """Show the message of `error` at the file input."""
         self.file.errors = [error.detail]
 
 
 class ColumnsForm(FlaskForm):
-    """Which column of a file is which, by their positions; blank: it is not in the file.
+    """The position of each field's column in a file; blank if the file does not have it.
 
-    A choice for each of IMPORTED, which are added below.
+    It has a choice for each field of IMPORTED, added below.
     """
 
     class Meta:
@@ -66,21 +66,21 @@ class ColumnsForm(FlaskForm):
 
     @property
     def chosen(self) -> dict[str, str]:
-        """What was chosen, as an address carries it."""
+        """The choices as query arguments of an address."""
         return {field.name: field.data for field in self}
 
     @property
     def columns(self) -> dict[str, int]:
-        """Where the columns are that were chosen."""
-        return {name: int(place) for name, place in self.chosen.items() if place}
+        """The positions of the chosen columns, by the fields' names."""
+        return {name: int(position) for name, position in self.chosen.items() if position}
 
     @property
     def used_for(self) -> dict[int, list[str]]:
-        """What each column that was chosen stands for, in words."""
-        words: dict[int, list[str]] = {}
-        for name, place in self.columns.items():
-            words.setdefault(place, []).append(self[name].label.text)
-        return words
+        """The labels of the fields that each chosen column is used for, by its position."""
+        labels: dict[int, list[str]] = {}
+        for name, position in self.columns.items():
+            labels.setdefault(position, []).append(self[name].label.text)
+        return labels
 
 
 for field in IMPORTED:
@@ -88,23 +88,25 @@ for field in IMPORTED:
 
 
 def columns_form(args: Mapping[str, str], headings: Sequence[str]) -> ColumnsForm:
-    """The form as `args` fill it in; of what they say nothing about, as the headings suggest."""
+    """The form filled in from `args`; fields missing there are guessed from the headings."""
     guessed = guess_columns(headings)
     labels = heading_labels(headings)
     form = ColumnsForm(formdata=None)
     for field in IMPORTED:
         choice, asked = form[field.name], args.get(field.name)
-        place = guessed.get(field.name) if asked is None else _position(asked, len(headings))
+        position = (
+            guessed.get(field.name) if asked is None else _column_position(asked, len(headings))
+        )
         nothing = "Choose a column" if field.required else "Not in the file"
         choice.choices = [("", nothing), *((str(n), label) for n, label in enumerate(labels))]
-        choice.data = "" if place is None else str(place)
-        if place is None and field.required:
+        choice.data = "" if position is None else str(position)
+        if position is None and field.required:
             choice.errors = [f"Choose the column that holds {field.column.holds}."]
     return form
 
 
 def optional_columns() -> str:
-    """What a file may hold besides what it must, in words."""
+    """The optional fields of a file, as part of a sentence."""
     words = [
         f"{field.what} (as 2026-12-31)" if field.kind is Kind.DAY else field.what
         for field in IMPORTED
@@ -114,7 +116,7 @@ def optional_columns() -> str:
 
 
 def heading_labels(headings: Sequence[str]) -> list[str]:
-    """The headings as a page names columns: each has a name of its own, and none is endless."""
+    """A short and unique label for each column, made from its heading."""
     plain = [printable(heading[:CHARACTERS_SHOWN]) for heading in headings]
     seen = Counter(plain)
     return [
@@ -124,17 +126,17 @@ def heading_labels(headings: Sequence[str]) -> list[str]:
 
 
 def expectation(result: ImportResult) -> str:
-    """What a preview promised, as the form of the import carries it."""
+    """A preview's result as a hidden field's value, to be sent with the import."""
     return "-".join(map(str, astuple(result)))
 
 
 def read_expectation(text: str) -> ImportResult | None:
-    """What `expectation` wrote; None for anything else."""
+    """The inverse of `expectation`; None for any other text."""
     if not re.fullmatch(r"[0-9]{1,9}(-[0-9]{1,9}){3}", text):
         return None
     return ImportResult(*map(int, text.split("-")))
 
 
-def _position(text: str, count: int) -> int | None:
-    place = int(text) if re.fullmatch(r"[0-9]{1,4}", text) else count
-    return place if place < count else None
+def _column_position(text: str, count: int) -> int | None:
+    position = int(text) if re.fullmatch(r"[0-9]{1,4}", text) else count
+    return position if position < count else None

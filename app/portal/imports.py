@@ -1,4 +1,4 @@
-"""The Import page: a file is sent, its columns are chosen, what it would do is seen, then done."""
+"""The Import page: upload a file, choose its columns, see a preview, import it."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -46,14 +46,14 @@ COLUMNS_SHOWN = 20
 BAD_ROWS_SHOWN = 100
 PROJECTS_SHOWN = 20
 FIELDS_OF_A_FORM = 64 * 1024
-"""What a request with a file may hold besides, in bytes."""
+"""How many bytes an upload may have besides the file."""
 
 
 @blueprint.get("")
 @requires(Permission.MANAGE_PROJECTS)
 def page() -> ResponseReturnValue:
     draft = _draft_of(request.args)
-    if "draft" in request.args and not _waits(draft):
+    if "draft" in request.args and not _is_waiting(draft):
         return _not_to_import(draft)
     return _import_page(UploadForm(formdata=None), draft, request.args)
 
@@ -87,7 +87,7 @@ def preview() -> ResponseReturnValue:
 
 @blueprint.errorhandler(RequestEntityTooLarge)
 def file_too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
-    """The answer to a file so large that it was not even read."""
+    """The response to an upload so large that its body was not read."""
     uploads = request.endpoint == "imports.preview" and current_user.is_authenticated
     if not (uploads and current_user.may(Permission.MANAGE_PROJECTS)):
         return http_error(error)
@@ -101,7 +101,7 @@ def file_too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 @defer_write
 def confirm() -> ResponseReturnValue:
     draft = _draft_of(request.form)
-    if draft is None or not _waits(draft):
+    if draft is None or not _is_waiting(draft):
         return _not_to_import(draft)
     form = columns_form(request.form, _head(draft.content).headings)
     expected = read_expectation(request.form.get("expected", ""))
@@ -110,8 +110,8 @@ def confirm() -> ResponseReturnValue:
     if file is None or file.bad_rows or expected is None:
         return again
     begin_write()
-    draft = _draft_of(request.form, hold=True)
-    if draft is None or not _waits(draft):
+    draft = _draft_of(request.form, lock=True)
+    if draft is None or not _is_waiting(draft):
         return _not_to_import(draft)
     try:
         result = import_draft(
@@ -126,33 +126,33 @@ def confirm() -> ResponseReturnValue:
         abandon_write()
         flash(f"{error.detail} This is what would be done now.", "warning")
         return again
-    flash(f"{draft.file_name} was imported: {_told(result)}.", "success")
+    flash(f"{draft.file_name} was imported: {_counts(result)}.", "success")
     return redirect_see_other(url_for("projects.list_projects", sort="newest"))
 
 
-def _draft_of(args: Mapping[str, str], *, hold: bool = False) -> ImportDraft | None:
-    """The file that is spoken of, if whoever asks has uploaded it."""
+def _draft_of(args: Mapping[str, str], *, lock: bool = False) -> ImportDraft | None:
+    """The uploaded file that `args` name, if it is this user's."""
     return find_draft(
-        db.session(), actor=current_actor(), token=args.get("draft", ""), now=utcnow(), hold=hold
+        db.session(), actor=current_actor(), token=args.get("draft", ""), now=utcnow(), lock=lock
     )
 
 
-def _waits(draft: ImportDraft | None) -> bool:
-    """Whether a file is still to be imported."""
+def _is_waiting(draft: ImportDraft | None) -> bool:
+    """Whether there is a file that has not been imported yet."""
     return draft is not None and draft.result is None
 
 
 def _not_to_import(draft: ImportDraft | None) -> Response:
-    """The answer about a file that does not wait to be imported (any more)."""
+    """The response if the file is not there, or has been imported already."""
     if draft is None or draft.result is None:
         flash("The file is no longer kept here. Choose it again.", "warning")
         return redirect_see_other(url_for("imports.page"))
-    told = _told(ImportResult(**draft.result))
-    flash(f"{draft.file_name} was imported already: {told}. Now nothing was changed.", "info")
+    counts = _counts(ImportResult(**draft.result))
+    flash(f"{draft.file_name} was imported already: {counts}. Now nothing was changed.", "info")
     return redirect_see_other(url_for("projects.list_projects", sort="newest"))
 
 
-def _told(result: ImportResult) -> str:
+def _counts(result: ImportResult) -> str:
     return f"{result.created} created, {result.updated} updated, {result.unchanged} left alone"
 
 
@@ -161,14 +161,14 @@ def _head(content: bytes) -> Head:
 
 
 def _rows(draft: ImportDraft, form: ColumnsForm) -> ReadFile | None:
-    """What a file says, if it is known which column is which."""
+    """The rows of a file; None while a required column has not been chosen."""
     if form.errors:
         return None
     return read_projects(BytesIO(draft.content), columns=form.columns)
 
 
 def _columns_kept(last: ImportDraft | None, head: Head) -> dict[str, str]:
-    """The columns that were chosen for the last file, if the new one has the same."""
+    """The columns chosen for the last file, if the new file has the same headings."""
     if last is None or last.result is not None or _head(last.content).headings != head.headings:
         return {}
     return columns_form(request.form, head.headings).chosen
@@ -182,10 +182,10 @@ def _address(token: str, columns: Mapping[str, str]) -> str:
 def _import_page(
     form: UploadForm, draft: ImportDraft | None, args: Mapping[str, str], status: int = 200
 ) -> Response:
-    """The page, and on it the preview of a file that waits."""
+    """The page, with the preview of the uploaded file, if any."""
     shown: dict[str, Any] = {"draft": None}
     if draft is not None and draft.result is None:
-        shown = _preview(draft, args)
+        shown = _preview_context(draft, args)
     response = render(
         "projects/import.html",
         "projects/_import.html",
@@ -200,30 +200,30 @@ def _import_page(
     return response
 
 
-def _preview(draft: ImportDraft, args: Mapping[str, str]) -> dict[str, Any]:
-    """What the page shows of a file: how it begins, which column is which, what it would do."""
+def _preview_context(draft: ImportDraft, args: Mapping[str, str]) -> dict[str, Any]:
+    """What templates need for an uploaded file: its beginning, the columns, the preview."""
     head = _head(draft.content)
     columns = columns_form(args, head.headings)
     file = _rows(draft, columns)
-    outlook = None
+    preview = None
     if file is not None and not file.bad_rows:
-        outlook = preview_projects(
+        preview = preview_projects(
             db.session(), actor=current_actor(), file=file, shown=PROJECTS_SHOWN
         )
     return {
         "draft": draft,
-        "rows": [_shown(row) for row in head.rows],
+        "rows": [_shortened_cells(row) for row in head.rows],
         "labels": heading_labels(head.headings),
         "columns_shown": COLUMNS_SHOWN,
         "columns": columns,
         "fields": IMPORTED,
         "file": file,
         "bad_rows_shown": BAD_ROWS_SHOWN,
-        "outlook": outlook,
-        "expected": expectation(outlook.result) if outlook else "",
+        "preview": preview,
+        "expected": expectation(preview.result) if preview else "",
         "fresh": is_partial(),
     }
 
 
-def _shown(row: list[str]) -> list[str]:
+def _shortened_cells(row: list[str]) -> list[str]:
     return [shortened(cell, CHARACTERS_SHOWN) for cell in row[:COLUMNS_SHOWN]]

@@ -1,4 +1,4 @@
-"""The form of the License tab."""
+"""The form on the License tab that generates a key."""
 
 import re
 
@@ -12,21 +12,21 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class GenerateForm(FlaskForm):
-    """How long a new key shall work. Which choices count is for the service to say."""
+    """How long a new key is to work. The service checks that the TTL is offered."""
 
     ttl = SelectField("TTL interval", validate_choice=False)
     form_token = HiddenField()
 
     @property
     def token(self) -> str | None:
-        """What makes this form the same one when it is sent again; None if that is not ours."""
+        """Identifies the form if it is sent again; None if the token is malformed."""
         text: str = self.form_token.data or ""
         return text if TOKEN.fullmatch(text) else None
 
     def offer(self, choices: tuple[int, ...], default: int) -> int:
-        """Fill the dropdown; the seconds of the choice that stands: what was chosen, or `default`.
+        """Fill the dropdown with `choices` and return the selected TTL, in seconds.
 
-        Whatever was asked for and is not offered gives way to `default`.
+        That is the submitted TTL if it is one of `choices`, else `default`.
         """
         try:
             ttl = parse_ttl(self.ttl.data or "")

@@ -10,7 +10,7 @@ from flask_login import current_user
 from htmx_flask import request
 
 from app.agents.live_sessions import live_sessions_under
-from app.agents.logout_status import Ended, ended_by_revocation
+from app.agents.logout_status import EndedSession, ended_by_revocation
 from app.config import current_config
 from app.core.clock import utcnow, whole_second
 from app.core.durations import format_ttl, parse_ttl
@@ -34,19 +34,19 @@ from app.portal.license_form import GenerateForm
 from app.projects.services import get_project
 from app.web.access import current_actor, requires, restore_fields
 from app.web.htmx import is_partial, redirect_see_other, render
-from app.web.paging import page_asked_for
+from app.web.paging import requested_page
 
 blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id>/license")
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
 PARTIALS = {"keys": "licenses/_keys.html", "ttl-preview": "licenses/_ttl_preview.html"}
-"""What htmx swaps, by the id of its target; anything else is the whole of the tab."""
+"""The template for each target element of htmx; for any other, that of the whole tab."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What one person sees of an organisation's keys at one instant."""
+    """An organisation's keys as one person may see them at one instant."""
 
     now: datetime
     active: list[TemporaryLicense]
@@ -55,23 +55,23 @@ class Listing:
     state: LicenseState | None
     key: str | None = field(repr=False)
     key_problem: str | None
-    logged_out: list[Ended]
-    """Who was signed in under the chosen key when it was revoked."""
+    logged_out: list[EndedSession]
+    """The sessions under the chosen key that ended because it was revoked."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes when anything that is shown does, but for the countdowns."""
+        """A hash that changes when anything shown changes, except the countdowns."""
         chosen = self.chosen.key_id if self.chosen else None
         shown: list[object] = [chosen, self.key is not None, self.key_problem]
         for license in (*self.active, *self.ended):
             shown += [license.key_id, state_of(license, self.now), license.last_used_at]
-        shown += [one.proof for one in self.logged_out]
+        shown += [ended.status for ended in self.logged_out]
         return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
 @blueprint.after_request
 def never_store(response: Response) -> Response:
-    """What may show a key is kept by no browser and no proxy."""
+    """Responses that may contain a key must not be cached anywhere."""
     response.headers["Cache-Control"] = "no-store"
     response.vary.add("HX-Target")
     return response
@@ -83,7 +83,7 @@ def license_tab(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     asked = request.args.get("key", "").strip()
     chosen = _license_of(project, asked)
-    listing = _list(project, chosen)
+    listing = _listing(project, chosen)
     if is_partial() and request.args.get("seen") == listing.fingerprint:
         return "", 204
     form = GenerateForm(formdata=None, ttl=request.args.get("ttl"))
@@ -111,14 +111,14 @@ def generate(project_id: int) -> ResponseReturnValue:
     except InvalidInput as error:
         form.ttl.errors = [error.detail]
         chosen = _license_of(project, request.values.get("key", ""))
-        return _show_tab(project, form, _list(project, chosen), status=422)
-    news = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
+        return _show_tab(project, form, _listing(project, chosen), status=422)
+    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
     address = _tab_address(project, key=license.key_id, ttl=form.ttl.data)
     if not is_partial():
-        flash(news, "success")
+        flash(message, "success")
         return redirect_see_other(address)
-    listing = _list(project, license, key)
-    response = _show_tab(project, form, listing, news=news, focus="copy-key")
+    listing = _listing(project, license, key)
+    response = _show_tab(project, form, listing, message=message, focus="copy-key")
     response.headers["HX-Replace-Url"] = address
     return response
 
@@ -128,7 +128,7 @@ def generate(project_id: int) -> ResponseReturnValue:
 def all_keys(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     now = utcnow()
-    page = page_asked_for(
+    page = requested_page(
         size=PAGE_SIZE, total=count_licenses(db.session(), project.organisation_id)
     )
     licenses = part_of_licenses(
@@ -182,16 +182,18 @@ def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
     license = _must_find(project, key_id)
     now = utcnow()
     if has_ended(license, now):
-        news = f"{license.key_id} had ended already. Nothing was changed."
+        message = f"{license.key_id} had ended already. Nothing was changed."
     else:
         people = len({session.user_id for session in _sessions_under(license, now)})
         revoke_license(db.session(), actor=current_actor(), key_id=license.key_id, now=now)
-        news = f"{license.key_id} was revoked. {_logged_out(people)}"
+        message = f"{license.key_id} was revoked. {_logged_out_sentence(people)}"
     if not is_partial():
-        flash(news, "success")
+        flash(message, "success")
         return redirect_see_other(_tab_address(project, key=license.key_id))
     form = GenerateForm(formdata=None, ttl=request.form.get("ttl"))
-    response = _show_tab(project, form, _list(project, license), news=news, focus="license-keys")
+    response = _show_tab(
+        project, form, _listing(project, license), message=message, focus="license-keys"
+    )
     response.data += render_template("confirm/_close.html").encode()
     return response
 
@@ -203,13 +205,13 @@ def _show_tab(
     *,
     status: int = 200,
     unknown: str = "",
-    news: str = "",
+    message: str = "",
     focus: str = "",
 ) -> Response:
     """The tab, or the part of it that htmx swaps.
 
-    `unknown` is what was asked for and is no key here, `news` is announced, `focus` is the id of
-    the element that gets the focus.
+    `unknown` is the Key ID that was asked for but does not exist here; `message` is shown and
+    announced; `focus` is the id of the element that gets the focus.
     """
     config = current_config()
     ttl = form.offer(config.license_ttls, config.license_ttl_default)
@@ -225,18 +227,19 @@ def _show_tab(
         "instructions": _instructions(project, listing),
         "works_until": whole_second(listing.now) + timedelta(seconds=ttl),
         "unknown": unknown,
-        "news": news,
+        "message": message,
         "focus": focus,
     }
     return render(page, PARTIALS.get(target, partial), status, **context)
 
 
-def _list(
+def _listing(
     project: Project, chosen: TemporaryLicense | None, issued_key: str | None = None
 ) -> Listing:
-    """The keys of the project's organisation, as the person who asks may see them.
+    """The keys of the project's organisation, as the current user may see them.
 
-    Without a `chosen` one the first is shown; `issued_key` is its text if it was issued just now.
+    The `chosen` key is shown in detail, the first one if None; `issued_key` is its text if it was
+    issued by this request.
     """
     now = utcnow()
     licenses = licenses_of(db.session(), project.organisation_id, now)
@@ -253,12 +256,12 @@ def _list(
             key_problem = error.detail
     active = [license for license in licenses if state_of(license, now) is LicenseState.ACTIVE]
     ended = licenses[len(active) :]
-    logged_out = _logged_out_of(chosen, now) if chosen else []
+    logged_out = _ended_by_revocation(chosen, now) if chosen else []
     return Listing(now, active, ended, chosen, state, key, key_problem, logged_out)
 
 
 def _instructions(project: Project, listing: Listing) -> str:
-    """The chosen key as an e-mail to a partner has it: plain text, which pages have to escape."""
+    """The text to send to a partner with the chosen key: plain text, not HTML."""
     if listing.key is None:
         return ""
     return render_template(
@@ -267,7 +270,7 @@ def _instructions(project: Project, listing: Listing) -> str:
 
 
 def _license_of(project: Project, key_id: str) -> TemporaryLicense | None:
-    """The license with this Key ID, if it belongs to the project's organisation."""
+    """The license with this Key ID if it belongs to the project's organisation, else None."""
     license = find_license(db.session(), key_id)
     if license is None or license.organisation_id != project.organisation_id:
         return None
@@ -285,12 +288,12 @@ def _sessions_under(license: TemporaryLicense, now: datetime) -> list[AgentSessi
     return live_sessions_under(db.session(), license.id, now, current_config().agent_limits)
 
 
-def _logged_out_of(license: TemporaryLicense, now: datetime) -> list[Ended]:
+def _ended_by_revocation(license: TemporaryLicense, now: datetime) -> list[EndedSession]:
     limits = current_config().agent_limits
     return ended_by_revocation(db.session(), license, now=now, limits=limits)
 
 
-def _logged_out(people: int) -> str:
+def _logged_out_sentence(people: int) -> str:
     if people == 0:
         return "Nobody was signed in under it."
     return f"{people} {'person is' if people == 1 else 'people are'} being logged out."

@@ -1,4 +1,4 @@
-"""How Flask-Login finds the person behind a cookie, and how long a sign-in lasts."""
+"""How Flask-Login finds the user of a session cookie, and when a session was last active."""
 
 import logging
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ TOUCH_EVERY = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class PortalUser(UserMixin):
-    """The signed-in person, as pages know them."""
+    """The signed-in user, for Flask-Login and templates."""
 
     id: int
     email: str
@@ -36,7 +36,7 @@ class PortalUser(UserMixin):
         return ROLE_LABELS[self.role]
 
     def may(self, permission: str) -> bool:
-        """Whether a page shows this person what needs `permission` (its plain name)."""
+        """Whether the user's role has `permission` (given by its value, for templates)."""
         return allows(self.role, Permission(permission))
 
     def get_id(self) -> str:
@@ -46,25 +46,30 @@ class PortalUser(UserMixin):
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_user(token: str) -> PortalUser | None:
     config = current_config()
-    found = find_web_session(
+    web_session = find_web_session(
         db.session(),
         token=token,
         now=utcnow(),
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
     )
-    if found is None:
+    if web_session is None:
         return None
     return PortalUser(
-        found.user.id, found.user.email, found.user.role, found.id, found.last_active_at, token
+        web_session.user.id,
+        web_session.user.email,
+        web_session.user.role,
+        web_session.id,
+        web_session.last_active_at,
+        token,
     )
 
 
 def note_activity(response: Response) -> Response:
-    """After a request: note that the person is at work, at most every half minute.
+    """After a request: store that the user was active, at most every 30 seconds.
 
-    A request that a timer made says so in `X-Timer` and does not count. If the database is
-    busy the note is left out: nobody waits for it.
+    Requests that a page's timer makes carry the header `X-Timer` and do not count. Skipped if the
+    database is busy, so that the response is not delayed.
     """
     user = g.get("_login_user")
     now = utcnow()

@@ -1,4 +1,4 @@
-"""The form of a project: what was typed, and what is wrong with it."""
+"""The form that creates or edits a project."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ ATTRIBUTES: dict[Kind, dict[str, str]] = {
     Kind.EMAIL: {"inputmode": "email", "spellcheck": "false", "autocapitalize": "off"},
     Kind.DAY: {"spellcheck": "false"},
 }
-"""What a browser is told of an input."""
+"""The HTML attributes of an input, by the kind of its field."""
 
 
 class ProjectForm(FlaskForm):
-    """An input for each of FIELDS, which are added below."""
+    """A form with an input for each field of FIELDS, added below."""
 
     version = HiddenField()
 
     @property
     def rows(self) -> list[list[Field]]:
-        """A project's details as they stand beside one another: a day beside the one before it."""
+        """The details in rows of the page: a day stands beside the field before it."""
         rows: list[list[Field]] = []
         for field in DETAILS:
             if field.kind is Kind.DAY and rows:
@@ -36,7 +36,7 @@ class ProjectForm(FlaskForm):
         return rows
 
     def checked(self) -> ProjectFields | None:
-        """What was typed; None if something is wrong, with a sentence beside each such field."""
+        """The checked values; None if any is wrong, with error messages at those fields."""
         values: dict[str, Any] = {}
         for field in FIELDS:
             try:
@@ -46,7 +46,7 @@ class ProjectForm(FlaskForm):
         return ProjectFields(**values) if len(values) == len(FIELDS) else None
 
     def refuse(self, error: InvalidInput) -> None:
-        """Put the sentence of `error` beside its field."""
+        """Show the message of `error` at its field."""
         self[error.field].errors = [error.detail]
 
 
@@ -66,19 +66,19 @@ for field in INPUTS:
 
 
 def form_of(project: Project) -> ProjectForm:
-    """The form that changes `project`, as it is now."""
-    return ProjectForm(formdata=None, data=typed(project) | {"version": version_of(project)})
+    """The form that edits `project`, filled in with its present values."""
+    return ProjectForm(formdata=None, data=values_of(project) | {"version": version_of(project)})
 
 
-def typed(project: Project) -> dict[str, str]:
-    """What is in the form's inputs when they say what `project` says."""
+def values_of(project: Project) -> dict[str, str]:
+    """The present values of `project` as text, by the names of the inputs."""
     return {field.name: as_text(getattr(project, field.name)) or "" for field in INPUTS}
 
 
 def differences(form: ProjectForm, project: Project) -> list[tuple[str, str, str]]:
-    """(label, what `project` says now, what was typed) of each field where they are not alike."""
+    """(label, present value, typed value) of each field where the two differ."""
     return [
         (form[name].label.text, theirs, form[name].data or "")
-        for name, theirs in typed(project).items()
+        for name, theirs in values_of(project).items()
         if (form[name].data or "").strip() != theirs
     ]

@@ -1,4 +1,4 @@
-"""Projects > Manage Projects, and a project's own pages."""
+"""Manage Projects, and a project's own pages."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ from app.projects.services import (
 )
 from app.web.access import current_actor, requires
 from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
-from app.web.paging import page_asked_for
+from app.web.paging import requested_page
 
 blueprint = Blueprint("projects", __name__, url_prefix="/projects")
 blueprint.add_app_template_global(tabs_for)
@@ -44,7 +44,7 @@ OTHERS_SHOWN = 12
 def list_projects() -> ResponseReturnValue:
     session, now = db.session(), utcnow()
     search = read_search(request.args)
-    page = page_asked_for(size=PAGE_SIZE, total=count_found(session, search, now))
+    page = requested_page(size=PAGE_SIZE, total=count_found(session, search, now))
     projects = find_projects(session, search, now, offset=page.offset, limit=page.size)
 
     def page_address(number: int) -> str:
@@ -151,7 +151,7 @@ def save(project_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<id:project_id>/archive")
 @requires(Permission.MANAGE_PROJECTS)
-def confirm_archive(project_id: int) -> ResponseReturnValue:
+def ask_to_archive(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     confirmation = Confirmation(
         title="Archive this project?",
@@ -191,7 +191,7 @@ def restore(project_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<id:project_id>/delete")
 @requires(Permission.MANAGE_PROJECTS)
-def confirm_delete(project_id: int) -> ResponseReturnValue:
+def ask_to_delete(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     reason = why_not_deletable(db.session(), project)
     alone = not other_projects(db.session(), project, 1)

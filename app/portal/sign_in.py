@@ -90,7 +90,7 @@ def sign_out() -> ResponseReturnValue:
 
 
 def _end_session() -> None:
-    """Nothing of an earlier sign-in of this browser goes on: not its record, not its cookie."""
+    """End this browser's session, if any: both its record and its cookie."""
     if current_user.is_authenticated:
         sign_out_of_portal(
             db.session(), session_id=current_user.session_id, actor=current_actor(), now=utcnow()

@@ -1,4 +1,4 @@
-"""What all of a project's pages share."""
+"""The tabs on a project's pages."""
 
 from flask import url_for
 

@@ -1,6 +1,6 @@
-"""Reading a CSV file: its text, what parts its columns, its headings and its lines.
+"""Reading a CSV file: its encoding, its delimiter, its headings and its lines.
 
-Nothing here knows what a project is: `rows` says what the lines mean.
+Nothing here knows what a project is: `rows` interprets the lines.
 """
 
 import codecs
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 1000
 _DELIMITERS = ",;\t"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How the files begin that spreadsheet programs save by themselves."""
+"""The first bytes of spreadsheet programs' own files."""
 
 
 class Line(NamedTuple):
-    """A row of cells and the line on which it begins, the headings' being 1.
+    """A row of cells, and the number of the line on which it begins (the headings are line 1).
 
-    With a `fault` it cannot be read, and nothing comes after it.
+    A line with a `fault`, a sentence, could not be read, and no line follows it.
     """
 
     number: int
@@ -36,9 +36,9 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The headings of a file, and the lines that follow, which are read as they are asked for.
+    """The headings of a file, and an iterator over the lines below them.
 
-    `count_rest` says how many lines are left, about, and leaves none.
+    `count_rest` consumes the lines that are left and returns about how many there were.
     """
 
     headings: list[str]
@@ -48,9 +48,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Head:
-    """How a file begins: its headings and its first rows, whatever they hold.
+    """The beginning of a file: its headings and its first rows, not checked.
 
-    `more_lines` is how many lines follow.
+    `more_lines` is how many lines follow, approximately.
     """
 
     headings: list[str]
@@ -60,10 +60,10 @@ class Head:
 
 @contextmanager
 def open_table(file: BinaryIO) -> Iterator[Table]:
-    """What a CSV file (UTF-8, with or without BOM) holds; the file stays open.
+    """The table in a CSV file (UTF-8, with or without BOM); `file` is not closed.
 
-    Raises InvalidInput (field "file") for one that cannot be read at all, also while its lines
-    are read.
+    Raises InvalidInput (field "file") if the file cannot be read, possibly only while its lines
+    are being read.
     """
     _refuse_other_formats(file)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
@@ -79,10 +79,9 @@ def open_table(file: BinaryIO) -> Iterator[Table]:
 
 
 def read_head(file: BinaryIO, *, rows: int) -> Head:
-    """The headings and at most `rows` rows of a file.
+    """The headings and at most `rows` rows of a file, which is read to its end.
 
-    Raises InvalidInput (field "file") for a file that cannot be read at all, wherever in it the
-    reason is.
+    Raises InvalidInput (field "file") if the file cannot be read or has no rows.
     """
     with open_table(file) as table:
         first = list(islice(table.lines, rows))
@@ -93,7 +92,7 @@ def read_head(file: BinaryIO, *, rows: int) -> Head:
 
 
 def nothing_to_import() -> InvalidInput:
-    """The refusal of a file that has headings and nothing else."""
+    """The error for a file that has headings and nothing else."""
     return _refusal("There is nothing to import: the file has a header and no rows.")
 
 
@@ -140,9 +139,9 @@ def _table(text: io.TextIOWrapper) -> Table:
 
 
 def _numbered(reader: "Reader") -> Iterator[Line]:
-    """The rows of a file; those without any text are passed over.
+    """The rows of a file, without blank ones.
 
-    Where the file stops being CSV: the reason, and nothing after it.
+    Where the file stops being valid CSV, a last line gives the reason as its `fault`.
     """
     while True:
         number = reader.line_num + 1

@@ -1,6 +1,6 @@
-"""Files that wait to be imported.
+"""Uploaded files that wait to be imported.
 
-They are kept in the database: between the preview and the import another portal machine may answer.
+They are kept in the database, because the preview and the import may reach different machines.
 """
 
 from dataclasses import asdict
@@ -23,14 +23,14 @@ KEPT_FOR = timedelta(hours=1)
 def keep_draft(
     session: Session, *, actor: Actor, file_name: str, content: bytes, now: datetime
 ) -> str:
-    """Keep an uploaded file for an hour, in place of the person's last one; returns its token.
+    """Keep an uploaded file for an hour, in place of the user's last one; returns its token.
 
-    Those of everybody that have been kept for longer go. Raises NotAllowed.
+    Also deletes everybody's files that are older than an hour. Raises NotAllowed.
     """
     actor.must(Permission.MANAGE_PROJECTS)
-    # Two uploads of one person at once: one waits for the other.
-    held = select(User.id).where(User.id == actor.user_id).with_for_update(key_share=True)
-    session.execute(held)
+    # Lock the user: of two uploads at once, one waits for the other.
+    locking = select(User.id).where(User.id == actor.user_id).with_for_update(key_share=True)
+    session.execute(locking)
     outdated = ImportDraft.uploaded_at <= now - KEPT_FOR
     session.execute(delete(ImportDraft).where(or_(ImportDraft.user_id == actor.user_id, outdated)))
     token = new_token()
@@ -48,18 +48,18 @@ def keep_draft(
 
 
 def find_draft(
-    session: Session, *, actor: Actor, token: str, now: datetime, hold: bool = False
+    session: Session, *, actor: Actor, token: str, now: datetime, lock: bool = False
 ) -> ImportDraft | None:
-    """A file that this person has uploaded within the last hour, with its content.
+    """The file with this token, with its content, if the user uploaded it within the last hour.
 
-    With `hold` nobody else imports it until the commit. None for any other token.
+    With `lock` it is locked until the commit. None for any other token.
     """
     query = select(ImportDraft).where(
         ImportDraft.user_id == actor.user_id,
         ImportDraft.token == token.replace("\x00", ""),
         ImportDraft.uploaded_at > now - KEPT_FOR,
     )
-    if hold:
+    if lock:
         query = query.with_for_update().execution_options(populate_existing=True)
     return session.scalar(query.options(undefer(ImportDraft.content)))
 
@@ -73,9 +73,9 @@ def import_draft(
     expected: ImportResult,
     now: datetime,
 ) -> ImportResult:
-    """Import what was read of a draft that is held, and note what that did.
+    """Import the content of a locked draft, already read as `file`, and store the result on it.
 
-    Raises as `import_projects` does.
+    Raises the errors of `import_projects`.
     """
     result = import_projects(
         session,
@@ -91,6 +91,6 @@ def import_draft(
 
 
 def _plain(file_name: str) -> str:
-    """The name of a file without folders, and without characters that nobody sees."""
+    """The name of a file without folders and unprintable characters."""
     name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
     return printable(name)[:NAME_LENGTH] or "file"

@@ -1,4 +1,4 @@
-"""A project's fields, once: the form, the import, the commands and the pages all loop over them."""
+"""The table of a project's fields, which form, import, commands and pages loop over."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +14,7 @@ USUAL_STATUS = "Active"
 
 @dataclass(frozen=True, slots=True)
 class ProjectFields:
-    """What a person or a file says about a project, each field checked by its `Field`."""
+    """The values of a project's fields, each checked by its `Field`."""
 
     organisation_id: str
     organisation_name: str
@@ -26,7 +26,7 @@ class ProjectFields:
 
 
 class Kind(Enum):
-    """What a field holds, and so how it is typed and checked."""
+    """The type of a field's values, which decides how they are entered and checked."""
 
     TEXT = auto()
     IDENTIFIER = auto()
@@ -36,10 +36,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How an import knows a field's column: by the option that names it, or by its heading.
+    """How an import finds a field's column: by the option that names it, or by its heading.
 
-    `headings` are the usual ones, the likeliest first, compared folded and by their letters and
-    digits only; without any the field is not imported. `holds` is what a sentence says it holds.
+    `headings` are the usual headings, the likeliest first; they are compared folded, by letters
+    and digits only. A field without headings is not imported. `holds` names the column's content
+    in an error message.
     """
 
     option: str = ""
@@ -50,9 +51,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of ProjectFields, and of the project or, `of_organisation`, of its organisation.
+    """A field of ProjectFields; it is stored with the organisation if `of_organisation`.
 
-    `label` names it in forms, `heading` in tables, `what` within a sentence. A day has no length.
+    `label` names it in forms, `heading` in tables, `what` within a sentence. `length` is the
+    greatest number of characters (unused for a day), `usual` the value in a new project's form.
     """
 
     name: str
@@ -68,7 +70,7 @@ class Field:
     column: Column = Column()
 
     def check(self, text: str) -> Any:
-        """What is stored for `text`. Raises InvalidInput, whose field is this one."""
+        """The value to store for `text`. Raises InvalidInput with this field's name."""
         value: str | date | None
         if self.kind is Kind.TEXT:
             value = check_text(self.name, self.what, text, self.length)
@@ -178,16 +180,16 @@ FIELDS = (
         usual=USUAL_STATUS,
     ),
 )
-"""In the order of ProjectFields, in which commands print them and imports choose their columns."""
+"""In the order of ProjectFields, which commands and imports use as well."""
 
 BY_NAME = {field.name: field for field in FIELDS}
 OF_PROJECT = tuple(field for field in FIELDS if not field.of_organisation)
 DETAILS = tuple(field for field in OF_PROJECT if field.name != "name")
-"""What a project has besides its name and its organisation."""
+"""The fields of a project besides its name and its organisation."""
 
 IMPORTED = tuple(field for field in FIELDS if field.column.headings)
 
 
 def as_text(value: str | date | None) -> str | None:
-    """A field's value as it is typed, printed and sent to a driver: a day as ISO 8601 has it."""
+    """A field's value as text, a day in ISO 8601; None stays None."""
     return value.isoformat() if isinstance(value, date) else value

@@ -1,7 +1,7 @@
-"""Importing the projects of a file: all of it or nothing.
+"""Importing the projects of a file: either all of them or none.
 
-`preview_projects` says what would be done, and `import_projects` does it in the caller's
-transaction, as fast as it can, because other writers wait.
+`preview_projects` tells what an import would do; `import_projects` does it in the caller's
+transaction, as fast as possible, because other writers are waiting.
 """
 
 from collections import Counter
@@ -30,19 +30,20 @@ from app.projects.rows import BY_ORGANISATION, ReadFile, ReadRow
 from app.projects.rules import organisation_search_text
 
 WRITE_AT_ONCE = 5000
-FEED_LINES = 5
-"""An organisation's Feed names so many projects of one import; of more it only says how many."""
+"""About how many rows are compared and written together."""
+FEED_ENTRIES = 5
+"""The most projects of one import that an organisation's Feed names; more are only counted."""
 
 PROJECT_COLUMNS = ("organisation_id", *(field.name for field in OF_PROJECT), "search_text")
-"""What is stored of a new project; a row has it by the same names."""
+"""The columns written for a new project; a ReadRow has attributes of the same names."""
 
 Record = dict[str, object]
-"""What is written into a table, by the names of its columns."""
+"""A row to be written into a table, by the names of its columns."""
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """How many projects were created, updated and left as they were; organisations created."""
+    """How many projects were created, updated and unchanged, and organisations created."""
 
     created: int = 0
     updated: int = 0
@@ -52,9 +53,9 @@ class ImportResult:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an import would do, and the first projects of each kind in the file's order.
+    """What an import would do, and the first rows of each kind in the file's order.
 
-    `updated` has what a project is, and the row that changes it.
+    `updated` has pairs of a project as it is stored and the row that changes it.
     """
 
     result: ImportResult
@@ -64,17 +65,17 @@ class Preview:
 
 
 def preview_projects(session: Session, *, actor: Actor, file: ReadFile, shown: int) -> Preview:
-    """What `import_projects` would do with a file without bad rows, now.
+    """What `import_projects` would do now with a file that has no bad rows.
 
-    At most `shown` projects of each kind are given. Raises NotAllowed.
+    Lists at most `shown` rows of each kind. Raises NotAllowed.
     """
     actor.must(Permission.MANAGE_PROJECTS)
     counts: Counter[str] = Counter()
     created: list[ReadRow] = []
     updated: list[tuple[Row[Any], ReadRow]] = []
     unchanged: list[ReadRow] = []
-    for rows in _portions(file.rows):
-        changes = _compare(session, rows, file.columns, hold=False)
+    for rows in _batches(file.rows):
+        changes = _compare(session, rows, file.columns, lock=False)
         changes.add_to(counts)
         created = nsmallest(shown, created + changes.created, attrgetter("line"))
         updated = nsmallest(shown, updated + changes.updated, lambda pair: pair[1].line)
@@ -93,20 +94,22 @@ def import_projects(
     expected: ImportResult | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> ImportResult:
-    """Make or update the projects of a file without bad rows; with `dry_run` only count them.
+    """Create or update the projects of a file that has no bad rows; only count if `dry_run`.
 
-    A known organisation keeps its name; a new one is named by its first row. A project that is
-    there already, by Organisation ID and name, gets what the file's columns say. `progress` is
-    told the rows done so far, now and then. Raises NotAllowed, and Conflict, upon which the
-    caller rolls back, if somebody else made the same organisation or project at the same moment
-    or if what was done is not what was `expected`.
+    A known organisation keeps its name; a new one is named after its first row. A project that
+    exists, by Organisation ID and name, is updated from the file's columns. `progress` is called
+    now and then with the number of rows done so far.
+
+    Raises NotAllowed. Raises Conflict, after which the caller must roll back, if somebody else
+    created the same organisation or project at the same moment, or if the result is not the
+    `expected` one.
     """
     actor.must(Permission.MANAGE_PROJECTS)
     counts: Counter[str] = Counter()
     done = 0
     try:
-        for rows in _portions(file.rows):
-            changes = _compare(session, rows, file.columns, hold=not dry_run)
+        for rows in _batches(file.rows):
+            changes = _compare(session, rows, file.columns, lock=not dry_run)
             changes.add_to(counts)
             if not dry_run:
                 _write(session, changes, file.columns, now)
@@ -135,19 +138,19 @@ def import_projects(
     return result
 
 
-def _portions(rows: Iterable[ReadRow]) -> Iterator[list[ReadRow]]:
-    """Sorted rows, some thousands at a time; those of one organisation are kept together."""
-    portion: list[ReadRow] = []
+def _batches(rows: Iterable[ReadRow]) -> Iterator[list[ReadRow]]:
+    """The sorted rows in lists of some thousands; an organisation's rows stay together."""
+    batch: list[ReadRow] = []
     for _, own in groupby(rows, key=BY_ORGANISATION):
-        portion.extend(own)
-        if len(portion) >= WRITE_AT_ONCE:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
+        batch.extend(own)
+        if len(batch) >= WRITE_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-class _FeedLine(NamedTuple):
+class _FeedEntry(NamedTuple):
     organisation_id: str
     kind: FeedKind
     subject: str
@@ -155,9 +158,10 @@ class _FeedLine(NamedTuple):
 
 @dataclass
 class _Changes:
-    """What some rows change.
+    """What some rows would change.
 
-    A new organisation is its first row; an updated project comes with the row that changes it.
+    `organisations` has the first row of each new one, by Organisation ID; `updated` has pairs of
+    a stored project and the row that changes it.
     """
 
     organisations: dict[str, ReadRow] = field(default_factory=dict)
@@ -166,7 +170,7 @@ class _Changes:
     unchanged: list[ReadRow] = field(default_factory=list)
 
     def add_to(self, counts: Counter[str]) -> None:
-        """Count them, by the names of ImportResult."""
+        """Add the numbers of changes to `counts`, under the names of ImportResult's fields."""
         counts["created"] += len(self.created)
         counts["updated"] += len(self.updated)
         counts["unchanged"] += len(self.unchanged)
@@ -174,12 +178,12 @@ class _Changes:
 
 
 def _compare(
-    session: Session, rows: list[ReadRow], columns: frozenset[str], *, hold: bool
+    session: Session, rows: list[ReadRow], columns: frozenset[str], *, lock: bool
 ) -> _Changes:
-    """What rows change; with `hold` nobody else changes it until the commit."""
-    known = _known_organisations(session, {row.organisation_id for row in rows}, hold=hold)
-    projects = _projects_of(session, known, hold=hold)
-    said = attrgetter("name", *_said(columns))
+    """What `rows` would change; with `lock` the records concerned are locked until the commit."""
+    known = _known_organisations(session, {row.organisation_id for row in rows}, lock=lock)
+    projects = _projects_of(session, known, lock=lock)
+    values = attrgetter("name", *_updated_columns(columns))
     changes = _Changes()
     for row in rows:
         if row.organisation_id not in known:
@@ -187,56 +191,60 @@ def _compare(
         project = projects.get((row.organisation_id, row.name))
         if project is None:
             changes.created.append(row)
-        elif said(row) == said(project):
+        elif values(row) == values(project):
             changes.unchanged.append(row)
         else:
             changes.updated.append((project, row))
     return changes
 
 
-def _said(columns: frozenset[str]) -> list[str]:
-    """What a file with these columns says of a known project; the rest of it stays as it is."""
-    said = [field.name for field in DETAILS if field.name in columns]
-    return [*said, "search_text"] if "contact_email" in columns else said
+def _updated_columns(columns: frozenset[str]) -> list[str]:
+    """The columns of a stored project that a file with `columns` overwrites."""
+    names = [field.name for field in DETAILS if field.name in columns]
+    return [*names, "search_text"] if "contact_email" in columns else names
 
 
 def _known_organisations(
-    session: Session, organisation_ids: Collection[str], *, hold: bool
+    session: Session, organisation_ids: Collection[str], *, lock: bool
 ) -> set[str]:
-    """Those that are there already."""
+    """Which of these Organisation IDs exist."""
     query = select(Organisation.id).where(Organisation.id.in_(organisation_ids))
-    if hold:
+    if lock:
         query = query.order_by(Organisation.id).with_for_update(key_share=True)
     return set(session.scalars(query))
 
 
 def _projects_of(
-    session: Session, organisation_ids: Collection[str], *, hold: bool
+    session: Session, organisation_ids: Collection[str], *, lock: bool
 ) -> dict[tuple[str, str], Row[Any]]:
     """The projects of these organisations, by Organisation ID and name."""
     columns = [getattr(Project, name) for name in ("id", *PROJECT_COLUMNS)]
     query = select(*columns).where(Project.organisation_id.in_(organisation_ids))
-    if hold:
-        # In the order of the index: by number, SQLite would read the whole table each time.
+    if lock:
+        # In the order of the index: ordered by id, SQLite would read the whole table each time.
         in_order = query.order_by(Project.organisation_id, Project.name)
         query = in_order.with_for_update(of=Project)
     return {(project.organisation_id, project.name): project for project in session.execute(query)}
 
 
 def _write(session: Session, changes: _Changes, columns: frozenset[str], now: datetime) -> None:
-    """Organisations first, and the Feed, which holds them: the order in which everybody locks."""
-    moment = _as_the_driver_takes_it(session, now)
+    """Write the changes.
+
+    Organisations and Feeds (whose rows lock their organisation) come before projects: every
+    transaction locks in this order.
+    """
+    moment = _for_the_driver(session, now)
     organisations = [_organisation(row, moment) for row in changes.organisations.values()]
-    lines = [_feed_event(line, moment) for line in _feed_lines(changes)]
+    entries = [_feed_event(entry, moment) for entry in _feed_entries(changes)]
     new = {"created_at": moment, "updated_at": moment}
     created = [_values(row, PROJECT_COLUMNS) | new for row in changes.created]
-    said = _said(columns)
+    names = _updated_columns(columns)
     updated = [
-        _values(row, said) | {"updated_at": moment, "id": project.id}
+        _values(row, names) | {"updated_at": moment, "id": project.id}
         for project, row in changes.updated
     ]
     _insert(session, "organisations", organisations)
-    _insert(session, "feed_events", lines)
+    _insert(session, "feed_events", entries)
     _insert(session, "projects", created)
     _update(session, "projects", updated)
 
@@ -254,60 +262,62 @@ def _organisation(row: ReadRow, moment: object) -> Record:
     }
 
 
-def _feed_event(line: _FeedLine, moment: object) -> Record:
+def _feed_event(entry: _FeedEntry, moment: object) -> Record:
     return {
-        "organisation_id": line.organisation_id,
+        "organisation_id": entry.organisation_id,
         "happened_at": moment,
-        "kind": line.kind.value,
+        "kind": entry.kind.value,
         "actor": "",
-        "subject": line.subject,
-        "search_text": feed_search_text(line.kind, line.subject),
+        "subject": entry.subject,
+        "search_text": feed_search_text(entry.kind, entry.subject),
     }
 
 
-def _feed_lines(changes: _Changes) -> Iterator[_FeedLine]:
-    """What the Feed is told.
+def _feed_entries(changes: _Changes) -> Iterator[_FeedEntry]:
+    """The entries for the Feeds of the organisations.
 
-    Each organisation hears of each of its projects, or only how many if they are very many.
+    One for each project, or a single summary if an organisation has more than FEED_ENTRIES.
     """
     created, updated = FeedKind.PROJECT_CREATED, FeedKind.PROJECT_UPDATED
-    lines = [_FeedLine(row.organisation_id, created, row.name) for row in changes.created]
-    lines += [_FeedLine(row.organisation_id, updated, row.name) for _, row in changes.updated]
-    lines.sort(key=BY_ORGANISATION)
-    for organisation_id, grouped in groupby(lines, key=BY_ORGANISATION):
+    entries = [_FeedEntry(row.organisation_id, created, row.name) for row in changes.created]
+    entries += [_FeedEntry(row.organisation_id, updated, row.name) for _, row in changes.updated]
+    entries.sort(key=BY_ORGANISATION)
+    for organisation_id, grouped in groupby(entries, key=BY_ORGANISATION):
         own = list(grouped)
-        if len(own) <= FEED_LINES:
+        if len(own) <= FEED_ENTRIES:
             yield from own
         else:
-            kinds = Counter(line.kind for line in own)
+            kinds = Counter(entry.kind for entry in own)
             summary = f"{kinds[created]} created, {kinds[updated]} changed"
-            yield _FeedLine(organisation_id, FeedKind.PROJECTS_IMPORTED, summary)
+            yield _FeedEntry(organisation_id, FeedKind.PROJECTS_IMPORTED, summary)
 
 
 def _insert(session: Session, table: str, records: list[Record]) -> None:
-    """Straight through the driver: it takes a tenth of the time, and others wait meanwhile."""
+    """Insert with the driver directly, which takes a tenth of the ORM's time."""
     if records:
-        names, mark = list(records[0]), _mark(session)
-        values = ", ".join(map(mark.format, names))
+        names, placeholder = list(records[0]), _placeholder(session)
+        values = ", ".join(map(placeholder.format, names))
         statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})"  # noqa: S608
         session.connection().exec_driver_sql(statement, records)
 
 
 def _update(session: Session, table: str, records: list[Record]) -> None:
-    """As fast. Each record says by its `id` what it is about."""
+    """Update with the driver directly; each record has the `id` of its row."""
     if records:
-        mark = _mark(session)
-        values = ", ".join(f"{name} = {mark.format(name)}" for name in records[0] if name != "id")
-        statement = f"UPDATE {table} SET {values} WHERE id = {mark.format('id')}"  # noqa: S608
+        placeholder = _placeholder(session)
+        values = ", ".join(
+            f"{name} = {placeholder.format(name)}" for name in records[0] if name != "id"
+        )
+        statement = f"UPDATE {table} SET {values} WHERE id = {placeholder.format('id')}"  # noqa: S608
         session.connection().exec_driver_sql(statement, records)
 
 
-def _mark(session: Session) -> str:
-    """Where the driver puts the value of a name, as a pattern; names are never from outside."""
+def _placeholder(session: Session) -> str:
+    """The driver's placeholder, as a pattern for column names (which are never user input)."""
     return ":{}" if session.connection().dialect.paramstyle == "qmark" else "%({})s"
 
 
-def _as_the_driver_takes_it(session: Session, now: datetime) -> object:
+def _for_the_driver(session: Session, now: datetime) -> object:
     dialect = session.connection().dialect
     convert = UTCDateTime().dialect_impl(dialect).bind_processor(dialect)
     return convert(now) if convert else now

@@ -1,6 +1,6 @@
-"""The rows of a file as projects: which column is which, and what each row says.
+"""The rows of a CSV file as projects: finding the columns, and checking each row.
 
-No database is touched here: all that can be worked out is, before others have to wait.
+Nothing here uses the database, so that no lock is held during this work.
 """
 
 import re
@@ -18,12 +18,13 @@ from app.projects.fields import IMPORTED, Field, ProjectFields
 from app.projects.rules import project_search_text
 
 REPORT_EVERY = 5000
+"""After how many rows progress is reported."""
 BY_ORGANISATION = attrgetter("organisation_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadRow(ProjectFields):
-    """A row that was checked. The header is line 1; `line` is where the row begins."""
+    """A row that passed the checks. It begins on line `line`; the header is line 1."""
 
     line: int
     search_text: str
@@ -31,7 +32,7 @@ class ReadRow(ProjectFields):
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be imported. The header is line 1; `line` is where the row begins."""
+    """A row that cannot be imported. It begins on line `line`; the header is line 1."""
 
     line: int
     reason: str
@@ -39,9 +40,9 @@ class BadRow:
 
 @dataclass(frozen=True)
 class ReadFile:
-    """What a file says. `columns` are the names of the fields that it has.
+    """The content of a file. `columns` are the names of the fields that it has.
 
-    The rows are sorted by Organisation ID, and stand within an organisation as in the file.
+    The rows are sorted by Organisation ID, those of one organisation in the file's order.
     """
 
     rows: list[ReadRow]
@@ -56,12 +57,13 @@ def read_projects(
     columns: Mapping[str, int] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> ReadFile:
-    """Read and check a file that `csv_file` can read.
+    """Read and check a CSV file.
 
-    `columns` says where the fields are, the first column being 0. Without it `named_columns` says
-    which heading stands for which; for one that is not named, or None, the usual headings are
-    tried. `progress` is told the bytes read so far, now and then.
-    Raises InvalidInput (field "file") for a file that cannot be read at all.
+    `columns` gives the position of each field's column, the first being 0. Without it,
+    `named_columns` gives the heading of a field's column; for a field that is missing there, or
+    None, the usual headings are tried. `progress` is called now and then with the number of bytes
+    read so far. Raises InvalidInput (field "file") if the file cannot be read, and the errors of
+    `choose_columns`.
     """
     with open_table(file) as table:
         if columns is None:
@@ -72,61 +74,62 @@ def read_projects(
 def choose_columns(
     headings: Sequence[str], named_columns: Mapping[str, str | None]
 ) -> dict[str, int]:
-    """Where the imported fields are: as named, else by the usual headings.
+    """The positions of the fields' columns: those named, else those with the usual headings.
 
-    Raises InvalidInput, whose field is the one whose column was not found, was there twice, or is
-    needed and could not be told.
+    Raises InvalidInput, with the field's name, if a named column is missing, a heading occurs
+    twice, or a required field has no column.
     """
     columns = {}
     for field in IMPORTED:
-        place = _place(field, named_columns.get(field.name), headings)
-        if place is not None:
-            columns[field.name] = place
+        position = _find_column(field, named_columns.get(field.name), headings)
+        if position is not None:
+            columns[field.name] = position
         elif field.required:
             raise InvalidInput(
                 field.name,
                 f"No heading says which column holds {field.column.holds}: name one. "
-                f"{_found(headings)}",
+                f"{_list_headings(headings)}",
             )
     return columns
 
 
 def guess_columns(headings: Sequence[str]) -> dict[str, int]:
-    """Where the fields are by the usual headings; what cannot be told is left out."""
+    """The positions of the fields' columns by the usual headings; unclear ones are left out."""
     columns = {}
     for field in IMPORTED:
         with suppress(InvalidInput):
-            place = _place(field, None, headings)
-            if place is not None:
-                columns[field.name] = place
+            position = _find_column(field, None, headings)
+            if position is not None:
+                columns[field.name] = position
     return columns
 
 
-def _place(field: Field, named: str | None, headings: Sequence[str]) -> int | None:
-    """Where a field's column is: as named, else by the usual headings; None if it is not there.
+def _find_column(field: Field, named: str | None, headings: Sequence[str]) -> int | None:
+    """The position of a field's column: the named one, else one with a usual heading, or None.
 
-    Raises InvalidInput if it is named and not there, or there twice.
+    Raises InvalidInput if a named column is missing, or if the heading occurs twice.
     """
     if named is not None:
-        return _position(field, named.strip(), headings, headings)
+        return _position_of(field, named.strip(), headings, headings)
     plain = [re.sub(r"[^a-z0-9]", "", fold(heading)) for heading in headings]
     usual = next((usual for usual in field.column.headings if usual in plain), None)
-    return None if usual is None else _position(field, usual, plain, headings)
+    return None if usual is None else _position_of(field, usual, plain, headings)
 
 
-def _position(field: Field, wanted: str, among: Sequence[str], headings: Sequence[str]) -> int:
-    places = [place for place, heading in enumerate(among) if heading == wanted]
-    if not places:
-        raise InvalidInput(field.name, f"There is no column “{wanted}”. {_found(headings)}")
-    if len(places) > 1:
+def _position_of(field: Field, wanted: str, among: Sequence[str], headings: Sequence[str]) -> int:
+    positions = [position for position, heading in enumerate(among) if heading == wanted]
+    if not positions:
+        raise InvalidInput(field.name, f"There is no column “{wanted}”. {_list_headings(headings)}")
+    if len(positions) > 1:
         raise InvalidInput(
             field.name,
-            f"“{headings[places[0]]}” heads {len(places)} columns: rename all but one of them.",
+            f"“{headings[positions[0]]}” heads {len(positions)} columns: "
+            "rename all but one of them.",
         )
-    return places[0]
+    return positions[0]
 
 
-def _found(headings: Sequence[str]) -> str:
+def _list_headings(headings: Sequence[str]) -> str:
     shown = ", ".join(f"“{heading[:60]}”" for heading in headings[:30])
     more = f" and {len(headings) - 30} more" if len(headings) > 30 else ""
     return f"The first line of the file has: {shown}{more}."
@@ -135,12 +138,12 @@ def _found(headings: Sequence[str]) -> str:
 def _read(table: Table, columns: Mapping[str, int], report: Callable[[], None]) -> ReadFile:
     rows: list[ReadRow] = []
     bad_rows: list[BadRow] = []
-    places = [(field, columns[field.name]) for field in IMPORTED if field.name in columns]
+    positions = [(field, columns[field.name]) for field in IMPORTED if field.name in columns]
     width = len(table.headings)
     for number, line in enumerate(table.lines):
         if number % REPORT_EVERY == 0:
             report()
-        row = _read_row(line, width, places)
+        row = _read_row(line, width, positions)
         if isinstance(row, BadRow):
             bad_rows.append(row)
         else:
@@ -149,13 +152,13 @@ def _read(table: Table, columns: Mapping[str, int], report: Callable[[], None]) 
     if not rows and not bad_rows:
         raise nothing_to_import()
     rows.sort(key=BY_ORGANISATION)
-    bad_rows.extend(_twins(rows))
+    bad_rows.extend(_duplicates(rows))
     bad_rows.sort(key=attrgetter("line"))
     return ReadFile(rows, bad_rows, frozenset(columns))
 
 
-def _read_row(line: Line, width: int, places: Iterable[tuple[Field, int]]) -> ReadRow | BadRow:
-    """What a row says, or every reason why it cannot be used."""
+def _read_row(line: Line, width: int, positions: Iterable[tuple[Field, int]]) -> ReadRow | BadRow:
+    """The checked row, or all the reasons why it cannot be imported."""
     if line.fault:
         return BadRow(line.number, line.fault)
     if len(line.cells) != width:
@@ -163,21 +166,21 @@ def _read_row(line: Line, width: int, places: Iterable[tuple[Field, int]]) -> Re
         return BadRow(line.number, reason)
     values: dict[str, Any] = {}
     reasons = []
-    for field, place in places:
+    for field, position in positions:
         try:
-            values[field.name] = field.check(line.cells[place])
+            values[field.name] = field.check(line.cells[position])
         except InvalidInput as error:
             reasons.append(error.detail)
     if reasons:
         return BadRow(line.number, " ".join(reasons))
-    # An organisation that is not known yet is named by its first project.
+    # A new organisation is named after its first project.
     fields = {"organisation_name": values["name"]} | values
     search_text = project_search_text(values["name"], values.get("contact_email", ""))
     return ReadRow(line=line.number, search_text=search_text, **fields)
 
 
-def _twins(rows: Iterable[ReadRow]) -> Iterator[BadRow]:
-    """The rows whose project stands further up in the file already."""
+def _duplicates(rows: Iterable[ReadRow]) -> Iterator[BadRow]:
+    """The rows whose project is on an earlier line of the file as well."""
     for _, own in groupby(rows, key=BY_ORGANISATION):
         first_lines: dict[str, int] = {}
         for row in own:

@@ -1,4 +1,4 @@
-"""Rules of organisations and projects: what text is accepted, and what searches look through."""
+"""Checks of the text of organisations' and projects' fields, and the text for searches."""
 
 import re
 import unicodedata
@@ -7,40 +7,41 @@ from datetime import date
 from app.core.errors import InvalidInput
 from app.core.text import EMAIL, fold, shortened
 
-_NEVER = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-"""Control characters, and those that turn the reading direction around for what follows."""
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""Control characters, and those that change the reading direction."""
 
 _SIGNS_OF_A_FORMULA = re.compile(r"[=＝]|[-+@－＋＠].*[(|!]")
 _NOT_IN_AN_ADDRESS = re.compile(r"[<>(),;:\"\[\]\\]")
-"""What stands around an address that was copied with a name, or between several of them."""
+"""Characters around an address that was copied with a name, or between several addresses."""
 
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _QUOTED = 40
 
 
 def organisation_search_text(name: str, organisation_id: str) -> str:
-    """What searches look through for an organisation."""
+    """The text of an organisation that searches look through."""
     return f"{fold(name)}\n{fold(organisation_id)}"
 
 
 def project_search_text(name: str, contact_email: str) -> str:
-    """What searches look through for a project, its organisation apart."""
+    """The text of a project that searches look through, besides its organisation's."""
     return f"{fold(name)}\n{fold(contact_email)}"
 
 
 def check_text(field: str, what: str, text: str, length: int) -> str:
-    """`text` without space around it, in the one Unicode form that is stored (NFC).
+    """`text` without surrounding space, in Unicode NFC, as it is stored.
 
-    `what` is how sentences name the field. Raises InvalidInput, as all that follow.
+    `what` names the field in error messages. Raises InvalidInput if `text` has control
+    characters, more than `length` characters, or the form of a spreadsheet formula.
     """
     text = text.strip()
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
-    found = _NEVER.search(text)
-    if found:
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
         raise InvalidInput(
             field,
-            f"The {what} holds a control character (U+{ord(found[0]):04X}); take it out.",
+            f"The {what} holds a control character (U+{ord(forbidden[0]):04X}); take it out.",
         )
     if len(text) > length:
         raise InvalidInput(
@@ -55,7 +56,7 @@ def check_text(field: str, what: str, text: str, length: int) -> str:
 
 
 def check_identifier(field: str, what: str, text: str, length: int) -> str:
-    """The identifier in `text`, all of whose characters can be seen."""
+    """As `check_text`. Raises InvalidInput also for invisible characters."""
     text = check_text(field, what, text, length)
     if not text.isprintable():
         raise InvalidInput(field, f"The {what} holds an invisible character; type it anew.")
@@ -63,7 +64,7 @@ def check_identifier(field: str, what: str, text: str, length: int) -> str:
 
 
 def check_email(field: str, what: str, text: str, length: int) -> str:
-    """The one bare e-mail address in `text`, or nothing."""
+    """As `check_text`. Raises InvalidInput also unless it is blank or one bare e-mail address."""
     text = check_text(field, what, text, length)
     if text and (_NOT_IN_AN_ADDRESS.search(text) or not EMAIL.fullmatch(text)):
         raise InvalidInput(field, f"{_quoted(text)} is no e-mail address; write name@example.com.")
@@ -71,7 +72,7 @@ def check_email(field: str, what: str, text: str, length: int) -> str:
 
 
 def check_day(field: str, text: str) -> date | None:
-    """The day in `text`, written as ISO 8601 has it, or None."""
+    """The day in `text` (ISO 8601), None if blank. Raises InvalidInput for anything else."""
     text = text.strip()
     if not text:
         return None
@@ -86,5 +87,5 @@ def check_day(field: str, text: str) -> date | None:
 
 
 def _quoted(text: str) -> str:
-    """`text` as a sentence quotes it: not the whole of something endless."""
+    """`text` in quotation marks, shortened, for an error message."""
     return f"“{shortened(text, _QUOTED)}”"

@@ -1,4 +1,4 @@
-"""Finding projects: what an address asks for, and the query that answers."""
+"""Searching for projects: the search that an address asks for, and its query."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ ORDERS: dict[Sort, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Search:
-    """What to look for among the projects; without anything said, all that are not archived."""
+    """A search among the projects; by default all that are not archived."""
 
     text: str = ""
     plan: str = ""
@@ -51,7 +51,7 @@ class Search:
 
     @property
     def words(self) -> list[str]:
-        """What must all be found, folded, each once."""
+        """The words that must all be found, folded, without repetitions."""
         return list(dict.fromkeys(fold(self.text).split()))
 
     @property
@@ -60,13 +60,13 @@ class Search:
 
     @property
     def narrows(self) -> bool:
-        """Whether anything is asked for that some project may not be."""
+        """Whether the search may leave out projects that the default search finds."""
         return bool(
             self.words or self.plan or self.expiry or self.with_active_keys or self.archived
         )
 
     def to_args(self) -> dict[str, str]:
-        """The query of the address that asks for this; what is as usual is left out."""
+        """The query arguments of this search's address; defaults are left out."""
         args = {
             "q": self.text,
             "plan": self.plan,
@@ -79,7 +79,7 @@ class Search:
 
 
 def read_search(args: Mapping[str, str]) -> Search:
-    """The search that an address asks for; what makes no sense in it is as if it were not there."""
+    """The search that the query arguments ask for; arguments that make no sense are ignored."""
     plan = one_line(args.get("plan", ""))
     expiry, sort = args.get("expiry", ""), args.get("sort", "")
     return Search(
@@ -93,29 +93,31 @@ def read_search(args: Mapping[str, str]) -> Search:
 
 
 def count_found(session: Session, search: Search, now: datetime) -> int:
-    """How many projects a search finds at `now`."""
+    """How many projects a search finds; `now` decides which plans and keys are current."""
     if search.too_long:
         return 0
-    return session.scalar(_found(select(func.count(Project.id)), search, now)) or 0
+    return session.scalar(_matching_projects(select(func.count(Project.id)), search, now)) or 0
 
 
 def find_projects(
     session: Session, search: Search, now: datetime, *, offset: int = 0, limit: int | None = None
 ) -> list[Project]:
-    """A part of the projects that a search finds at `now`, in its order."""
+    """The projects, or a part of them, that a search finds at `now`, in the search's order."""
     if search.too_long:
         return []
-    query = _found(select(Project), search, now).options(contains_eager(Project.organisation))
+    query = _matching_projects(select(Project), search, now).options(
+        contains_eager(Project.organisation)
+    )
     return list(
         session.scalars(query.order_by(*ORDERS[search.sort]).offset(offset).limit(limit)).unique()
     )
 
 
-def _found(query: Select[Any], search: Search, now: datetime) -> Select[Any]:
+def _matching_projects(query: Select[Any], search: Search, now: datetime) -> Select[Any]:
     archived = Project.archived_at.is_not(None)
     conditions: list[ColumnElement[bool]] = [archived if search.archived else not_(archived)]
     if search.words:
-        conditions.append(_matches(search))
+        conditions.append(_text_matches(search))
     if search.plan:
         conditions.append(Project.plan == search.plan)
     if search.expiry:
@@ -133,8 +135,8 @@ def _found(query: Select[Any], search: Search, now: datetime) -> Select[Any]:
     return query.join(Project.organisation).where(*conditions)
 
 
-def _matches(search: Search) -> ColumnElement[bool]:
-    """Every word is somewhere in the project or its organisation; or the text is a Key ID."""
+def _text_matches(search: Search) -> ColumnElement[bool]:
+    """Every word is in the project or its organisation; or the text is a Key ID of its keys."""
     words = and_(
         *(
             or_(

@@ -1,4 +1,4 @@
-"""Projects and their organisations: making, changing, putting away."""
+"""Projects and their organisations: creating, changing, archiving and deleting them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +22,14 @@ from app.projects.rules import organisation_search_text, project_search_text
 
 @dataclass(frozen=True)
 class Created:
-    """A new project, and whether its organisation was known before."""
+    """A new project; `joined` if its organisation existed before."""
 
     project: Project
     joined: bool
 
 
 def get_project(session: Session, project_id: int) -> Project:
-    """The project with this number. Raises NotFound."""
+    """The project with this id. Raises NotFound."""
     project = session.get(Project, project_id)
     if project is None:
         raise NotFound("There is no such project. It may have been deleted.")
@@ -45,7 +45,7 @@ def get_organisation(session: Session, organisation_id: str) -> Organisation:
 
 
 def other_projects(session: Session, project: Project, limit: int) -> list[Project]:
-    """The other projects of a project's organisation, by name, archived ones last."""
+    """At most `limit` other projects of the same organisation, by name, archived ones last."""
     return list(
         session.scalars(
             select(Project)
@@ -60,18 +60,18 @@ def other_projects(session: Session, project: Project, limit: int) -> list[Proje
 
 
 def list_plans(session: Session) -> list[str]:
-    """Every plan that some project has, by name."""
+    """All plans that projects have, in alphabetical order."""
     plans = session.scalars(select(Project.plan).where(Project.plan != "").distinct())
     return sorted(plans, key=str.casefold)
 
 
 def is_current(now: datetime) -> ColumnElement[bool]:
-    """Whether a project's plan has not expired: its last day (UTC) is today or later, or none."""
+    """Whether a plan has not expired: its last day (UTC) is today, later or not set."""
     return or_(Project.plan_expires_on.is_(None), Project.plan_expires_on >= now.date())
 
 
 def count_projects(session: Session, now: datetime) -> tuple[int, int]:
-    """(projects, active projects). Archived ones do not count; active: the plan has not expired."""
+    """(projects, those whose plan has not expired), both without archived ones."""
     total, active = session.execute(
         select(func.count(), func.count(case((is_current(now), 1))))
         .select_from(Project)
@@ -81,17 +81,17 @@ def count_projects(session: Session, now: datetime) -> tuple[int, int]:
 
 
 def version_of(project: Project) -> str:
-    """What an edit form carries, to notice that somebody else saved in the meantime."""
+    """A text that changes when the project is saved; edit forms send it to detect conflicts."""
     return f"{project.updated_at.isoformat()} {project.organisation.name}"
 
 
 def create_project(
     session: Session, *, actor: Actor, fields: ProjectFields, now: datetime
 ) -> Created:
-    """Make a project, and its organisation unless the Organisation ID is known.
+    """Create a project, and its organisation if the Organisation ID is new.
 
-    A known organisation keeps its name. Raises InvalidInput for a missing organisation name and
-    for a project of that name which the organisation has already; NotAllowed.
+    An existing organisation keeps its name. Raises NotAllowed, and InvalidInput if a new
+    organisation has no name or if the organisation has a project of the same name.
     """
     actor.must(Permission.MANAGE_PROJECTS)
     organisation = session.get(
@@ -104,12 +104,12 @@ def create_project(
             "organisation_name", f"{fields.organisation_id} is new here: enter its name."
         )
     project = _new_project(fields, now)
-    with _one_at_a_time(session):
+    with _refusing_conflicts(session):
         if organisation is None:
             session.add(_new_organisation(fields, now))
             session.flush()
         session.add(project)
-    _note(session, _CREATED, project, actor, now)
+    _log_change(session, _CREATED, project, actor, now)
     return Created(project, joined=organisation is not None)
 
 
@@ -122,13 +122,13 @@ def update_project(
     fields: ProjectFields,
     now: datetime,
 ) -> Project:
-    """Change a project, and its organisation's name; the Organisation ID of `fields` is ignored.
+    """Change a project and its organisation's name; the Organisation ID in `fields` is ignored.
 
-    Raises NotFound, InvalidInput, NotAllowed, and Conflict if the project is no longer what
-    `version` (of `version_of`) says: then nothing is changed.
+    Raises NotFound, InvalidInput, NotAllowed, and Conflict, with nothing changed, if the project
+    has been saved since `version` (from `version_of`) was made.
     """
     actor.must(Permission.MANAGE_PROJECTS)
-    project = _take_for_change(session, project_id)
+    project = _locked_project(session, project_id)
     if version_of(project) != version:
         raise Conflict(
             "Somebody else saved this project while you were editing it. Nothing of yours was "
@@ -141,47 +141,48 @@ def update_project(
         _refuse_duplicate(session, organisation, fields.name)
     changed = _changed(project, fields)
     if changed:
-        with _one_at_a_time(session):
+        with _refusing_conflicts(session):
             organisation.name = fields.organisation_name
             organisation.search_text = organisation_search_text(organisation.name, organisation.id)
             _fill(project, fields)
             project.updated_at = now
-        _note(session, _UPDATED, project, actor, now, changed=_words(changed))
+        _log_change(session, _UPDATED, project, actor, now, changed=_words(changed))
     return project
 
 
 def archive_project(session: Session, *, actor: Actor, project_id: int, now: datetime) -> Project:
-    """Put a project away. One that is archived already stays as it is. Raises NotFound."""
+    """Archive a project; does nothing if it is archived. Raises NotFound, NotAllowed."""
     actor.must(Permission.MANAGE_PROJECTS)
-    project = _take_for_change(session, project_id)
+    project = _locked_project(session, project_id)
     if project.archived_at is None:
         project.archived_at = project.updated_at = now
-        _note(session, _ARCHIVED, project, actor, now)
+        _log_change(session, _ARCHIVED, project, actor, now)
     return project
 
 
 def restore_project(session: Session, *, actor: Actor, project_id: int, now: datetime) -> Project:
-    """Take an archived project out again. Raises NotFound."""
+    """Undo `archive_project`; does nothing if not archived. Raises NotFound, NotAllowed."""
     actor.must(Permission.MANAGE_PROJECTS)
-    project = _take_for_change(session, project_id)
+    project = _locked_project(session, project_id)
     if project.archived_at is not None:
         project.archived_at = None
         project.updated_at = now
-        _note(session, _RESTORED, project, actor, now)
+        _log_change(session, _RESTORED, project, actor, now)
     return project
 
 
 def delete_project(session: Session, *, actor: Actor, project_id: int, now: datetime) -> str:
-    """Delete a project for good, with its organisation if that has no other; returns its name.
+    """Delete a project, and its organisation if it has no other project; returns the name.
 
-    Raises NotFound, and Conflict if its organisation has had keys, agents or users.
+    Raises NotFound, NotAllowed, and Conflict if the organisation has ever had keys, agents or
+    users.
     """
     actor.must(Permission.MANAGE_PROJECTS)
-    project = _take_for_change(session, project_id, to_delete=True)
+    project = _locked_project(session, project_id, to_delete=True)
     reason = why_not_deletable(session, project)
     if reason is not None:
         raise Conflict(reason)
-    _note(session, _DELETED, project, actor, now)
+    _log_change(session, _DELETED, project, actor, now)
     organisation, name = project.organisation, project.name
     session.delete(project)
     session.flush()
@@ -193,29 +194,29 @@ def delete_project(session: Session, *, actor: Actor, project_id: int, now: date
 
 
 def why_not_deletable(session: Session, project: Project) -> str | None:
-    """The sentence that says why a project can only be archived, or None: it can be deleted."""
+    """A sentence that says why a project cannot be deleted, or None if it can be."""
     kept = (
         (TemporaryLicense.organisation_id, "license keys"),
         (AgentSession.organisation_id, "agent sessions"),
         (User.organisation_id, "users"),
     )
-    found = [
+    on_record = [
         what
         for column, what in kept
         if session.scalar(select(column).where(column == project.organisation_id).limit(1))
     ]
-    if not found:
+    if not on_record:
         return None
     return (
-        f"{project.organisation.name} has {' and '.join(found)} on record, so this project can "
+        f"{project.organisation.name} has {' and '.join(on_record)} on record, so this project can "
         "be archived but not deleted."
     )
 
 
-def _take_for_change(session: Session, project_id: int, *, to_delete: bool = False) -> Project:
-    """The project and its organisation as they are now, held until the commit.
+def _locked_project(session: Session, project_id: int, *, to_delete: bool = False) -> Project:
+    """The project, read again; it and its organisation are locked until the commit.
 
-    The organisation always first, so that nobody waits for somebody who waits for them.
+    The organisation is always locked first, so that two transactions never deadlock.
     """
     organisation_id = get_project(session, project_id).organisation_id
     session.get(
@@ -247,8 +248,8 @@ def _refuse_duplicate(session: Session, organisation: Organisation, name: str) -
 
 
 @contextmanager
-def _one_at_a_time(session: Session) -> Iterator[None]:
-    """Write what is done inside; a sentence if somebody else was faster with the same."""
+def _refusing_conflicts(session: Session) -> Iterator[None]:
+    """Flush what is done inside. Raises InvalidInput if somebody else saved the same first."""
     try:
         with session.begin_nested():
             yield
@@ -281,7 +282,7 @@ def _fill(project: Project, fields: ProjectFields) -> None:
 
 
 def _changed(project: Project, fields: ProjectFields) -> list[str]:
-    """The names of the fields in which a project differs from `fields`."""
+    """The names of the fields whose values in the project and in `fields` differ."""
     changed = [
         field.name
         for field in OF_PROJECT
@@ -303,7 +304,7 @@ _RESTORED = (AuditTag.PROJECT_RESTORED, FeedKind.PROJECT_RESTORED)
 _DELETED = (AuditTag.PROJECT_DELETED, FeedKind.PROJECT_DELETED)
 
 
-def _note(
+def _log_change(
     session: Session,
     change: tuple[AuditTag, FeedKind],
     project: Project,
@@ -311,7 +312,7 @@ def _note(
     now: datetime,
     **data: str,
 ) -> None:
-    """Record a change of a project, and tell the Feed of it."""
+    """Add a change of a project to the audit log and to the Feed."""
     tag, kind = change
     log_event(
         session,

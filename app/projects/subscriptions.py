@@ -1,4 +1,4 @@
-"""When an organisation's subscription ends: with the last of its projects' plans."""
+"""When an organisation's subscription ends: with the latest plan among its projects."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -9,16 +9,17 @@ from app.models import Project
 
 
 def end_of_subscription(last_day: date | None) -> datetime | None:
-    """The first instant (UTC) after a subscription's last day; None if it has none."""
+    """The instant (UTC) after a subscription's last day; None if it never ends."""
     if last_day is None or last_day == date.max:
         return None
     return datetime.combine(last_day + timedelta(days=1), time.min, UTC)
 
 
 def last_day(organisation_id: InstrumentedAttribute[str] | str) -> ScalarSelect[date | None]:
-    """The latest plan expiry date among an organisation's projects, within a query.
+    """The latest plan expiry date among an organisation's projects, as an SQL expression.
 
-    Null, the subscription never ending, if any of them has no such date or there are none.
+    NULL, meaning that the subscription never ends, if any of them has no such date or if there
+    are no projects.
     """
     every_plan_ends = func.count() == func.count(Project.plan_expires_on)
     return (
@@ -36,5 +37,5 @@ def subscription_ends_at(session: Session, organisation_id: str) -> datetime | N
 def subscription_has_ended(
     organisation_id: InstrumentedAttribute[str], now: datetime
 ) -> ColumnElement[bool]:
-    """Whether an organisation's subscription has ended at `now`, as a condition of a query."""
+    """Whether an organisation's subscription has ended at `now`, as an SQL condition."""
     return func.coalesce(last_day(organisation_id) < now.astimezone(UTC).date(), false())

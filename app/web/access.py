@@ -1,4 +1,4 @@
-"""Deny by default: every route says who may use it, and what says nothing is refused."""
+"""Who may use a route. Deny by default: a view without a stamp is refused."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,7 +16,7 @@ View = TypeVar("View", bound=Callable[..., object])
 
 
 def requires(permission: Permission) -> Callable[[View], View]:
-    """Stamp a view as open to signed-in portal users whose role carries `permission`."""
+    """Stamp a view as open to signed-in portal users whose role has `permission`."""
 
     def stamp(view: View) -> View:
         view.permission = permission  # type: ignore[attr-defined]
@@ -26,15 +26,16 @@ def requires(permission: Permission) -> Callable[[View], View]:
 
 
 def public(view: View) -> View:
-    """Stamp a view as open to everybody."""
+    """Stamp a view as open to everybody, signed in or not."""
     view.permission = None  # type: ignore[attr-defined]
     return view
 
 
 def restore_fields(*names: str) -> Callable[[View], View]:
-    """Stamp a form's view: whoever has to sign in first comes back with these fields as they were.
+    """Stamp a view that takes a form: these fields survive having to sign in first.
 
-    The page that the form stands on understands them in its address.
+    They are added to the query of the address that the person returns to, the page with the form,
+    which must read them from there.
     """
 
     def stamp(view: View) -> View:
@@ -45,7 +46,7 @@ def restore_fields(*names: str) -> Callable[[View], View]:
 
 
 class SignInNeeded(Unauthorized):
-    """Nobody is signed in. `next_address` is where to come back to afterwards."""
+    """Nobody is signed in. `next_address` is the page to return to afterwards."""
 
     def __init__(self, next_address: str) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class SignInNeeded(Unauthorized):
 
 
 def current_actor() -> Actor:
-    """The signed-in portal user of this request, as services know people."""
+    """The signed-in portal user of this request, for services."""
     return Actor(
         user_id=current_user.id,
         email=current_user.email,
@@ -63,12 +64,12 @@ def current_actor() -> Actor:
 
 
 def client_address() -> str:
-    """The address a request came from, as the proxies that are trusted say."""
+    """The network address of this request, as reported by the trusted proxies, if any."""
     return str(request.remote_addr or "")[:45]
 
 
 def safe_next(address: str | None) -> str | None:
-    """`address` if it is a page of this site, else None (an open redirect helps phishing)."""
+    """`address` if it is a path on this site, else None: an open redirect helps phishing."""
     if not address or len(address) > 2000 or not address.startswith("/"):
         return None
     if address.startswith("//") or "\\" in address:
@@ -79,12 +80,12 @@ def safe_next(address: str | None) -> str | None:
 
 
 def sign_in_address(next_address: str | None) -> str:
-    """The sign-in page that leads back to `next_address`."""
+    """The address of the sign-in page, which leads on to `next_address`."""
     return f"/login?next={quote(next_address, safe='')}" if next_address else "/login"
 
 
 def address_to_return_to(restored_fields: tuple[str, ...]) -> str:
-    """This page, or for a form and for a fragment the page that it stands on."""
+    """The address of this page; of a form or fragment, that of the page which contains it."""
     if request.method in SAFE_METHODS and not request.htmx:
         return str(request.full_path).removesuffix("?")
     try:
@@ -93,5 +94,5 @@ def address_to_return_to(restored_fields: tuple[str, ...]) -> str:
         return "/"
     kept = {name: request.form[name] for name in restored_fields if request.form.get(name)}
     query = urlencode(dict(parse_qsl(page.query)) | kept) if kept else page.query
-    here = page.path + (f"?{query}" if query else "")
-    return (safe_next(here) if page.netloc == request.host else None) or "/"
+    address = page.path + (f"?{query}" if query else "")
+    return (safe_next(address) if page.netloc == request.host else None) or "/"

@@ -1,4 +1,4 @@
-"""Static files: compressed once, cached for a year, at addresses that change with the content."""
+"""Static files: compressed once, cached for a year, at addresses that contain a fingerprint."""
 
 import gzip
 import hashlib
@@ -15,7 +15,7 @@ from app.web.access import public
 blueprint = Blueprint("assets", __name__)
 STATIC = ROOT / "static"
 COMPRESSED_TYPES = ("text/", "application/javascript", "image/svg+xml")
-ONE_YEAR = "public, max-age=31536000, immutable"
+CACHED_FOR_ONE_YEAR = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Asset:
 
 @cache
 def load(name: str) -> Asset:
-    """The static file `name`. Raises FileNotFoundError if there is none."""
+    """The static file `name`, kept in memory. Raises FileNotFoundError."""
     path = STATIC / name
     content = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -37,7 +37,7 @@ def load(name: str) -> Asset:
 
 
 def asset_address(name: str) -> str:
-    """The address of a static file, with its fingerprint in it."""
+    """The address of the static file `name`, which changes with its content."""
     return url_for("assets.asset", fingerprint=load(name).fingerprint, name=name)
 
 
@@ -53,13 +53,13 @@ def asset(fingerprint: str, name: str) -> Response:
     )
     if zipped:
         response.headers["Content-Encoding"] = "gzip"
-    response.headers["Cache-Control"] = ONE_YEAR
+    response.headers["Cache-Control"] = CACHED_FOR_ONE_YEAR
     response.vary.add("Accept-Encoding")
     return response
 
 
 @cache
 def _names() -> frozenset[str]:
-    """What there is: a made-up name reaches neither the disk nor the cache of `load`."""
+    """The names of all static files: any other name reaches neither the disk nor `load`."""
     files = (path for path in STATIC.rglob("*") if path.is_file())
     return frozenset(path.relative_to(STATIC).as_posix() for path in files)

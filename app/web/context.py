@@ -1,4 +1,4 @@
-"""What every template knows."""
+"""Variables, functions and filters for all templates."""
 
 from flask import Flask, has_request_context, request
 
@@ -15,6 +15,6 @@ def init_app(app: Flask) -> None:
 
 
 def _theme() -> str | None:
-    """The looks that the visitor has chosen, or None: as the system says."""
+    """The colour theme that the visitor has chosen, or None for that of their system."""
     theme = request.cookies.get("theme") if has_request_context() else None
     return theme if theme in ("light", "dark") else None

@@ -1,4 +1,4 @@
-"""The one place where exceptions become a page, a fragment or problem+json."""
+"""Turning exceptions into a page, a fragment or problem+json; nothing else does this."""
 
 import logging
 from contextlib import suppress
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class ErrorText(NamedTuple):
-    """What an error says: HTTP status, stable code, title, and a sentence for people."""
+    """An error for the client: HTTP status, stable code, title, and a sentence for people."""
 
     status: int
     code: str
@@ -91,7 +91,7 @@ _KNOWN = (
     ),
 )
 ERROR_TEXTS = {known.status: known for known in _KNOWN}
-"""What each status says when nobody has said anything more exact."""
+"""The text for each status, unless the exception has a more exact one."""
 FORM_OUT_OF_DATE = ErrorText(
     400,
     "form_out_of_date",
@@ -102,7 +102,7 @@ FORM_OUT_OF_DATE = ErrorText(
 
 
 def init_app(app: Flask) -> None:
-    """Register the handlers; the last one catches whatever the others do not."""
+    """Register the error handlers; the last one catches everything that the others do not."""
     app.register_error_handler(SignInNeeded, sign_in_needed)
     app.register_error_handler(CSRFError, form_out_of_date)
     app.register_error_handler(PortalError, domain_error)
@@ -112,7 +112,7 @@ def init_app(app: Flask) -> None:
 
 
 def wants_problem() -> bool:
-    """Whether the answer is for a program: the agents' interface, or who asks for JSON."""
+    """Whether to answer with problem+json: in the JSON interface, or if JSON is asked for."""
     if request.path.startswith(("/api/", "/.well-known/")):
         return True
     best = request.accept_mimetypes.best_match(
@@ -122,7 +122,7 @@ def wants_problem() -> bool:
 
 
 def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
-    """An RFC 9457 problem."""
+    """A response with problem details (RFC 9457)."""
     body = {"type": f"/api/docs#{code}", "status": status, "code": code, "title": title}
     response = jsonify(body | {"detail": detail} | more)
     response.status_code = status
@@ -130,18 +130,18 @@ def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Res
     return response
 
 
-def error_response(said: ErrorText, **more: Any) -> Response:
-    """The error as whoever asked can use it: problem+json, a fragment, or a page."""
+def error_response(error: ErrorText, **more: Any) -> Response:
+    """The error in the form that the client expects: problem+json, a fragment or a page."""
     _undo()
     if wants_problem():
-        return problem(*said, **more)
-    _load_user(said.status)
+        return problem(*error, **more)
+    _load_user(error.status)
     if is_partial():
-        fragment = render_template("_error.html", problem=said)
+        fragment = render_template("_error.html", problem=error)
         return make_response(
-            fragment, said.status, {"HX-Retarget": "#notices", "HX-Reswap": "innerMorph"}
+            fragment, error.status, {"HX-Retarget": "#notices", "HX-Reswap": "innerMorph"}
         )
-    return make_response(render_template("error.html", problem=said, **more), said.status)
+    return make_response(render_template("error.html", problem=error, **more), error.status)
 
 
 def sign_in_needed(error: SignInNeeded) -> WerkzeugResponse:
@@ -189,14 +189,14 @@ def unforeseen_error(error: Exception) -> Response:
 
 
 def _undo() -> None:
-    """Keep nothing of the request; what the error's page asks the database only reads."""
+    """Undo what the request wrote; the error page itself only reads from the database."""
     with suppress(DBAPIError):
         db.session.rollback()
     set_reading(True)
 
 
 def _load_user(status: int) -> None:
-    """Who is signed in is part of a page, unless it may be the database that fails."""
+    """Load the user for the page; treat them as nobody if the database may be what fails."""
     try:
         if status >= 500:
             _forget_user()
@@ -206,5 +206,5 @@ def _load_user(status: int) -> None:
 
 
 def _forget_user() -> None:
-    """Treat this request as nobody's: for an error page when the database cannot be asked."""
+    """Treat the request as one by nobody, so that the page does not query the database."""
     g._login_user = login_manager.anonymous_user()

@@ -1,4 +1,4 @@
-"""Security headers, and what may be cached by whom."""
+"""Security headers, and default caching headers."""
 
 from flask import Response, request
 
@@ -26,11 +26,11 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 THIS_MACHINE = ("127.", "localhost", "[::1]")
-"""Where browsers heed Cross-Origin-Opener-Policy without https; elsewhere they complain of it."""
+"""Hosts on which browsers accept Cross-Origin-Opener-Policy without HTTPS."""
 
 
 def add_headers(response: Response) -> Response:
-    """After every request: the headers that every answer carries."""
+    """After every request: add the headers that every response must have."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     https = current_config().https

@@ -6,9 +6,9 @@ from app.models.types import HIGHEST_ID
 
 
 class IdConverter(BaseConverter):
-    """A number in an address, of any length: 0, which is nobody's id, if no row can have it.
+    """A number in an address, of any length; 0, which is never an id, if it is out of range.
 
-    So the view answers, and says what it is that there is not.
+    The view then answers with its own 404, as for any other unknown id.
     """
 
     regex = "[0-9]+"

@@ -1,11 +1,11 @@
-"""Browser sessions for pages alone."""
+"""The session cookie, for pages only."""
 
 from flask import Flask, Response
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 
 class PageSessions(SecureCookieSessionInterface):
-    """Sessions for pages alone: what everybody may cache would hardly be if it varied by cookie."""
+    """Session cookies that publicly cacheable responses do not set, so that caches keep them."""
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if not response.cache_control.public:

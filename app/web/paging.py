@@ -1,4 +1,4 @@
-"""Lists that are shown page by page (templates/macros/paging.html)."""
+"""Long lists in pages (templates/macros/paging.html)."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MAX_PAGE = 1_000_000
 
 @dataclass(frozen=True)
 class Page:
-    """Where in a list of `total` items a page stands, `size` items a page, the first being 1."""
+    """Page `number` (from 1) of a list with `total` items and `size` items on each page."""
 
     number: int
     size: int
@@ -22,7 +22,7 @@ class Page:
 
     @property
     def offset(self) -> int:
-        """How many items stand before this page."""
+        """The number of items before this page."""
         return (self.number - 1) * self.size
 
     @property
@@ -34,11 +34,8 @@ class Page:
         return min(self.offset + self.size, self.total)
 
 
-def page_asked_for(*, size: int, total: int) -> Page:
-    """The page that `?page=` names; the first if it names none, the last if there are not so many.
-
-    Whatever is written there, the answer is a page that exists.
-    """
+def requested_page(*, size: int, total: int) -> Page:
+    """The page that `?page=` asks for: the first if it is not a number, at most the last."""
     text = request.args.get("page", "")
     number = min(int(text), MAX_PAGE) if re.fullmatch(r"[0-9]{1,9}", text) else 1
     page = Page(max(number, 1), size, total)

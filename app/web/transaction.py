@@ -1,4 +1,4 @@
-"""One transaction a request, committed once at its end, or not at all."""
+"""One transaction for each request, committed once at its end, or not at all."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models.engine import is_reading, set_reading
 
 MOST_FIELDS = 500
-"""A form has a few; the time that it takes to read one grows with their number."""
+"""The most fields that a form may have: forms have few, and parsing many takes long."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -23,7 +23,7 @@ def defer_write(view: View) -> View:
 
 
 def takes_uploads(most_bytes: int) -> Callable[[View], View]:
-    """Stamp a view whose requests may be larger than those of all others."""
+    """Stamp a view whose request body may have up to `most_bytes`, more than others may."""
 
     def stamp(view: View) -> View:
         view.most_bytes = most_bytes  # type: ignore[attr-defined]
@@ -33,9 +33,9 @@ def takes_uploads(most_bytes: int) -> Callable[[View], View]:
 
 
 def choose_transaction() -> None:
-    """Before a request's first query: will its transaction read, or write?
+    """Before the first query of a request, decide whether its transaction may write.
 
-    The body is read here, while no lock is held: a slow sender keeps nobody waiting.
+    Also reads the body, while no lock is held, so that a slow sender keeps nobody waiting.
     """
     view = current_app.view_functions.get(request.endpoint or "")
     most_bytes = getattr(view, "most_bytes", None)
@@ -54,33 +54,33 @@ def _read_body() -> None:
 
 
 def reset_transaction(_error: BaseException | None) -> None:
-    """After a request: what comes next in this context decides for itself."""
+    """After a request: undo `choose_transaction`."""
     set_reading(False)
 
 
 def begin_write() -> None:
-    """End the reading transaction and let the next query begin a writing one."""
+    """End the reading transaction; the next query begins a writing one."""
     db.session.rollback()
     set_reading(False)
 
 
 @contextmanager
 def outside_transaction() -> Iterator[None]:
-    """Around slow work: the reading transaction ends before it, what follows is a writing one."""
+    """Around slow work: ends the reading transaction before it; a writing one follows it."""
     db.session.rollback()
     yield
     set_reading(False)
 
 
 def abandon_write() -> None:
-    """Undo what was written, and go on reading: the answer says why."""
+    """Roll the writing transaction back; the next query begins a reading one."""
     db.session.rollback()
     set_reading(True)
 
 
 @contextmanager
 def one_transaction() -> Iterator[None]:
-    """Around a view: commit what it did, unless it only read or raised."""
+    """Around a view: commit what it wrote, or roll back if it only read or raised."""
     try:
         yield
         if is_reading():
@@ -89,6 +89,6 @@ def one_transaction() -> Iterator[None]:
             db.session.commit()
     except BaseException:
         db.session.rollback()
-        # What was to be told on the next page did not happen.
+        # The messages for the next page tell of what has just been undone.
         session.pop("_flashes", None)
         raise

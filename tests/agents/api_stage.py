@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from app.accounts.users import create_user, find_user
-from app.agents.machines import detach, machines_with, revoke_machine_license
+from app.agents.machines import detach, machines_with, revoke_permanent_license
 from app.core.permissions import Role
 from app.models import Agent, PermanentLicense, Project
 from tests.agents.stage import LIMITS, MAC
@@ -179,7 +179,7 @@ def detach_machine(session: Session, cast: Cast, mac_id: str = MAC) -> None:
 def revoke_permanent(session: Session, cast: Cast, mac_id: str = MAC) -> None:
     [agent] = machines_with(session, mac_id=mac_id)
     actor = cast.actor(cast.ada)
-    revoke_machine_license(session, actor=actor, agent_id=agent.id, now=NOW, limits=LIMITS)
+    revoke_permanent_license(session, actor=actor, agent_id=agent.id, now=NOW, limits=LIMITS)
     session.commit()
 
 

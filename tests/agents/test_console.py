@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from app.accounts.users import disable_user
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.live_sessions import end_session
-from app.agents.machines import detach, dissociate, revoke_machine_license
+from app.agents.machines import detach, dissociate, revoke_permanent_license
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.licenses.services import revoke_license
@@ -626,7 +626,7 @@ def detaching(session: Session, cast: Cast, agent: Agent) -> None:
 
 
 def revoking_the_license(session: Session, cast: Cast, agent: Agent) -> None:
-    revoke_machine_license(
+    revoke_permanent_license(
         session,
         actor=cast.actor(cast.ada),
         agent_id=agent.id,

@@ -18,7 +18,7 @@ from app.agents.machines import (
     detach,
     dissociate,
     machines_of,
-    revoke_machine_license,
+    revoke_permanent_license,
 )
 from app.agents.sessions import heartbeat, sign_out
 from app.agents.sign_in import SignedIn
@@ -120,7 +120,7 @@ class History:
             return
         agent_id = machines[number % len(machines)].id
         options = {"actor": self.ada, "agent_id": agent_id, "now": self.now}
-        change = (detach, attach, dissociate, revoke_machine_license)[number % 4]
+        change = (detach, attach, dissociate, revoke_permanent_license)[number % 4]
         change(self.session, **options, **({} if change is attach else {"limits": LIMITS}))
 
     def wait(self, number: int) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
 from app.agents.live_sessions import end_session
-from app.agents.logout_status import MOST, Ended, ended_by_revocation, ended_lately
-from app.agents.machines import detach, revoke_machine_license
+from app.agents.logout_status import MOST_LISTED, EndedSession, ended_by_revocation, ended_lately
+from app.agents.machines import detach, revoke_permanent_license
 from app.agents.session_rules import LogoutState, LogoutStatus
 from app.agents.sessions import confirm_end, heartbeat, sign_out
 from app.licenses.services import revoke_license
@@ -25,7 +25,9 @@ MOMENT = NOW + timedelta(minutes=1)
 TIMES = {"heartbeat_seconds": 5, "limits": LIMITS}
 
 
-def lately(session: Session, now: object = MOMENT, organisation_id: str = Cast.acme) -> list[Ended]:
+def lately(
+    session: Session, now: object = MOMENT, organisation_id: str = Cast.acme
+) -> list[EndedSession]:
     return ended_lately(session, organisation_id, now=now, limits=LIMITS)  # type: ignore[arg-type]
 
 
@@ -45,8 +47,8 @@ def test_a_revoked_key_is_told_then_confirmed(session: Session, cast: Cast) -> N
         (one,) = ended_by_revocation(session, license, now=now, limits=LIMITS)
         assert one.agent_session is here.agent_session
         assert (one.end.cause, one.end.at) == (EndCause.KEY_REVOKED, MOMENT)
-        assert [other.proof for other in lately(session, now)] == [one.proof]
-        return one.proof
+        assert [other.status for other in lately(session, now)] == [one.status]
+        return one.status
 
     assert logout_status(1) == LogoutStatus(LogoutState.WAITING)
     assert logout_status(60) == LogoutStatus(LogoutState.OFF_LINE, license.expires_at)
@@ -78,16 +80,16 @@ def test_an_agent_that_was_silent_before_is_off_line_at_once(session: Session, c
     signed_in(session, cast.pat, license, now=NOW)
     revoke(session, cast, license)
     (one,) = lately(session)
-    assert one.proof == LogoutStatus(LogoutState.OFF_LINE, license.expires_at)
+    assert one.status == LogoutStatus(LogoutState.OFF_LINE, license.expires_at)
 
 
 def test_under_a_permanent_license_off_line_promises_no_end(session: Session, cast: Cast) -> None:
     agent = machine_of(signed_in(session, cast.carl, now=NOW))
-    revoke_machine_license(
+    revoke_permanent_license(
         session, actor=cast.actor(cast.ada), agent_id=agent.id, now=MOMENT, limits=LIMITS
     )
     (one,) = lately(session)
-    assert (one.end.cause, one.proof) == (
+    assert (one.end.cause, one.status) == (
         EndCause.LICENSE_REVOKED,
         LogoutStatus(LogoutState.OFF_LINE),
     )
@@ -119,7 +121,7 @@ def test_every_end_of_the_last_day_is_listed_the_latest_first(session: Session, 
 def test_the_list_is_bounded(session: Session, cast: Cast) -> None:
     license = issue(session, cast)
     first = signed_in(session, cast.pat, license).agent_session
-    for number in range(MOST + 5):
+    for number in range(MOST_LISTED + 5):
         session.add(
             AgentSession(
                 token_hash=str(number),
@@ -135,7 +137,7 @@ def test_the_list_is_bounded(session: Session, cast: Cast) -> None:
             )
         )
     session.flush()
-    assert len(lately(session)) == MOST
+    assert len(lately(session)) == MOST_LISTED
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "\x00"])

@@ -16,7 +16,7 @@ from app.agents.machines import (
     get_agent,
     machines_of,
     machines_with,
-    revoke_machine_license,
+    revoke_permanent_license,
 )
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
@@ -108,7 +108,7 @@ def test_dissociating_revokes_the_license_and_logs_everybody_out(
 def test_dissociating_a_detached_machine_whose_license_was_revoked_keeps_both_dates(
     session: Session, cast: Cast, agent: Agent
 ) -> None:
-    revoke_machine_license(session, **done_by(cast, agent))
+    revoke_permanent_license(session, **done_by(cast, agent))
     detach(session, **done_by(cast, agent))
     options = done_by(cast, agent) | {"now": MOMENT + timedelta(days=1)}
     dissociate(session, **options)
@@ -122,7 +122,7 @@ def test_revoking_its_license_logs_client_users_out_and_leaves_partners_alone(
 ) -> None:
     license = issue(session, cast)
     carl, pat = signed_in(session, cast.carl), signed_in(session, cast.pat, license)
-    ended = revoke_machine_license(session, **done_by(cast, agent))
+    ended = revoke_permanent_license(session, **done_by(cast, agent))
     assert {found.user.email for found in ended} == {cast.carl}
     assert end_of(session, carl.token, MOMENT) == (
         "license_revoked",
@@ -136,11 +136,11 @@ def test_revoking_its_license_logs_client_users_out_and_leaves_partners_alone(
     assert len(events(session, AuditTag.PERMANENT_LICENSE_REVOKED)) == 1
     assert feed(session)[0] == (FeedKind.LICENSE_REVOKED, "", NAME)
     with pytest.raises(Conflict, match="revoked before"):
-        revoke_machine_license(session, **done_by(cast, agent))
+        revoke_permanent_license(session, **done_by(cast, agent))
 
 
 @pytest.mark.parametrize("who", [Cast.audrey, Cast.pat, Cast.dev, Cast.carl])
-@pytest.mark.parametrize("change", [detach, dissociate, revoke_machine_license])
+@pytest.mark.parametrize("change", [detach, dissociate, revoke_permanent_license])
 def test_nobody_but_a_super_admin_changes_a_machine(
     session: Session, cast: Cast, agent: Agent, who: str, change: object
 ) -> None:

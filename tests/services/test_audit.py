@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.audit.log import Entry, count_events, list_entries, log_event
+from app.audit.log import AuditEntry, count_events, list_entries, log_event
 from app.audit.tags import AuditTag
 from app.core.actor import SYSTEM, Actor
 from app.core.permissions import Role
@@ -83,7 +83,7 @@ def test_what_is_too_long_to_store_is_cut(session: Session) -> None:
     assert (len(entry.who), len(entry.subject)) == (254, 300)
 
 
-def stored(session: Session, tag: str, **data: object) -> Entry:
+def stored(session: Session, tag: str, **data: object) -> AuditEntry:
     """What pages show of an event that whatever version has stored."""
     session.add(AuditEvent(happened_at=NOW, tag=tag, actor="", address="", subject="", data=data))
     session.flush()

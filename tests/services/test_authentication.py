@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import throttle
 from app.accounts import passwords
-from app.accounts.authentication import Authentication, authenticate, hold_user
+from app.accounts.authentication import Authentication, authenticate, lock_user
 from app.accounts.users import disable_user, find_user
 from app.core.durations import Rate
 from app.extensions import db
@@ -159,11 +159,11 @@ def test_the_user_is_held_until_the_commit(app: Flask, session: Session, cast: C
 
 def test_whatever_it_is_proven_by_a_disabled_user_is_nobody(session: Session, cast: Cast) -> None:
     number = cast.actor(cast.pat).user_id
-    assert hold_user(session, number).email == cast.pat
+    assert lock_user(session, number).email == cast.pat
     disable_user(session, email=cast.pat, actor=cast.actor(cast.ada), now=NOW)
     session.commit()
-    assert hold_user(session, number) is None
-    assert hold_user(session, 4711) is None
+    assert lock_user(session, number) is None
+    assert lock_user(session, 4711) is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.audit.feed import FeedKind, add_entry, count_lines, feed_of
+from app.audit.feed import FeedKind, add_entry, count_entries, feed_of
 from app.core.errors import InvalidInput
 from app.models import FeedEvent, Organisation, Project, TemporaryLicense
 from app.projects.fields import ProjectFields
@@ -194,12 +194,12 @@ class TestSearch:
         self, session: Session, cast: Cast, text: str, found: int
     ) -> None:
         assert len(feed_of(session, cast.acme, text=text)) == found
-        assert count_lines(session, cast.acme, text=text) == found
+        assert count_entries(session, cast.acme, text=text) == found
 
     def test_a_kind_and_words_must_both_fit(self, session: Session, cast: Cast) -> None:
         kind = FeedKind.CLIENT_SIGNED_IN
-        assert count_lines(session, cast.acme, kind=kind, text="buro") == 1
-        assert count_lines(session, cast.acme, kind=kind, text="100") == 0
+        assert count_entries(session, cast.acme, kind=kind, text="buro") == 1
+        assert count_entries(session, cast.acme, kind=kind, text="100") == 0
 
     def test_a_part_of_the_lines_is_given_page_by_page(self, session: Session, cast: Cast) -> None:
         (line,) = feed_of(session, cast.acme, offset=1, limit=1)

@@ -89,7 +89,7 @@ def test_of_its_name_what_can_be_seen_is_kept(
 
 
 def bring_in(session: Session, cast: Cast, token: str, expected: ImportResult) -> ImportResult:
-    draft = find_draft(session, actor=cast.actor(cast.ada), token=token, now=LATER, hold=True)
+    draft = find_draft(session, actor=cast.actor(cast.ada), token=token, now=LATER, lock=True)
     assert draft is not None
     return import_draft(
         session,

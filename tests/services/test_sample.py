@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.accounts.passwords import password_matches
 from app.accounts.users import create_user, find_user
 from app.cli import server
-from app.cli.sample import SignIn, load_sample_data, new_sign_ins
+from app.cli.sample import SampleUser, load_sample_data, new_sample_users
 from app.config import current_config
 from app.core.actor import SYSTEM
 from app.core.permissions import Role
@@ -24,10 +24,10 @@ from tests.conftest import NOW, Cast, Visitor
 CHOICES = (3600, 10800, 21600, 43200, 86400, 259200, 604800)
 
 
-def load(session: Session, choices: tuple[int, ...] = CHOICES) -> list[SignIn]:
+def load(session: Session, choices: tuple[int, ...] = CHOICES) -> list[SampleUser]:
     made = load_sample_data(
         session,
-        sign_ins=new_sign_ins(""),
+        users=new_sample_users(""),
         config=replace(current_config(), license_ttls=choices),
         now=NOW,
     )
@@ -79,7 +79,7 @@ def test_there_is_a_user_of_every_role_whose_password_is_the_one_told(session: S
 
 
 def test_one_password_may_be_set_for_all() -> None:
-    assert {who.password for who in new_sign_ins("correct-horse")} == {"correct-horse"}
+    assert {who.password for who in new_sample_users("correct-horse")} == {"correct-horse"}
 
 
 def test_there_are_keys_in_every_state(session: Session) -> None:

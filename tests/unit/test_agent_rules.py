@@ -18,11 +18,11 @@ from app.agents.session_rules import (
 )
 from app.agents.sign_in_rules import (
     Admission,
-    Machine,
     Person,
     Refusal,
+    RegisteredAgent,
     decide,
-    fitting_machine,
+    deciding_agent,
 )
 from app.core.durations import SessionLimits
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
@@ -46,13 +46,13 @@ EXPIRED = Inspection(LicenseState.EXPIRED, "ABCD-2345", ACME, EARLIER)
 REVOKED = Inspection(LicenseState.REVOKED, "ABCD-2345", ACME, LATER)
 INVALID = Inspection(LicenseState.INVALID)
 
-UNREGISTERED: list[Machine] = []
-OWN = Machine(1, ACME, "Acme")
-OWN_REVOKED = Machine(2, ACME, "Acme", license_revoked=True)
-OTHER = Machine(3, BOLT, "Bolt & Söhne")
-OTHER_REVOKED = Machine(4, BOLT, "Bolt & Söhne", license_revoked=True)
-OWN_DETACHED = Machine(5, ACME, "Acme", detached=True)
-OTHER_DETACHED = Machine(6, BOLT, "Bolt & Söhne", detached=True)
+UNREGISTERED: list[RegisteredAgent] = []
+OWN = RegisteredAgent(1, ACME, "Acme")
+OWN_REVOKED = RegisteredAgent(2, ACME, "Acme", license_revoked=True)
+OTHER = RegisteredAgent(3, BOLT, "Bolt & Söhne")
+OTHER_REVOKED = RegisteredAgent(4, BOLT, "Bolt & Söhne", license_revoked=True)
+OWN_DETACHED = RegisteredAgent(5, ACME, "Acme", detached=True)
+OTHER_DETACHED = RegisteredAgent(6, BOLT, "Bolt & Söhne", detached=True)
 
 ROWS = [
     (1, NOBODY, NO_KEY, UNREGISTERED, "invalid_credentials"),
@@ -106,10 +106,10 @@ def test_the_table_row_by_row(
     row: int,
     person: Person | None,
     key: Inspection | None,
-    machines: list[Machine],
+    machines: list[RegisteredAgent],
     code: str | None,
 ) -> None:
-    answer = decide(person=person, key=key, machines=machines)
+    answer = decide(person=person, key=key, agents=machines)
     if code is None:
         assert answer == Admission(
             ACME,
@@ -137,14 +137,14 @@ def test_an_expired_key_is_refused_with_the_instant_at_which_it_ended() -> None:
 def test_a_machine_of_another_organisation_is_refused_naming_it(
     person: Person, key: Inspection | None
 ) -> None:
-    answer = decide(person=person, key=key, machines=[OTHER])
+    answer = decide(person=person, key=key, agents=[OTHER])
     assert isinstance(answer, Refusal)
     assert answer.registered_to == "Bolt & Söhne"
     assert answer.detail == "Your machine is already registered with Bolt & Söhne."
 
 
 def test_a_detached_machine_is_refused_with_the_words_of_the_guide() -> None:
-    answer = decide(person=CLIENT, key=NO_KEY, machines=[OWN_DETACHED])
+    answer = decide(person=CLIENT, key=NO_KEY, agents=[OWN_DETACHED])
     assert isinstance(answer, Refusal)
     assert answer.detail == "Agent is Blocked."
 
@@ -170,7 +170,7 @@ keys = st.one_of(
 )
 machines = st.lists(
     st.builds(
-        Machine,
+        RegisteredAgent,
         agent_id=st.integers(1, 1000),
         organisation_id=organisations,
         organisation_name=st.just("A name"),
@@ -183,7 +183,7 @@ machines = st.lists(
 
 
 def rows_that_decide(
-    person: Person | None, key: Inspection | None, machine: Machine | None
+    person: Person | None, key: Inspection | None, machine: RegisteredAgent | None
 ) -> list[int]:
     """The table once more, each row by itself with what the rows above it leave over.
 
@@ -236,11 +236,11 @@ ANSWERS = {
 
 @given(people, keys, machines)
 def test_exactly_one_row_decides_whatever_is_presented(
-    person: Person | None, key: Inspection | None, fitting: list[Machine]
+    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent]
 ) -> None:
     own = key.organisation_id if key else person.organisation_id if person else None
-    (row,) = rows_that_decide(person, key, fitting_machine(fitting, own))
-    answer = decide(person=person, key=key, machines=fitting)
+    (row,) = rows_that_decide(person, key, deciding_agent(fitting, own))
+    answer = decide(person=person, key=key, agents=fitting)
     code = answer.code.value if isinstance(answer, Refusal) else None
     assert code in ANSWERS[row]
     if row in (6, 7):
@@ -249,9 +249,9 @@ def test_exactly_one_row_decides_whatever_is_presented(
 
 @given(people, keys, machines)
 def test_nobody_gets_in_who_should_not(
-    person: Person | None, key: Inspection | None, fitting: list[Machine]
+    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent]
 ) -> None:
-    answer = decide(person=person, key=key, machines=fitting)
+    answer = decide(person=person, key=key, agents=fitting)
     if not isinstance(answer, Admission):
         return
     assert person is not None
@@ -261,7 +261,7 @@ def test_nobody_gets_in_who_should_not(
         assert key is None
         assert answer.organisation_id == person.organisation_id
         assert not person.subscription_ended
-        assert answer.machine is None or not answer.machine.license_revoked
+        assert answer.agent is None or not answer.agent.license_revoked
         assert answer.registers is (fitting == [])
     else:
         assert person.role in TEMPORARY_KEY_ROLES
@@ -273,12 +273,12 @@ def test_nobody_gets_in_who_should_not(
 
 @given(machines, st.randoms())
 def test_which_of_several_machines_decides_does_not_depend_on_their_order(
-    fitting: list[Machine], chance: object
+    fitting: list[RegisteredAgent], chance: object
 ) -> None:
     shuffled = list(fitting)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    found = fitting_machine(shuffled, ACME)
-    assert found == fitting_machine(fitting, ACME)
+    found = deciding_agent(shuffled, ACME)
+    assert found == deciding_agent(fitting, ACME)
     if any(machine.detached for machine in fitting):
         assert found.detached
     elif any(machine.organisation_id != ACME for machine in fitting):

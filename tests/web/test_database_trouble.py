@@ -18,18 +18,18 @@ from app.extensions import db
 from app.models import AuditEvent
 from app.models.database_errors import (
     DAMAGED,
+    EXPLANATIONS,
     FULL,
     MISSING,
     NOT_SET_UP,
     READ_ONLY,
-    SENTENCES,
     explain_database_error,
 )
 from app.models.engine import reading_only
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
-LOCKED = SENTENCES["locked"]
+LOCKED = EXPLANATIONS["locked"]
 
 
 @pytest.fixture
@@ -234,18 +234,18 @@ def test_a_busy_database_does_not_keep_a_reader_from_reading(
 
 SIGNS = [
     (OperationalError, "database is locked", LOCKED),
-    (OperationalError, "deadlock detected", SENTENCES["deadlock"]),
+    (OperationalError, "deadlock detected", EXPLANATIONS["deadlock"]),
     (OperationalError, "attempt to write a readonly database", READ_ONLY),
     (InternalError, "cannot execute INSERT in a read-only transaction", READ_ONLY),
     (OperationalError, "database or disk is full", FULL),
     (OperationalError, 'could not extend file "base/1": No space left on device', FULL),
     (OperationalError, "unable to open database file", MISSING),
-    (OperationalError, "disk I/O error", SENTENCES["disk i/o"]),
+    (OperationalError, "disk I/O error", EXPLANATIONS["disk i/o"]),
     (OperationalError, "no such table: users", NOT_SET_UP),
     (OperationalError, 'relation "users" does not exist', NOT_SET_UP),
     (DBAPIError, "file is not a database", DAMAGED),
     (DBAPIError, "database disk image is malformed", DAMAGED),
-    (OperationalError, "server closed the connection unexpectedly", SENTENCES["connection"]),
+    (OperationalError, "server closed the connection unexpectedly", EXPLANATIONS["connection"]),
     (OperationalError, "near SELEC: syntax error", None),
     (IntegrityError, "Key (name)=(the disk is full, connection locked) exists", None),
     (DataError, "no space left", None),
@@ -265,4 +265,4 @@ def test_a_database_server_that_is_gone_is_said_to_be_out_of_reach(config: Confi
     portal = create_app(replace(config, database_url=away))
     answer = Visitor(portal.test_client()).post("/login", {"email": "a@b.example", "password": "x"})
     assert answer.status_code == 503
-    assert SENTENCES["connection"] in answer.text
+    assert EXPLANATIONS["connection"] in answer.text
