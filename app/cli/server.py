@@ -39,15 +39,10 @@ def serve() -> None:
     arguments = [
         "gunicorn",
         "wsgi:app",
-        *("--config", "python:app.cli.worker"),
         *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
         *("--workers", str(settings.workers), "--threads", str(THREADS)),
-        *("--worker-class", "gthread", "--log-level", "warning"),
-        # Whom to believe about proxies is said by PORTAL_TRUSTED_PROXIES alone.
-        *("--forwarded-allow-ips", "", "--forwarder-headers", ""),
+        *("--worker-class", "app.cli.worker.BufferingWorker", "--log-level", "warning"),
         "--no-control-socket",
-        # As long as it goes, so that a long search is answered by the portal itself.
-        *("--limit-request-line", "8190"),
     ]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 (no shell is wanted)
 
