@@ -183,6 +183,9 @@ class Config:
     trusted_proxies: int = _setting(_whole(0, 10), 0)
     https: bool = _setting(_switch, False)
     workers: int = _setting(_whole(1, 64), 2)
+    threads: int = _setting(_whole(1, 64), 8)
+    """In each worker, for requests that may write; besides them half as many that only read."""
+    hashes_at_once: int = _setting(_whole(1, 64), 2)
 
     @property
     def database_file(self) -> Path | None:

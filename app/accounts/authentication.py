@@ -8,12 +8,13 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app import throttle
-from app.accounts.passwords import password_matches
+from app.accounts.passwords import hashing_places, password_matches
 from app.accounts.users import find_user, normalise_email
 from app.core.actor import Actor
 from app.core.durations import Rate
 from app.core.text import EMAIL_LENGTH, is_email
 from app.models import User
+from app.models.engine import writing
 
 NOT_AN_EMAIL = "(not an e-mail)"
 
@@ -45,6 +46,7 @@ def authenticate(
     login_id: str,
     password: str,
     address: str,
+    secret: str,
     limit: Rate,
     clock: Callable[[], datetime],
     outside_transaction: Callable[[], AbstractContextManager[None]],
@@ -54,31 +56,32 @@ def authenticate(
     Hashing is slow, so it is done between two transactions: `session` only reads when this is
     called and writes when it returns. `outside_transaction` is the caller's: entering it ends the
     one transaction, leaving it begins the other. Whatever was read in the first is looked at again
-    in the second, where the user is held until the commit; so many guesses sent at once learn no
-    more than as many sent one after the other. Who is over the `limit` is not even compared.
+    in the second, where the user is held until the commit.
+
+    An attempt is counted, in a short transaction of its own, before the password is hashed, and
+    taken back if it was right; so many guesses sent at once learn no more than as many sent one
+    after the other. Who is over the `limit` is not even compared. `secret` is the key under which
+    accounts are hashed where attempts are counted. Raises Busy if too many are being hashed.
     """
     account = normalise_email(login_id)[:EMAIL_LENGTH]
     found = find_user(session, account)
     user_id, password_hash = (found.id, found.password_hash) if found else (None, None)
     # A password typed into the wrong field is not written down.
     named = account if found or is_email(account) else NOT_AN_EMAIL
-    wait = throttle.seconds_to_wait(
-        session, account=account, address=address, now=clock(), limit=limit
-    )
-    with outside_transaction():
+    engine = session.connection().engine
+    with outside_transaction(), hashing_places.take_one():
+        with writing(), Session(engine) as own, own.begin():
+            throttle.wait_for_turn(own, address=address)
+            attempt_id, wait = throttle.begin_attempt(
+                own, account=account, address=address, secret=secret, now=clock(), limit=limit
+            )
         matches = wait == 0 and password_matches(password_hash, password)
-
-    throttle.wait_for_turn(session, address=address)
-    now = clock()
-    wait = wait or throttle.seconds_to_wait(
-        session, account=account, address=address, now=now, limit=limit
-    )
     if wait:
         return Authentication(named, address, wait_seconds=wait)
     user = hold_user(session, user_id) if matches and user_id else None
     if user is None or user.password_hash != password_hash:
-        throttle.count_failure(session, account=account, address=address, now=now, limit=limit)
         return Authentication(named, address)
+    throttle.take_back_attempt(session, attempt_id)
     return Authentication(named, address, user)
 
 

@@ -20,9 +20,6 @@ from app.core.errors import ConfigError, SigningKeyMissing
 from app.core.permissions import Role
 from app.licenses.keyring import ensure_signing_key, private_key
 
-THREADS = 16
-"""In each worker: one that waits for its turn to write, or for a slow client, holds up few."""
-
 
 @click.command()
 @with_appcontext
@@ -40,7 +37,7 @@ def serve() -> None:
         "gunicorn",
         "wsgi:app",
         *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
-        *("--workers", str(settings.workers), "--threads", str(THREADS)),
+        *("--workers", str(settings.workers), "--threads", str(settings.threads)),
         *("--worker-class", "app.cli.worker.BufferingWorker", "--log-level", "warning"),
         "--no-control-socket",
     ]

@@ -5,6 +5,7 @@ is sent without a thread for it: a request gets one of the threads when all of i
 senders that are slow or silent keep nobody waiting, and no proxy is needed for that.
 """
 
+import logging
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import RequestEntityTooLarge
 
 LONGEST_REQUEST_SECONDS = 30
@@ -22,8 +24,42 @@ LONGEST_REQUEST_SECONDS = 30
 LARGEST_BODY = 64 * 1024 * 1024
 """More than any page takes: what is larger is not even received."""
 LARGEST_HEADERS = 32 * 1024
+QUICK = ("/static/", "/healthz")
+"""What asks nothing of the database."""
 MOST_CONNECTIONS = 1000
 """In each worker: below the 1024 files that many systems allow a process."""
+
+
+class Threads:
+    """Threads of three kinds, so that nobody waits for what is slower than their own request.
+
+    A request that may write can wait for the database's write lock; one that only reads waits for
+    no writer; a static file, or the question whether the process lives, waits for no database.
+    """
+
+    def __init__(self, writing: int) -> None:
+        self.writing = self._start(writing)
+        self.reading = self._start(max(2, writing // 2))
+        self.quick = self._start(1)
+
+    @staticmethod
+    def _start(count: int) -> ThreadedTaskDispatcher:
+        threads = ThreadedTaskDispatcher()
+        threads.set_thread_count(count)
+        return threads
+
+    def add_task(self, connection: HTTPChannel) -> None:
+        request = connection.requests[0]
+        if request.path.startswith(QUICK):
+            self.quick.add_task(connection)
+        elif request.command in ("GET", "HEAD"):
+            self.reading.add_task(connection)
+        else:
+            self.writing.add_task(connection)
+
+    def shutdown(self) -> None:
+        for threads in (self.writing, self.reading, self.quick):
+            threads.shutdown()
 
 
 class Request(HTTPRequestParser):  # type: ignore[misc]
@@ -63,12 +99,14 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def run(self) -> None:
+        # It would tell of every request that waits for a thread.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         channels: dict[int, Any] = {}
         server = create_server(
             self.wsgi,
             map=channels,
             sockets=[listener.sock for listener in self.sockets],
-            threads=self.cfg.threads,
+            _dispatcher=Threads(self.cfg.threads),
             ident=None,
             # Whom to believe about proxies is said by PORTAL_TRUSTED_PROXIES alone.
             clear_untrusted_proxy_headers=False,
