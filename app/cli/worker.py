@@ -67,7 +67,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
-        if isinstance(self.error, RequestEntityTooLarge):
+        if isinstance(self.error, RequestEntityTooLarge):  # type: ignore[has-type]
             self.error = None
             self.body_rcv = None
             self.headers["CONTENT_LENGTH"] = str(max(self.content_length, LARGEST_BODY))
