@@ -11,8 +11,7 @@ from app.accounts.passwords import hashing_places
 from app.config import ROOT, Config, environment, load_config
 from app.core.private_files import secret_key
 from app.extensions import csrf, db, htmx, login_manager, migrate
-from app.models.engine import set_up_sqlite
-from app.models.postgresql import set_up_postgresql
+from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
 from app.web import context, errors
@@ -45,7 +44,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=config.secret_key,
         SQLALCHEMY_DATABASE_URI=config.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(config),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.threads),
         MAX_CONTENT_LENGTH=FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         SESSION_COOKIE_NAME="rolling_window",
@@ -73,27 +72,12 @@ def _bind_extensions(app: Flask, config: Config) -> None:
     csrf.init_app(app)
     htmx.init_app(app)
     with app.app_context():
-        if config.database_file:
-            set_up_sqlite(
-                db.engine,
-                config.database_file,
-                wait_seconds=config.database_wait_seconds,
-                long_waits=max(1, config.threads // 2),
-            )
-        else:
-            set_up_postgresql(db.engine, config.database_wait_seconds)
-
-
-def _engine_options(config: Config) -> dict[str, object]:
-    """A connection for each thread, and one more for what a thread notes beside its answer."""
-    return {
-        # Hashes and addresses of people do not belong into logs.
-        "hide_parameters": True,
-        "pool_size": 2 * config.threads,
-        "max_overflow": 2 * config.threads,
-        "pool_timeout": 5,
-        "pool_pre_ping": config.database_file is None,
-    }
+        set_up_engine(
+            db.engine,
+            config.database_file,
+            wait_seconds=config.database_wait_seconds,
+            long_waits=max(1, config.threads // 2),
+        )
 
 
 def _set_up_requests(app: Flask, config: Config) -> None:

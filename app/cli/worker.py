@@ -86,7 +86,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         if self.request is None:
             self.unfinished_since = None
         elif self.unfinished_since is None:
-            self.unfinished_since = time.time()
+            self.unfinished_since = time.monotonic()
         return going_on
 
 
@@ -131,7 +131,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         """One round: read, accept, write; answering is done by waitress's threads."""
         self.notify()
         wasyncore.loop(timeout=1, map=channels, use_poll=True, count=1)
-        too_long_ago = time.time() - LONGEST_REQUEST_SECONDS
+        too_long_ago = time.monotonic() - LONGEST_REQUEST_SECONDS
         for channel in [*channels.values()]:
             since = getattr(channel, "unfinished_since", None)
             if since is not None and since < too_long_ago:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.errors import Busy
+from app.models.postgresql import set_up_postgresql
 
 SHORT_WAIT_MS = 1000
 RETRY_SECONDS = 10
@@ -51,6 +52,27 @@ def writing(*, wait_ms: int | None = None) -> Iterator[None]:
     finally:
         _reading.reset(reading)
         _wait_ms.reset(wait)
+
+
+def engine_options(threads: int) -> dict[str, object]:
+    """A connection for each thread, and one more for what it notes beside its answer."""
+    return {
+        # Hashes and addresses of people do not belong into logs.
+        "hide_parameters": True,
+        "pool_size": 2 * threads,
+        "max_overflow": 2 * threads,
+        "pool_timeout": 5,
+        # A server that was restarted meanwhile is noticed before the first query.
+        "pool_pre_ping": True,
+    }
+
+
+def set_up_engine(engine: Engine, file: Path | None, *, wait_seconds: int, long_waits: int) -> None:
+    """Make SQLite in `file`, or PostgreSQL if that is None, safe under several workers."""
+    if file is None:
+        set_up_postgresql(engine, wait_seconds)
+    else:
+        set_up_sqlite(engine, file, wait_seconds=wait_seconds, long_waits=long_waits)
 
 
 def set_up_sqlite(engine: Engine, file: Path, *, wait_seconds: int, long_waits: int) -> None:
