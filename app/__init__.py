@@ -1,14 +1,17 @@
 """Rolling Window: the portal that lets partners in for a few hours. Wiring only."""
 
+from dataclasses import replace
+
 from flask import Flask
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import api, browser_agent, cli, portal
+from app.accounts.passwords import hashing_places
 from app.config import ROOT, Config, environment, load_config
 from app.core.private_files import secret_key
 from app.extensions import csrf, db, htmx, login_manager, migrate
-from app.models.engine import set_up_sqlite
+from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
 from app.web import context, errors
@@ -35,13 +38,13 @@ def create_app(config: Config | None = None) -> Flask:
     Raises ConfigError for a wrong setting. Touches no database.
     """
     config = config or load_config(environment())
+    config = replace(config, secret_key=config.secret_key or secret_key(config.instance))
     app = Portal(__name__, static_folder=None, template_folder=str(ROOT / "templates"))
     app.extensions["config"] = config
     app.config.update(
-        SECRET_KEY=config.secret_key or secret_key(config.instance),
+        SECRET_KEY=config.secret_key,
         SQLALCHEMY_DATABASE_URI=config.database_url,
-        # Password hashes and people's addresses must not appear in logs.
-        SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.threads),
         MAX_CONTENT_LENGTH=FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         SESSION_COOKIE_NAME="rolling_window",
@@ -51,6 +54,7 @@ def create_app(config: Config | None = None) -> Flask:
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_TIME_LIMIT=None,
     )
+    hashing_places.allow(config.hashes_at_once)
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
@@ -67,9 +71,13 @@ def _bind_extensions(app: Flask, config: Config) -> None:
     login_manager.session_protection = None
     csrf.init_app(app)
     htmx.init_app(app)
-    if config.database_file:
-        with app.app_context():
-            set_up_sqlite(db.engine, config.database_file, config.database_wait_seconds)
+    with app.app_context():
+        set_up_engine(
+            db.engine,
+            config.database_file,
+            wait_seconds=config.database_wait_seconds,
+            long_waits=max(1, config.threads // 2),
+        )
 
 
 def _set_up_requests(app: Flask, config: Config) -> None:

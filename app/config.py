@@ -3,7 +3,9 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote_to_bytes
@@ -14,6 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.core.durations import Rate, SessionLimits, format_ttl, parse_ttl
+from app.core.env_file import parse_env_file
 from app.core.errors import ConfigError, MalformedTTL
 from app.core.text import is_email
 from app.keyformat.signing_keys import private_key_from_pem
@@ -21,6 +24,7 @@ from app.keyformat.signing_keys import private_key_from_pem
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT_PREFIX = "PORTAL_"
+POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
 UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 SWITCH = {"on": True, "1": True, "true": True, "yes": True}
 SWITCH |= {"off": False, "0": False, "false": False, "no": False}
@@ -51,12 +55,13 @@ def _database(text: str) -> str:
         url = URL.create("unreadable")
     if url.drivername == "sqlite" and url.database and not url.query and url.database[0] != ":":
         return _sqlite(Path(url.database).absolute())
-    if url.drivername in ("postgresql", "postgresql+psycopg"):
+    if url.drivername in POSTGRESQL and not set(url.host or "") & set("@/?#%"):
         url = url.set(drivername="postgresql+psycopg")
         return url.render_as_string(hide_password=False)
     raise ConfigError(
         "this is no database address; allowed: sqlite:////FOLDER/FILE or "
-        "postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+        "postgresql+psycopg://USER:PASSWORD@HOST/NAME, with @ : / ? # % in the user's name or "
+        "the password written as %40 %3A %2F %3F %23 %25."
     )
 
 
@@ -178,6 +183,9 @@ class Config:
     trusted_proxies: int = _setting(_whole(0, 10), 0)
     https: bool = _setting(_switch, False)
     workers: int = _setting(_whole(1, 64), 2)
+    threads: int = _setting(_whole(1, 64), 8)
+    """In each worker, for requests that may write; besides them half as many that only read."""
+    hashes_at_once: int = _setting(_whole(1, 64), 2)
 
     @property
     def database_file(self) -> Path | None:
@@ -204,11 +212,28 @@ def environment() -> dict[str, str]:
 
     Raises ConfigError, in one line, if that file cannot be read.
     """
+    file = Path.cwd() / ".env"
     try:
-        written = dotenv_values(Path.cwd() / ".env", interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f".env: it cannot be read ({error}); make it readable UTF-8.") from None
-    return {name: value for name, value in written.items() if value is not None} | dict(os.environ)
+        written = parse_env_file(file.read_bytes()) if file.exists() else {}
+    except OSError as error:
+        raise ConfigError(
+            f".env: it cannot be read ({error.strerror}); let the portal read it."
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f".env: {error}") from None
+    return written | real_environment()
+
+
+def real_environment() -> dict[str, str]:
+    """The process's environment without what Flask's commands have copied into it from `.env`.
+
+    They cut values at " #" and take quotes away, and what they copied would win over the file,
+    also after the file was changed.
+    """
+    with suppress(OSError, UnicodeDecodeError):
+        copied = dotenv_values(Path.cwd() / ".env")
+        return {name: text for name, text in os.environ.items() if copied.get(name) != text}
+    return dict(os.environ)
 
 
 def load_config(environ: Mapping[str, str]) -> Config:
@@ -216,6 +241,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
 
     Raises ConfigError with one line that names the setting, what is wrong and what is allowed.
     """
+    _refuse_unknown(environ)
     given: dict[str, Any] = {
         setting.name: _read(setting, text)
         for setting in fields(Config)
@@ -233,6 +259,23 @@ def load_config(environ: Mapping[str, str]) -> Config:
     return config
 
 
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """A misspelt setting would be ignored in silence, and its default would decide."""
+    known = [ENVIRONMENT_PREFIX + setting.name.upper() for setting in fields(Config)]
+    known += [
+        f"{ENVIRONMENT_PREFIX}{setting.name.upper()}_FILE"
+        for setting in fields(Config)
+        if setting.metadata["secret"]
+    ]
+    for name in environ:
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name not in known:
+            [nearest] = get_close_matches(name.upper(), known, n=1, cutoff=0)
+            raise ConfigError(
+                f"{name}: there is no such setting; did you mean {nearest}? "
+                "The operator's guide has the table of all."
+            )
+
+
 def _text_of(setting: Field[Any], environ: Mapping[str, str]) -> str | None:
     """The text of a setting, from the environment or from the file named there; None if unset."""
     name = ENVIRONMENT_PREFIX + setting.name.upper()
@@ -247,7 +290,7 @@ def _text_of(setting: Field[Any], environ: Mapping[str, str]) -> str | None:
 
 def _secret_in(file: str, name: str) -> str:
     try:
-        text = Path(file).read_text(encoding="utf-8").strip()
+        text = Path(file).read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(

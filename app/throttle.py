@@ -3,6 +3,7 @@
 The counts are kept in the database, so that they hold across workers and restarts.
 """
 
+import hmac
 from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -18,26 +19,36 @@ ADDRESS_FACTOR = 6
 """How many times an account's limit an address may fail over all accounts together."""
 
 
-def seconds_to_wait(
-    session: Session, *, account: str, address: str, now: datetime, limit: Rate
-) -> int:
-    """Seconds until this account may be tried from this address; 0 if it may be tried now."""
-    from_address = SignInFailure.address == counted_as(address)
-    pair = from_address & (SignInFailure.account == account)
+def begin_attempt(
+    session: Session, *, account: str, address: str, secret: str, now: datetime, limit: Rate
+) -> tuple[int, int]:
+    """Count an attempt to sign in, before the password is looked at: (its id, 0).
+
+    Or (0, how many seconds to wait), and nothing is counted, if this pair of account and address,
+    or this address over all accounts, has had its attempts. An attempt with the right password is
+    taken back by `take_back_attempt`. What was typed as an account may be a password, so it is kept
+    as a keyed hash.
+    """
+    account_hash = hmac.digest(secret.encode(), account.encode(), "sha256").hex()
+    here = SignInFailure.address == counted_as(address)
+    pair = here & (SignInFailure.account_hash == account_hash)
     over_all = replace(limit, count=limit.count * ADDRESS_FACTOR)
     failed_at = SignInFailure.failed_at
-    return max(
-        _wait(session, failed_at, pair, now, limit),
-        _wait(session, failed_at, from_address, now, over_all),
+    _forget_outside(session, failed_at, now, limit)
+    wait = max(
+        _wait(session, failed_at, pair, now, limit), _wait(session, failed_at, here, now, over_all)
     )
+    if wait:
+        return 0, wait
+    attempt = SignInFailure(account_hash=account_hash, address=counted_as(address), failed_at=now)
+    session.add(attempt)
+    session.flush()
+    return attempt.id, 0
 
 
-def count_failure(
-    session: Session, *, account: str, address: str, now: datetime, limit: Rate
-) -> None:
-    """Count one wrong password."""
-    _forget_outside(session, SignInFailure.failed_at, now, limit)
-    session.add(SignInFailure(account=account, address=counted_as(address), failed_at=now))
+def take_back_attempt(session: Session, attempt_id: int) -> None:
+    """An attempt was none: the password was right."""
+    session.execute(delete(SignInFailure).where(SignInFailure.id == attempt_id))
 
 
 def count_inspection(session: Session, *, address: str, now: datetime, limit: Rate) -> int:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +32,7 @@ from tests.postgres import start_postgres
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+SECRET = "for tests only, " * 3
 
 # How long an example takes is a matter of the machine, and each begins with what the last one left.
 settings.register_profile(
@@ -91,7 +92,7 @@ def installation(
     """The portal on a migrated database of the kind that is asked for."""
     environ = {
         "PORTAL_INSTANCE": str(tmp_path_factory.mktemp(request.param)),
-        "PORTAL_SECRET_KEY": "for tests only, " * 3,
+        "PORTAL_SECRET_KEY": SECRET,
     }
     if request.param == "postgres":
         environ["PORTAL_DATABASE_URL"] = request.getfixturevalue("postgres_url")
@@ -244,17 +245,24 @@ def authenticated(
     address: str = "203.0.113.7",
     now: datetime = NOW,
     limit: Rate = Rate(10, 60),
-    outside_transaction: Callable[[], AbstractContextManager[None]] = nullcontext,
+    outside_transaction: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> Authentication:
-    """Who somebody has proven to be, as a view finds out."""
+    """Who somebody has proven to be, as a view finds out; what was done before is committed."""
+
+    @contextmanager
+    def committed() -> Iterator[None]:
+        session.commit()
+        yield
+
     return authenticate(
         session,
         login_id=login_id,
         password=password,
         address=address,
+        secret=SECRET,
         limit=limit,
         clock=lambda: now,
-        outside_transaction=outside_transaction,
+        outside_transaction=outside_transaction or committed,
     )
 
 

@@ -8,12 +8,13 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app import throttle
-from app.accounts.passwords import password_matches
+from app.accounts.passwords import hashing_places, password_matches
 from app.accounts.users import find_user, normalise_email
 from app.core.actor import Actor
 from app.core.durations import Rate
 from app.core.text import EMAIL_LENGTH, is_email
 from app.models import User
+from app.models.engine import writing
 
 NOT_AN_EMAIL = "(not an e-mail)"
 
@@ -45,6 +46,7 @@ def authenticate(
     login_id: str,
     password: str,
     address: str,
+    secret: str,
     limit: Rate,
     clock: Callable[[], datetime],
     outside_transaction: Callable[[], AbstractContextManager[None]],
@@ -55,31 +57,33 @@ def authenticate(
     when this is called and in a writing one when it returns. The caller supplies
     `outside_transaction`: entering it ends the first transaction, leaving it begins the second.
     What was read in the first is checked again in the second, where the user is locked until the
-    commit. Guesses sent at the same time therefore learn no more than guesses sent one after
-    another. Over the `limit`, the password is not compared at all.
+    commit.
+
+    An attempt is counted, in a short transaction of its own, before the password is hashed, and
+    taken back if the password was right. Guesses sent at the same time therefore learn no more than
+    guesses sent one after another. Over the `limit`, the password is not compared at all. `secret`
+    is the key under which accounts are hashed where attempts are counted. Raises Busy if too many
+    passwords are being hashed.
     """
     account = normalise_email(login_id)[:EMAIL_LENGTH]
     known = find_user(session, account)
     user_id, password_hash = (known.id, known.password_hash) if known else (None, None)
     # Do not log what may be a password typed into the wrong field.
     logged_id = account if known or is_email(account) else NOT_AN_EMAIL
-    wait = throttle.seconds_to_wait(
-        session, account=account, address=address, now=clock(), limit=limit
-    )
-    with outside_transaction():
+    engine = session.connection().engine
+    with outside_transaction(), hashing_places.take_one():
+        with writing(), Session(engine) as own, own.begin():
+            throttle.wait_for_turn(own, address=address)
+            attempt_id, wait = throttle.begin_attempt(
+                own, account=account, address=address, secret=secret, now=clock(), limit=limit
+            )
         matches = wait == 0 and password_matches(password_hash, password)
-
-    throttle.wait_for_turn(session, address=address)
-    now = clock()
-    wait = wait or throttle.seconds_to_wait(
-        session, account=account, address=address, now=now, limit=limit
-    )
     if wait:
         return Authentication(logged_id, address, wait_seconds=wait)
     user = lock_user(session, user_id) if matches and user_id else None
     if user is None or user.password_hash != password_hash:
-        throttle.count_failure(session, account=account, address=address, now=now, limit=limit)
         return Authentication(logged_id, address)
+    throttle.take_back_attempt(session, attempt_id)
     return Authentication(logged_id, address, user)
 
 

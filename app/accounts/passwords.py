@@ -1,13 +1,45 @@
 """Passwords: argon2id, with the library's own parameters."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from app.core.errors import Busy
+
 hasher = PasswordHasher()
 MIN_LENGTH, MAX_LENGTH = 8, 1000
+LONGEST_WAIT_SECONDS = 5
+
+
+class HashingPlaces:
+    """How many passwords are hashed at once in this process: each takes 64 MiB."""
+
+    def __init__(self) -> None:
+        self.allow(2)
+
+    def allow(self, count: int) -> None:
+        self._places = BoundedSemaphore(count)
+
+    @contextmanager
+    def take_one(self) -> Iterator[None]:
+        """A place to hash one password at. Raises Busy if none is free within five seconds."""
+        if not self._places.acquire(timeout=LONGEST_WAIT_SECONDS):
+            raise Busy(
+                "Too many people are signing in at once. Try again in a few seconds.",
+                retry_seconds=LONGEST_WAIT_SECONDS,
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+hashing_places = HashingPlaces()
 
 
 def is_acceptable(password: str) -> bool:

@@ -91,6 +91,7 @@ def open_session(body: SignInBody) -> Response:
         login_id=body.login_id,
         password=body.password,
         address=client_address(),
+        secret=current_config().secret_key,
         limit=current_config().signin_failures,
         clock=utcnow,
         outside_transaction=outside_transaction,

@@ -66,6 +66,7 @@ def log_in() -> ResponseReturnValue:
         login_id=form.login_id.data,
         password=form.password.data,
         address=client_address(),
+        secret=current_config().secret_key,
         limit=current_config().signin_failures,
         clock=utcnow,
         outside_transaction=outside_transaction,

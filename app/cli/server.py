@@ -20,9 +20,6 @@ from app.core.errors import ConfigError, SigningKeyMissing
 from app.core.permissions import Role
 from app.licenses.keyring import ensure_signing_key, private_key
 
-THREADS = 16
-"""In each worker; enough that some may wait for the write lock or for slow clients."""
-
 
 @click.command()
 @with_appcontext
@@ -39,15 +36,10 @@ def serve() -> None:
     arguments = [
         "gunicorn",
         "wsgi:app",
-        *("--config", "python:app.cli.worker"),
         *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
-        *("--workers", str(settings.workers), "--threads", str(THREADS)),
-        *("--worker-class", "gthread", "--log-level", "warning"),
-        # PORTAL_TRUSTED_PROXIES alone decides whose forwarded headers are trusted.
-        *("--forwarded-allow-ips", "", "--forwarder-headers", ""),
+        *("--workers", str(settings.workers), "--threads", str(settings.threads)),
+        *("--worker-class", "app.cli.worker.BufferingWorker", "--log-level", "warning"),
         "--no-control-socket",
-        # The longest possible, so that the portal itself answers a search that is too long.
-        *("--limit-request-line", "8190"),
     ]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 (no shell is wanted)
 

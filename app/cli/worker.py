@@ -1,11 +1,147 @@
-"""gunicorn's configuration of its workers."""
+"""The worker of the production server: gunicorn's processes, waitress's connections.
 
+gunicorn starts, watches, replaces and reloads the processes. In each of them waitress reads what
+is sent without a thread for it: a request gets one of the threads when all of it has arrived. So
+senders that are slow or silent keep nobody waiting, and no proxy is needed for that.
+"""
+
+import logging
+import os
 import signal
+import time
+from typing import Any
+
+from gunicorn.workers.base import Worker
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import RequestEntityTooLarge
+
+LONGEST_REQUEST_SECONDS = 30
+"""Within so long a whole request has arrived, or its connection is closed; idle ones are too."""
+LARGEST_BODY = 64 * 1024 * 1024
+"""More than any page takes: what is larger is not even received."""
+LARGEST_HEADERS = 32 * 1024
+QUICK = ("/static/", "/healthz")
+"""What asks nothing of the database."""
+MOST_CONNECTIONS = 1000
+"""In each worker: below the 1024 files that many systems allow a process."""
 
 
-def post_worker_init(_worker: object) -> None:
-    """Let workers ignore Ctrl+C, which a terminal sends to every process: the master stops them.
+class Threads:
+    """Threads of three kinds, so that nobody waits for what is slower than their own request.
 
-    A worker that got it twice, from the terminal and from the master, could deadlock.
+    A request that may write can wait for the database's write lock; one that only reads waits for
+    no writer; a static file, or the question whether the process lives, waits for no database.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def __init__(self, writing: int) -> None:
+        self.writing = self._start(writing)
+        self.reading = self._start(max(2, writing // 2))
+        self.quick = self._start(1)
+
+    @staticmethod
+    def _start(count: int) -> ThreadedTaskDispatcher:
+        threads = ThreadedTaskDispatcher()
+        threads.set_thread_count(count)
+        return threads
+
+    def add_task(self, connection: HTTPChannel) -> None:
+        request = connection.requests[0]
+        if request.path.startswith(QUICK):
+            self.quick.add_task(connection)
+        elif request.command in ("GET", "HEAD"):
+            self.reading.add_task(connection)
+        else:
+            self.writing.add_task(connection)
+
+    def shutdown(self) -> None:
+        for threads in (self.writing, self.reading, self.quick):
+            threads.shutdown()
+
+
+class Request(HTTPRequestParser):  # type: ignore[misc]
+    """A request whose body, if it is far too large, is left out: the portal's own page says so."""
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if isinstance(self.error, RequestEntityTooLarge):  # type: ignore[has-type]
+            self.error = None
+            self.body_rcv = None
+            self.headers["CONTENT_LENGTH"] = str(max(self.content_length, LARGEST_BODY))
+            self.headers["CONNECTION"] = "close"
+        return consumed
+
+
+class Connection(HTTPChannel):  # type: ignore[misc]
+    """A connection that knows since when a request is on its way."""
+
+    parser_class = Request
+    unfinished_since: float | None = None
+
+    def received(self, data: bytes) -> bool:
+        going_on: bool = super().received(data)
+        if self.request is None:
+            self.unfinished_since = None
+        elif self.unfinished_since is None:
+            self.unfinished_since = time.monotonic()
+        return going_on
+
+
+class BufferingWorker(Worker):  # type: ignore[misc]
+    """A process of the server."""
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # Ctrl+C reaches every process of the terminal; the one that leads tells the workers.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def run(self) -> None:
+        # It would tell of every request that waits for a thread.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        channels: dict[int, Any] = {}
+        server = create_server(
+            self.wsgi,
+            map=channels,
+            sockets=[listener.sock for listener in self.sockets],
+            _dispatcher=Threads(self.cfg.threads),
+            ident=None,
+            # Whom to believe about proxies is said by PORTAL_TRUSTED_PROXIES alone.
+            clear_untrusted_proxy_headers=False,
+            asyncore_use_poll=True,
+            channel_timeout=LONGEST_REQUEST_SECONDS,
+            cleanup_interval=1,
+            connection_limit=MOST_CONNECTIONS,
+            max_request_header_size=LARGEST_HEADERS,
+            max_request_body_size=LARGEST_BODY,
+        )
+        listeners = [channel for channel in channels.values() if hasattr(channel, "maintenance")]
+        for listener in listeners:
+            listener.channel_class = Connection
+        while self.alive and self.ppid == os.getppid():
+            self._serve(channels)
+        for listener in listeners:
+            listener.del_channel()
+        self._finish(channels)
+        server.task_dispatcher.shutdown()
+
+    def _serve(self, channels: dict[int, Any]) -> None:
+        """One round: read, accept, write; answering is done by waitress's threads."""
+        self.notify()
+        wasyncore.loop(timeout=1, map=channels, use_poll=True, count=1)
+        too_long_ago = time.monotonic() - LONGEST_REQUEST_SECONDS
+        for channel in [*channels.values()]:
+            since = getattr(channel, "unfinished_since", None)
+            if since is not None and since < too_long_ago:
+                channel.will_close = True
+
+    def _finish(self, channels: dict[int, Any]) -> None:
+        """Answer what has arrived, for as long as the settings of gunicorn allow."""
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while time.monotonic() < deadline and any(
+            getattr(channel, "requests", None) or getattr(channel, "total_outbufs_len", 0)
+            for channel in channels.values()
+        ):
+            self._serve(channels)

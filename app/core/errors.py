@@ -66,11 +66,18 @@ class Conflict(PortalError):
 
 
 class Busy(PortalError):
-    """The database is locked, read-only, full or unreachable; nothing was saved."""
+    """The database is locked, read-only, full or unreachable; nothing was saved.
+
+    `retry_seconds`, if there are any, is when it is worth trying again.
+    """
 
     status = 503
     code = "unavailable"
     title = "The database cannot be used just now"
+
+    def __init__(self, detail: str, retry_seconds: int | None = None) -> None:
+        super().__init__(detail)
+        self.retry_seconds = retry_seconds
 
 
 class SigningKeyMissing(PortalError):

@@ -46,15 +46,16 @@ class WebSession(Base):
 
 
 class SignInFailure(Base):
-    """One wrong password, kept for as long as the throttle counts it."""
+    """One wrong password, or one that is being looked at; kept for as long as it counts."""
 
     __tablename__ = "sign_in_failures"
     __table_args__ = (
-        Index(None, "account", "address", "failed_at"),
+        Index(None, "account_hash", "address", "failed_at"),
         Index(None, "address", "failed_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    account: Mapped[str] = mapped_column(String(EMAIL_LENGTH))
+    account_hash: Mapped[str] = mapped_column(String(64))
+    """Keyed: what is typed as an account may be a password."""
     address: Mapped[str] = mapped_column(String(45))
     failed_at: Mapped[datetime]

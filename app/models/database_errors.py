@@ -19,6 +19,8 @@ DAMAGED = "The database file is damaged. The person who runs this portal must pu
 EXPLANATIONS = {
     "locked": "Another change has been holding the database for too long. "
     "Nothing was saved; try again in a minute.",
+    "lock timeout": "Another change has been holding the database for too long. "
+    "Nothing was saved; try again in a minute.",
     "deadlock": "Two changes got into each other's way. Nothing was saved; try again.",
     "readonly": READ_ONLY,
     "read-only": READ_ONLY,

@@ -4,11 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.core.errors import Busy
+from app.models.postgresql import set_up_postgresql
+
+SHORT_WAIT_MS = 1000
+RETRY_SECONDS = 10
 
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
 _wait_ms: ContextVar[int | None] = ContextVar("wait_ms", default=None)
@@ -47,14 +54,37 @@ def writing(*, wait_ms: int | None = None) -> Iterator[None]:
         _wait_ms.reset(wait)
 
 
-def set_up_sqlite(engine: Engine, file: Path, wait_seconds: int) -> None:
-    """Make the SQLite database in `file` safe to use from several workers.
+def engine_options(threads: int) -> dict[str, object]:
+    """A connection for each thread, and one more for what it notes beside its answer."""
+    return {
+        # Hashes and addresses of people do not belong into logs.
+        "hide_parameters": True,
+        "pool_size": 2 * threads,
+        "max_overflow": 2 * threads,
+        "pool_timeout": 5,
+        # A server that was restarted meanwhile is noticed before the first query.
+        "pool_pre_ping": True,
+    }
 
-    The driver's own transaction handling can lose updates, so it is switched off; a transaction
-    that may write takes the write lock when it begins (BEGIN IMMEDIATE), one that only reads does
-    not. A writer waits up to `wait_seconds` for the lock. A connection to a file that has since
+
+def set_up_engine(engine: Engine, file: Path | None, *, wait_seconds: int, long_waits: int) -> None:
+    """Make SQLite in `file`, or PostgreSQL if that is None, safe under several workers."""
+    if file is None:
+        set_up_postgresql(engine, wait_seconds)
+    else:
+        set_up_sqlite(engine, file, wait_seconds=wait_seconds, long_waits=long_waits)
+
+
+def set_up_sqlite(engine: Engine, file: Path, *, wait_seconds: int, long_waits: int) -> None:
+    """Make SQLite, in `file`, safe under several workers.
+
+    The driver's own transaction handling lets updates vanish, so it is switched off; a
+    transaction that may write takes the write lock at its beginning (BEGIN IMMEDIATE), one that
+    reads does not. A writer waits a second for its turn; up to `wait_seconds` if one of the
+    `long_waits` is free, so that not all threads of a process wait. A connection to a file that has
     been moved away, or replaced by a copy, is closed: what it wrote would be lost.
     """
+    places = BoundedSemaphore(long_waits)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -73,9 +103,37 @@ def set_up_sqlite(engine: Engine, file: Path, wait_seconds: int) -> None:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         wait_ms = _wait_ms.get()
-        wait = wait_seconds * 1000 if wait_ms is None else wait_ms
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait}")
-        connection.exec_driver_sql("BEGIN" if is_reading() else "BEGIN IMMEDIATE")
+        if is_reading():
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_seconds * 1000}")
+            connection.exec_driver_sql("BEGIN")
+        elif wait_ms is not None:
+            _begin_immediate(connection, wait_ms)
+        else:
+            _begin_in_turn(connection, wait_seconds * 1000, places)
+
+
+def _begin_in_turn(connection: Connection, wait_ms: int, places: BoundedSemaphore) -> None:
+    short = min(wait_ms, SHORT_WAIT_MS)
+    try:
+        _begin_immediate(connection, short)
+    except OperationalError as error:
+        if "locked" not in str(error.orig) or wait_ms == short:
+            raise
+        if not places.acquire(blocking=False):
+            raise Busy(
+                "Another change has been holding the database for too long, and others wait for "
+                "it already. Nothing was saved; try again in a minute.",
+                RETRY_SECONDS,
+            ) from None
+        try:
+            _begin_immediate(connection, wait_ms - short)
+        finally:
+            places.release()
+
+
+def _begin_immediate(connection: Connection, wait_ms: int) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

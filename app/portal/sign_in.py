@@ -68,6 +68,7 @@ def sign_in() -> ResponseReturnValue:
         login_id=form.email.data,
         password=form.password.data,
         address=client_address(),
+        secret=current_config().secret_key,
         limit=current_config().signin_failures,
         clock=utcnow,
         outside_transaction=outside_transaction,

@@ -8,7 +8,7 @@ from flask import Flask, Response, g, jsonify, make_response, redirect, render_t
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from htmx_flask import request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -107,6 +107,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, form_out_of_date)
     app.register_error_handler(PortalError, domain_error)
     app.register_error_handler(DBAPIError, database_error)
+    app.register_error_handler(TimeoutError, no_connection_free)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, unforeseen_error)
 
@@ -159,7 +160,10 @@ def form_out_of_date(_error: CSRFError) -> Response:
 
 
 def domain_error(error: PortalError) -> Response:
-    return error_response(ErrorText(error.status, error.code, error.title, error.detail))
+    response = error_response(ErrorText(error.status, error.code, error.title, error.detail))
+    if isinstance(error, Busy) and error.retry_seconds is not None:
+        response.headers["Retry-After"] = str(error.retry_seconds)
+    return response
 
 
 def database_error(error: DBAPIError) -> Response:
@@ -168,6 +172,11 @@ def database_error(error: DBAPIError) -> Response:
         return unforeseen_error(error)
     log.error("the database refused: %s", error.orig)
     return domain_error(Busy(sentence))
+
+
+def no_connection_free(error: TimeoutError) -> Response:
+    log.error("no connection to the database is free: %s", error)
+    return domain_error(Busy("The portal has too much to do just now. Try again.", 5))
 
 
 def http_error(error: HTTPException) -> WerkzeugResponse:

@@ -1,13 +1,14 @@
 """Who somebody is: what is looked at again once the slow hash of a password has been made."""
 
+import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import throttle
@@ -19,11 +20,10 @@ from app.extensions import db
 from app.models import SignInFailure
 from app.models.engine import reading_only, set_reading
 from tests.agents.api_stage import RealAgent, to_the_app
-from tests.conftest import NOW, PASSWORD, Cast, Visitor, authenticated
+from tests.conftest import NOW, PASSWORD, SECRET, Cast, Visitor, authenticated
 
 HERE = "203.0.113.7"
 LIMIT = Rate(10, 60)
-LATER = NOW + timedelta(seconds=5)
 
 
 def meanwhile(change: Callable[[Session], object]) -> Callable[[], object]:
@@ -38,6 +38,13 @@ def meanwhile(change: Callable[[Session], object]) -> Callable[[], object]:
         yield
 
     return outside_transaction
+
+
+def fail(session: Session, account: str) -> None:
+    """An attempt that is not taken back."""
+    throttle.begin_attempt(
+        session, account=account, address=HERE, secret=SECRET, now=NOW, limit=LIMIT
+    )
 
 
 def disable(session: Session) -> None:
@@ -62,7 +69,7 @@ def test_who_was_changed_while_their_password_was_hashed_is_refused(
         outcome = authenticated(session, cast.ada, outside_transaction=meanwhile(change))
     assert outcome == Authentication(cast.ada, HERE)
     session.commit()
-    assert session.scalars(select(SignInFailure.account)).all() == [cast.ada]
+    assert session.scalar(select(func.count()).select_from(SignInFailure)) == 1
 
 
 def test_who_fails_elsewhere_while_a_password_is_hashed_is_throttled(
@@ -70,7 +77,7 @@ def test_who_fails_elsewhere_while_a_password_is_hashed_is_throttled(
 ) -> None:
     def fail_ten_times(other: Session) -> None:
         for _ in range(10):
-            throttle.count_failure(other, account=cast.ada, address=HERE, now=NOW, limit=LIMIT)
+            fail(other, cast.ada)
 
     with reading_only():
         outcome = authenticated(session, cast.ada, outside_transaction=meanwhile(fail_ten_times))
@@ -86,19 +93,32 @@ def test_who_is_over_the_limit_is_not_even_compared(
     assert authenticated(session, cast.ada).wait_seconds == 60
 
 
-def test_a_wrong_password_counts_from_when_it_is_refused(session: Session, cast: Cast) -> None:
-    """Not from when it came: it may have waited for its turn to write."""
-    instants = iter([NOW, LATER])
-    authenticate(
-        session,
-        login_id=cast.ada,
-        password="wrong",
-        address=HERE,
-        limit=LIMIT,
-        clock=lambda: next(instants),
-        outside_transaction=meanwhile(lambda _: None),
-    )
-    assert session.scalars(select(SignInFailure.failed_at)).all() == [LATER]
+def test_an_attempt_is_counted_before_its_password_is_hashed(
+    session: Session, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The portal is killed while it hashes, again and again: each guess counts all the same."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(*_arguments: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("app.accounts.authentication.password_matches", kill)
+    for number in range(3):
+        with pytest.raises(Killed):
+            authenticated(session, cast.ada)
+        session.rollback()
+        assert session.scalar(select(func.count()).select_from(SignInFailure)) == number + 1
+
+
+def test_what_was_typed_as_an_account_is_kept_as_a_keyed_hash(session: Session, cast: Cast) -> None:
+    """Somebody types their password into the wrong field; a stolen copy must not show it."""
+    authenticated(session, "my very secret password", "ada@example.com")
+    [stored] = session.scalars(select(SignInFailure.account_hash))
+    assert re.fullmatch("[0-9a-f]{64}", stored)
+    plain = hashlib.sha256(b"my very secret password").hexdigest()
+    assert stored != plain
 
 
 def test_the_clock_is_read_after_the_wait_for_the_turn_to_write(app: Flask, cast: Cast) -> None:
@@ -108,9 +128,9 @@ def test_the_clock_is_read_after_the_wait_for_the_turn_to_write(app: Flask, cast
     @contextmanager
     def wait_for_the_other() -> Iterator[None]:
         db.session.rollback()
+        waiting.set()
         yield
         set_reading(False)
-        waiting.set()
 
     def sign_in() -> None:
         with app.app_context(), reading_only():
@@ -119,6 +139,7 @@ def test_the_clock_is_read_after_the_wait_for_the_turn_to_write(app: Flask, cast
                 login_id=cast.ada,
                 password=PASSWORD,
                 address=HERE,
+                secret=SECRET,
                 limit=LIMIT,
                 clock=lambda: asked.append(1) or NOW,
                 outside_transaction=wait_for_the_other,
@@ -132,9 +153,9 @@ def test_the_clock_is_read_after_the_wait_for_the_turn_to_write(app: Flask, cast
         assert waiting.wait(10)
         thread.join(0.2)
         assert thread.is_alive()
-        assert len(asked) == 1
+        assert asked == []
     thread.join(10)
-    assert len(asked) == 2
+    assert len(asked) == 1
 
 
 def test_the_user_is_held_until_the_commit(app: Flask, session: Session, cast: Cast) -> None:
@@ -214,7 +235,7 @@ def test_nothing_is_locked_while_a_password_is_hashed(
         def verify(self, *arguments: str) -> bool:
             assert not db.session().in_transaction()
             with Session(db.engine) as other, other.begin():
-                throttle.count_failure(other, account="x", address="", now=NOW, limit=LIMIT)
+                fail(other, "x")
             wrote.append(arguments)
             return hasher.verify(*arguments)
 

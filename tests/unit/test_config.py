@@ -147,10 +147,60 @@ def test_a_secret_is_read_from_a_file_without_its_line_end(name: str, tmp_path: 
     assert load(**{f"{name}_FILE": str(file)}, **both) == load(**{name: text}, **both)
 
 
-def test_what_is_no_secret_is_not_read_from_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "bind"
-    file.write_text("0.0.0.0:1")
-    assert load(BIND_FILE=str(file)).bind.port == 8000
+def test_what_is_no_secret_is_not_read_from_a_file() -> None:
+    assert refusal({"PORTAL_BIND_FILE": "/run/bind"}).startswith(
+        "PORTAL_BIND_FILE: there is no such setting; did you mean"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("PORTAL_LICENCE_TTLS", "PORTAL_LICENSE_TTLS"),
+        ("PORTAL_TRUSTED_PROXY", "PORTAL_TRUSTED_PROXIES"),
+        ("portal_bind", "PORTAL_BIND"),
+        ("PORTAL_SECRET_KEY_FLIE", "PORTAL_SECRET_KEY_FILE"),
+    ],
+)
+def test_a_misspelt_setting_stops_the_start_and_names_the_nearest(written: str, meant: str) -> None:
+    assert refusal({written: "1h"}) == (
+        f"{written}: there is no such setting; did you mean {meant}? "
+        "The operator's guide has the table of all."
+    )
+
+
+def test_what_is_not_the_portals_is_left_alone() -> None:
+    assert load_config({"PATH": "/bin", "PORTALS": "x", "MY_PORTAL_BIND": "x"}) == load_config({})
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_byte_order_mark_and_a_line_end_are_no_part_of_a_secret(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"\xef\xbb\xbf" + b"k" * 32 + end.encode())
+    assert load(SECRET_KEY_FILE=str(file)).secret_key == "k" * 32
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_spelling_of_a_postgresql_address_is_read(scheme: str) -> None:
+    address = load(DATABASE_URL=f"{scheme}://u:p%40ss@host:5433/db?sslmode=require").database_url
+    assert address == "postgresql+psycopg://u:p%40ss@host:5433/db?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:geh@eim@host/db",
+        "postgresql://u:geheim@host:port/db",
+        "geheim",
+        "mysql://u:geheim@host/db",
+    ],
+)
+def test_an_unreadable_database_address_is_refused_and_no_part_of_it_repeated(address: str) -> None:
+    sentence = refusal({"PORTAL_DATABASE_URL": address})
+    assert sentence.startswith("PORTAL_DATABASE_URL: this is no database address")
+    assert "\n" not in sentence
+    for part in ("geh", "eim", "host/db"):
+        assert part not in sentence
 
 
 @pytest.mark.parametrize(
@@ -227,7 +277,7 @@ def test_a_postgresql_address_gets_the_driver_that_is_there() -> None:
 def test_the_environment_goes_before_the_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ".env").write_text("PORTAL_WORKERS=3\nPORTAL_BIND=h:1\nPORTAL_SECRET_KEY='${HOME}'")
+    (tmp_path / ".env").write_text("PORTAL_WORKERS=3\nPORTAL_BIND=h:1\nPORTAL_SECRET_KEY=${HOME}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORTAL_BIND", "h:2")
     found = environment()
@@ -241,7 +291,42 @@ def test_an_env_file_that_is_no_text_is_refused_in_one_line(
 ) -> None:
     (tmp_path / ".env").write_bytes(b"PORTAL_BIND=\xff\xfe")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"^\.env: it cannot be read"):
+    with pytest.raises(ConfigError, match=r"^\.env: it is not UTF-8 text; save it as UTF-8\.$"):
+        environment()
+
+
+def test_an_env_files_values_are_taken_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(
+        b"\xef\xbb\xbf# a comment\r\n\r\nPORTAL_ADMIN_PASSWORD=pass # word\r\n"
+        b'PORTAL_SAMPLE_PASSWORD="quoted"\r\nexport PORTAL_WORKERS = 3 \r\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    found = environment()
+    assert found["PORTAL_ADMIN_PASSWORD"] == "pass # word"
+    assert found["PORTAL_SAMPLE_PASSWORD"] == '"quoted"'
+    assert found["PORTAL_WORKERS"] == "3"
+
+
+def test_what_flasks_command_has_copied_out_of_the_env_file_does_not_win_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`flask` cuts values at " #", and sets them in the environment before the portal looks."""
+    (tmp_path / ".env").write_text("PORTAL_ADMIN_PASSWORD=pass # word\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORTAL_ADMIN_PASSWORD", "pass")
+    assert environment()["PORTAL_ADMIN_PASSWORD"] == "pass # word"
+    monkeypatch.setenv("PORTAL_ADMIN_PASSWORD", "from the shell")
+    assert environment()["PORTAL_ADMIN_PASSWORD"] == "from the shell"
+
+
+def test_a_line_of_an_env_file_that_is_no_setting_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("PORTAL_WORKERS=3\nPORTAL_BIND h:1\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^\.env: line 2 is no setting; write NAME=value\.$"):
         environment()
 
 
