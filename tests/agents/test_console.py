@@ -20,8 +20,7 @@ from app.audit.tags import AuditTag
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import Agent, AgentSession, Project, TemporaryLicense
-from tests.agents.stage import BEA, HOUR, LIMITS, add_bea, issue, signed_in, text_of
-from tests.agents.test_sign_in import events
+from tests.agents.stage import BEA, HOUR, LIMITS, add_bea, events, issue, signed_in, text_of
 from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
 MEGABYTE = 1024 * 1024
