@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page, expect
 
-from app.accounts.users import find_user
+from app.accounts.passwords import hash_password
+from app.accounts.users import create_user, find_user
 from app.config import current_config
 from app.core.actor import Actor
 from app.core.clock import utcnow
+from app.core.permissions import Role
+from app.core.text import fold
 from app.licenses.services import issue_license, key_text
+from app.models import Organisation, Project
 from tests.browser.conftest import TEN_MINUTES, Portal, wait_until
 
 PARTNER = "robin@partner.example"
@@ -48,6 +52,39 @@ class Stage:
                 now=utcnow(),
             )[0]
             return key_text(license, self.portal.app.extensions["config"].signing_keys)
+
+
+def set_stage(portal: Portal) -> Stage:
+    """An organisation with a project, a partner and a client user."""
+    now = utcnow()
+    with portal.session() as session:
+        admin = find_user(session, portal.admin_email)
+        assert admin
+        actor = Actor(admin.id, admin.email, admin.role, "test")
+        session.add(
+            Organisation(id=ACME, name=NAME, search_text=fold(f"{NAME}\n{ACME}"), created_at=now)
+        )
+        session.flush()
+        project = Project(
+            organisation_id=ACME,
+            name="Console ERP",
+            search_text=fold("Console ERP\n"),
+            created_at=now,
+            updated_at=now,
+        )
+        session.add(project)
+        for email, role in ((PARTNER, Role.PARTNER), (CLIENT, Role.CLIENT)):
+            create_user(
+                session,
+                email=email,
+                role=role,
+                password_hash=hash_password(PASSWORD),
+                actor=actor,
+                now=now,
+                organisation_id=ACME if role is Role.CLIENT else None,
+            )
+        session.flush()
+        return Stage(portal, project.id)
 
 
 def log_in(stage: Stage, page: Page, key: str) -> None:

@@ -7,18 +7,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from app.accounts.passwords import hash_password
-from app.accounts.users import create_user, find_user
 from app.agents.machines import detach, machines_with
-from app.core.actor import Actor
 from app.core.clock import utcnow
-from app.core.permissions import Role
-from app.core.text import fold
 from app.licenses.services import revoke_license
-from app.models import Organisation, Project
 from tests.agents.stage import LIMITS
 from tests.browser.agent_stage import (
-    ACME,
     CLIENT,
     NAME,
     PARTNER,
@@ -27,6 +20,7 @@ from tests.browser.agent_stage import (
     fill_in,
     log_in,
     milliseconds_left,
+    set_stage,
     wait_in_stopped_time,
 )
 from tests.browser.conftest import TEN_MINUTES, Portal, Watch, stop_clock, wait_until
@@ -36,35 +30,7 @@ from tests.conftest import Cast, Clock
 
 @pytest.fixture(scope="module")
 def stage(portal: Portal) -> Stage:
-    now = utcnow()
-    with portal.session() as session:
-        admin = find_user(session, portal.admin_email)
-        assert admin
-        actor = Actor(admin.id, admin.email, admin.role, "test")
-        session.add(
-            Organisation(id=ACME, name=NAME, search_text=fold(f"{NAME}\n{ACME}"), created_at=now)
-        )
-        session.flush()
-        project = Project(
-            organisation_id=ACME,
-            name="Console ERP",
-            search_text=fold("Console ERP\n"),
-            created_at=now,
-            updated_at=now,
-        )
-        session.add(project)
-        for email, role in ((PARTNER, Role.PARTNER), (CLIENT, Role.CLIENT)):
-            create_user(
-                session,
-                email=email,
-                role=role,
-                password_hash=hash_password(PASSWORD),
-                actor=actor,
-                now=now,
-                organisation_id=ACME if role is Role.CLIENT else None,
-            )
-        session.flush()
-        return Stage(portal, project.id)
+    return set_stage(portal)
 
 
 @pytest.fixture
