@@ -12,7 +12,7 @@ run: $(RUN)
 
 test: $(DEV)
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
-	cd clients && ../$(VENV)/bin/python -m pytest
+	cd clients && ../$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 check: $(DEV)
 	$(VENV)/bin/ruff check .

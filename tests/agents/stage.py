@@ -9,16 +9,21 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
+from app.agents.codes import EndCause
 from app.agents.registration import SignInRequest
+from app.agents.session_rules import SessionEnd
+from app.agents.sessions import heartbeat
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
+from app.audit.tags import AuditTag
 from app.config import current_config
 from app.core.durations import SessionLimits
 from app.core.permissions import Role
 from app.keyformat.signing_keys import kid_of
 from app.licenses.offline import published_keys
 from app.licenses.services import issue_license, key_text
-from app.models import Agent, AgentSession, FeedEvent, TemporaryLicense
+from app.models import Agent, AgentSession, AuditEvent, FeedEvent, TemporaryLicense
+from app.models.engine import reading_only
 from tests.conftest import NOW, PASSWORD, Cast, authenticated, signing_keys
 
 MAC = "00:1A:2B:3C:4D:5E"
@@ -125,3 +130,33 @@ def feed(session: Session, organisation_id: str = Cast.acme) -> list[tuple[str, 
         .order_by(FeedEvent.id.desc())
     )
     return [(line.kind, line.actor, line.subject) for line in lines]
+
+
+def events(session: Session, tag: AuditTag) -> list[AuditEvent]:
+    return list(
+        session.scalars(
+            select(AuditEvent).where(AuditEvent.tag == tag.value).order_by(AuditEvent.id)
+        )
+    )
+
+
+def refusal_of(answer: object) -> Refusal:
+    assert isinstance(answer, Refusal)
+    return answer
+
+
+def beat(
+    session: Session, token: str, now: datetime, limits: SessionLimits = LIMITS
+) -> AgentSession | SessionEnd:
+    """A heartbeat, as a request makes it: with a session that only reads."""
+    session.commit()
+    with reading_only():
+        answer = heartbeat(session, token=token, now=now, limits=limits)
+        session.rollback()
+    return answer
+
+
+def end_of(session: Session, token: str, now: datetime) -> tuple[str, EndCause, datetime]:
+    answer = beat(session, token, now)
+    assert isinstance(answer, SessionEnd)
+    return answer.code.value, answer.cause, answer.at

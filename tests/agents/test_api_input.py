@@ -13,14 +13,7 @@ from app.api.schemas import ALL_ZERO_PATTERN, MAC_PATTERN
 from app.core.errors import InvalidInput
 from app.extensions import db
 from app.models import AgentSession
-from tests.agents.api_stage import (
-    BASE,
-    OTHER_MAC,
-    Answer,
-    RealAgent,
-    registered,
-    to_the_app,
-)
+from tests.agents.api_stage import BASE, OTHER_MAC, Answer, RealAgent, registered, to_the_app
 from tests.agents.stage import MAC, issue, text_of
 from tests.conftest import PASSWORD, Cast, Clock
 

@@ -14,8 +14,7 @@ from app.agents.session_rules import LogoutState, LogoutStatus
 from app.agents.sessions import confirm_end, heartbeat, sign_out
 from app.licenses.services import revoke_license
 from app.models import AgentSession, TemporaryLicense
-from tests.agents.stage import IDLE, LIMITS, issue, machine_of, signed_in
-from tests.agents.test_sessions import beat
+from tests.agents.stage import IDLE, LIMITS, beat, issue, machine_of, signed_in
 from tests.conftest import NOW, Cast
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")

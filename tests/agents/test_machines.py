@@ -24,9 +24,19 @@ from app.core.errors import Conflict, NotAllowed, NotFound
 from app.licenses.offline import revocations
 from app.models import Agent, AgentSession, Project
 from app.models.types import HIGHEST_ID
-from tests.agents.stage import LIMITS, MAC, feed, issue, machine_of, signed_in, try_to_sign_in
-from tests.agents.test_sessions import beat, end_of
-from tests.agents.test_sign_in import events, refusal_of
+from tests.agents.stage import (
+    LIMITS,
+    MAC,
+    beat,
+    end_of,
+    events,
+    feed,
+    issue,
+    machine_of,
+    refusal_of,
+    signed_in,
+    try_to_sign_in,
+)
 from tests.conftest import NOW, Cast
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")

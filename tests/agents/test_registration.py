@@ -28,15 +28,16 @@ from tests.agents.stage import (
     LIMITS,
     MAC,
     add_bea,
+    events,
     feed,
     issue,
     machine_of,
     public_keys,
+    refusal_of,
     signed_in,
     text_of,
     try_to_sign_in,
 )
-from tests.agents.test_sign_in import events, refusal_of
 from tests.conftest import NOW, Cast
 from tests.permanent_license import read_permanent_license
 

@@ -19,40 +19,30 @@ from app.agents.live_sessions import (
     session_has_ended,
 )
 from app.agents.people import reset_password
-from app.agents.session_rules import SessionEnd
-from app.agents.sessions import heartbeat, sign_out
+from app.agents.sessions import sign_out
 from app.audit.tags import AuditTag
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotAllowed, NotFound
 from app.extensions import db
 from app.licenses.services import revoke_license
 from app.models import AgentSession, Project, User
-from app.models.engine import reading_only
-from tests.agents.stage import HOUR, IDLE, LIMITS, issue, machine_of, signed_in
-from tests.agents.test_sign_in import events
+from tests.agents.stage import (
+    HOUR,
+    IDLE,
+    LIMITS,
+    beat,
+    end_of,
+    events,
+    issue,
+    machine_of,
+    signed_in,
+)
 from tests.conftest import NOW, Cast
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
 
 START = NOW + timedelta(seconds=1)
 SECOND = timedelta(seconds=1)
-
-
-def beat(
-    session: Session, token: str, now: datetime, limits: SessionLimits = LIMITS
-) -> AgentSession | SessionEnd:
-    """A heartbeat, as a request makes it: with a session that only reads."""
-    session.commit()
-    with reading_only():
-        answer = heartbeat(session, token=token, now=now, limits=limits)
-        session.rollback()
-    return answer
-
-
-def end_of(session: Session, token: str, now: datetime) -> tuple[str, EndCause, datetime]:
-    answer = beat(session, token, now)
-    assert isinstance(answer, SessionEnd)
-    return answer.code.value, answer.cause, answer.at
 
 
 # Being heard from

@@ -11,27 +11,13 @@ from sqlalchemy.orm import Session
 
 from app.accounts.users import disable_user
 from app.agents.sign_in import SignedIn, Throttled
-from app.agents.sign_in_rules import Refusal
 from app.audit.tags import AuditTag
 from app.extensions import db
-from app.models import AgentSession, AuditEvent, Base, SignInFailure
-from tests.agents.stage import MAC, issue, text_of, try_to_sign_in
+from app.models import AgentSession, Base, SignInFailure
+from tests.agents.stage import MAC, events, issue, refusal_of, text_of, try_to_sign_in
 from tests.conftest import NOW, PASSWORD, Cast, authenticated
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
-
-
-def events(session: Session, tag: AuditTag) -> list[AuditEvent]:
-    return list(
-        session.scalars(
-            select(AuditEvent).where(AuditEvent.tag == tag.value).order_by(AuditEvent.id)
-        )
-    )
-
-
-def refusal_of(answer: object) -> Refusal:
-    assert isinstance(answer, Refusal)
-    return answer
 
 
 @pytest.mark.parametrize("login_id", [Cast.pat, Cast.dev, "  PAT@example.com "])

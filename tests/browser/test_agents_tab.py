@@ -18,8 +18,8 @@ from app.core.text import fold
 from app.models import Organisation, Project
 from app.models.engine import reading_only
 from tests.agents.stage import LIMITS
+from tests.browser.agent_stage import Stage as ConsoleStage
 from tests.browser.conftest import Portal, Watch
-from tests.browser.test_agent_console import Stage as ConsoleStage
 from tests.conftest import Clock, authenticated
 
 PASSWORD = "everybody's own password"

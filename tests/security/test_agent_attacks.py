@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.core.tokens import hash_token, new_token
 from app.extensions import db
 from app.models import Agent, AgentSession, AuditEvent, Base, Project
+from tests.agents.console.stage import beside, cookie_of, log_in
 from tests.agents.stage import (
     BEA,
     add_bea,
@@ -24,7 +25,6 @@ from tests.agents.stage import (
     text_of,
     try_to_sign_in,
 )
-from tests.agents.test_console import beside, cookie_of, log_in
 from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
 

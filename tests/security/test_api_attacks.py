@@ -21,8 +21,8 @@ from app.extensions import db
 from app.licenses.keyring import ensure_signing_key
 from app.models import AgentSession, AuditEvent, Base, WebSession
 from tests.agents.api_stage import BASE, OTHER_MAC, RealAgent, to_the_app, wait
+from tests.agents.console.stage import log_in
 from tests.agents.stage import HOUR, MAC, issue, text_of
-from tests.agents.test_console import log_in
 from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
 HERE, THERE = "198.51.100.9", "203.0.113.50"

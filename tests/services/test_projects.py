@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from app.config import current_config
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.extensions import db
+from app.licenses import services as licenses
 from app.licenses.queries import count_active
-from app.licenses.services import issue_license, revoke_license
+from app.licenses.services import free_key_id, issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, Organisation, Project, User
 from app.models.types import HIGHEST_ID
 from app.projects.fields import ProjectFields
@@ -317,8 +318,9 @@ def test_a_project_with_agent_sessions_is_not_deleted(session: Session, cast: Ca
 
 
 def test_a_deletion_waits_for_a_key_that_is_being_issued_and_is_then_refused(
-    app: Flask, session: Session, cast: Cast
+    app: Flask, session: Session, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It begins when the organisation has been found and its key is not yet recorded."""
     outcomes: list[str] = []
 
     def delete() -> None:
@@ -326,11 +328,16 @@ def test_a_deletion_waits_for_a_key_that_is_being_issued_and_is_then_refused(
             outcomes.append(refuse_to_delete(db.session(), cast, cast.bolt_project))
             db.session.rollback()
 
-    issue(session, cast, cast.bolt)
     thread = threading.Thread(target=delete)
-    thread.start()
-    thread.join(0.3)
-    assert thread.is_alive()
+
+    def key_id_after_a_while(session: Session) -> str:
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+        return free_key_id(session)
+
+    monkeypatch.setattr(licenses, "free_key_id", key_id_after_a_while)
+    issue(session, cast, cast.bolt)
     session.commit()
     thread.join(60)
     assert ["has license keys on record" in outcome for outcome in outcomes] == [True]

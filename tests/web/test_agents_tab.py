@@ -13,9 +13,7 @@ from app.agents.sessions import confirm_end
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.models import Agent, AgentSession, Project, TemporaryLicense
-from tests.agents.stage import LIMITS, MAC, issue, machine_of, signed_in
-from tests.agents.test_sessions import beat
-from tests.agents.test_sign_in import events
+from tests.agents.stage import LIMITS, MAC, beat, events, issue, machine_of, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 

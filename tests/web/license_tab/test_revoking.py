@@ -21,11 +21,6 @@ from tests.conftest import NOW, Cast, Clock, Visitor
 HOUR = 3600
 
 
-@pytest.fixture(autouse=True)
-def _still(clock: Clock) -> None:
-    """The clock stands at NOW until it is turned."""
-
-
 @pytest.fixture
 def key_id(app: Flask, cast: Cast) -> str:
     """The Key ID of Acme's one key."""
@@ -41,11 +36,6 @@ def key_id(app: Flask, cast: Cast) -> str:
         )[0]
         db.session.commit()
         return license.key_id
-
-
-@pytest.fixture
-def tab(cast: Cast) -> str:
-    return f"/projects/{cast.acme_project}/license"
 
 
 @pytest.fixture

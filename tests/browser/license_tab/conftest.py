@@ -1,0 +1,44 @@
+"""The License tab of a place without keys."""
+
+import pytest
+from playwright.sync_api import Page
+
+from app.core.clock import utcnow
+from app.models import Organisation, Project
+from tests.browser.conftest import Portal
+from tests.browser.license_tab.stage import NUMBERS, Place
+from tests.conftest import Cast
+
+
+@pytest.fixture
+def place(portal: Portal) -> Place:
+    number = next(NUMBERS)
+    organisation_id = f"ORG-8{number:05}"
+    now = utcnow()
+    with portal.session() as session:
+        name = f"Harbour & Söhne {number}"
+        session.add(Organisation(id=organisation_id, name=name, search_text="", created_at=now))
+        session.flush()
+        project = Project(
+            organisation_id=organisation_id,
+            name=f"Shop {number}",
+            search_text="",
+            created_at=now,
+            updated_at=now,
+        )
+        session.add(project)
+        session.flush()
+        return Place(portal, organisation_id, f"/projects/{project.id}/license")
+
+
+@pytest.fixture
+def ten(clocked: Portal, cast: Cast) -> Place:
+    """Acme of the cast, where the test turns the clock and keys of ten minutes are offered."""
+    return Place(clocked, cast.acme, f"/projects/{cast.acme_project}/license")
+
+
+@pytest.fixture
+def at_tab(place: Place, page: Page) -> Page:
+    """The first super admin, on the License tab of a place without keys."""
+    place.portal.sign_in(page, place.tab)
+    return page
