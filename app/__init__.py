@@ -16,6 +16,7 @@ from app.portal import login
 from app.portal.gate import check_access
 from app.web import context, errors
 from app.web.assets import blueprint as assets
+from app.web.deadline import late_answer
 from app.web.headers import add_headers
 from app.web.ids import IdConverter
 from app.web.page_sessions import PageSessions
@@ -29,7 +30,8 @@ class Portal(Flask):
 
     def dispatch_request(self) -> ResponseReturnValue:
         with one_transaction():
-            return super().dispatch_request()
+            response = super().dispatch_request()
+        return late_answer() or response
 
 
 def create_app(config: Config | None = None) -> Flask:

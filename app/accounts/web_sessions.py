@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
 from app.accounts.authentication import Authentication
 from app.audit.log import log_event
@@ -36,14 +36,25 @@ def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -
 
 
 def find_web_session(
-    session: Session, *, token: str, now: datetime, idle_seconds: int, max_seconds: int
+    session: Session,
+    *,
+    token: str,
+    now: datetime,
+    idle_seconds: int,
+    max_seconds: int,
+    lock: bool = False,
 ) -> WebSession | None:
     """The live session with a cookie's token, or None.
 
     A session ends at sign-out, after `idle_seconds` without activity, `max_seconds` after its
-    start, or when its user is disabled.
+    start, or when its user is disabled. With `lock`, neither it nor its user is changed by
+    anybody else until the commit: nothing is done in the name of somebody who was disabled.
     """
     query = select(WebSession).where(WebSession.token_hash == hash_token(token))
+    if lock:
+        # Not the outer join of the relationship: PostgreSQL locks no row that may be missing.
+        query = query.join(WebSession.user).options(contains_eager(WebSession.user))
+        query = query.with_for_update(read=True).execution_options(populate_existing=True)
     web_session = session.scalar(query)
     if web_session is None or web_session.ended_at is not None:
         return None

@@ -1,8 +1,9 @@
 """What OP Agents do with their sessions: heartbeat, sign-out, confirming the end."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 
 from sqlalchemy import case, select, update
@@ -16,7 +17,7 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.durations import SessionLimits
 from app.core.tokens import hash_token
-from app.models import Agent, AgentSession, TemporaryLicense
+from app.models import Agent, AgentSession, Base, PermanentLicense, TemporaryLicense, User
 from app.models.engine import writing
 from app.projects.subscriptions import end_of_subscription, last_day
 
@@ -63,6 +64,37 @@ def _note_heard(session: Session, agent_session: AgentSession, now: datetime) ->
             .where(Agent.id == agent_session.agent_id, Agent.last_seen_at < now)
             .values(last_seen_at=now)
         )
+
+
+def lock_session(
+    session: Session, *, token: str, clock: Callable[[], datetime], limits: SessionLimits
+) -> AgentSession | SessionEnd:
+    """The live session with this token, or why and when it ended, in a writing transaction.
+
+    Whatever could end it is locked until the commit: the user, the key or the machine and its
+    license, then the session itself, in the order in which everybody locks them. The `clock` is
+    read afterwards. For how long it was silent was judged when the request came.
+    """
+    agent_session, _ = _find_session(session, token)
+    if agent_session is not None:
+        _lock(session, User, agent_session.user_id)
+        _lock(session, TemporaryLicense, agent_session.temporary_license_id)
+        _lock(session, Agent, agent_session.agent_id)
+        if agent_session.agent is not None:
+            _lock(session, PermanentLicense, agent_session.agent.license.id)
+        _lock(session, AgentSession, agent_session.id)
+    agent_session, facts = _find_session(session, token)
+    now = clock()
+    if agent_session is None or facts is None:
+        return SessionEnd(EndCause.UNKNOWN, now)
+    end = session_end(replace(facts, last_heard_at=now), now=now, limits=limits)
+    return end or agent_session
+
+
+def _lock(session: Session, table: type[Base], row_id: int | None) -> None:
+    if row_id is not None:
+        how = {"key_share": True, "of": table}
+        session.get(table, row_id, with_for_update=how, populate_existing=True)
 
 
 def sign_out(session: Session, *, token: str, now: datetime, limits: SessionLimits) -> bool:

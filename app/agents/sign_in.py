@@ -1,5 +1,6 @@
 """Signing in on an OP Agent, for the browser agent and the JSON interface alike."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,7 +22,7 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.tokens import hash_token, new_token
 from app.licenses.rules import Inspection
-from app.licenses.services import inspect_with_record
+from app.licenses.services import read_presented_key
 from app.models import Agent, AgentSession, TemporaryLicense, User
 from app.projects.subscriptions import subscription_ends_at
 
@@ -53,18 +54,23 @@ def sign_in(
     who: Authentication,
     request: SignInRequest,
     signing_keys: str,
-    now: datetime,
+    clock: Callable[[], datetime],
 ) -> SignedIn | Refusal | Throttled:
     """Sign a person in on an OP Agent, or return why not; both are logged.
 
     `who` must have been authenticated in the same transaction. The first client user to sign in
     on a machine registers it. Raises SigningKeyMissing if its license cannot be signed.
+
+    What the decision depends on is locked until the commit, in the order in which everybody locks
+    it: the user, the key, the agents. The `clock` is read afterwards, since waiting takes time.
     """
     if who.wait_seconds:
-        _log_refusal(session, THROTTLED, who=who, request=request, now=now)
+        _log_refusal(session, THROTTLED, who=who, request=request, now=clock())
         return Throttled(who.wait_seconds)
-    key, license = inspect_with_record(session, text=request.registration_key, now=now)
+    presented = read_presented_key(session, request.registration_key, lock=True)
     agents = {agent.id: agent for agent in fitting_agents(session, request)} if who.user else {}
+    now = clock()
+    key, license = presented.inspect(now) if presented else (None, None)
     decision = decide(
         person=_person(session, who.user, now),
         key=key,

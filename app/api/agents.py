@@ -1,16 +1,17 @@
 """The JSON interface for OP Agents, version 1."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from app.accounts.authentication import authenticate
-from app.agents.codes import EndCode, RefusalCode
+from app.agents.codes import EndCause, EndCode, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
-from app.agents.sessions import heartbeat, sign_out
+from app.agents.sessions import heartbeat, lock_session, sign_out
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.api.operations import AnyObject, answer, nothing, operation
@@ -27,10 +28,12 @@ from app.api.schemas import (
 from app.config import current_config
 from app.core.clock import rfc3339, utcnow
 from app.extensions import csrf, db
+from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key
 from app.models import AgentSession
-from app.throttle import count_inspection
+from app.throttle import count_inspection, wait_for_turn
 from app.web.access import client_address, public
+from app.web.deadline import answer_before
 from app.web.errors import problem
 from app.web.transaction import begin_write, defer_write, outside_transaction
 
@@ -101,7 +104,7 @@ def open_session(body: SignInBody) -> Response:
         who=who,
         request=sign_in_request,
         signing_keys=current_config().signing_keys,
-        now=utcnow(),
+        clock=utcnow,
     )
     if isinstance(outcome, Throttled):
         return _throttled("Too many wrong passwords for this account.", outcome.wait_seconds)
@@ -181,6 +184,11 @@ def put_configuration(body: AnyObject) -> Response:
     if isinstance(outcome, SessionEnd):
         return _ended(outcome)
     begin_write()
+    outcome = lock_session(
+        db.session(), token=_token(), clock=utcnow, limits=current_config().agent_limits
+    )
+    if isinstance(outcome, SessionEnd):
+        return _ended(outcome)
     refusal = save_configuration(db.session(), agent_session=outcome, data=body.root, now=utcnow())
     return _refused(refusal) if refusal else nothing()
 
@@ -199,11 +207,20 @@ def put_configuration(body: AnyObject) -> Response:
     },
 )
 def inspect(body: InspectBody) -> Response:
-    now, limit = utcnow(), current_config().inspect_limit
+    limit = current_config().inspect_limit
+    wait_for_turn(db.session(), address=client_address())
+    now = utcnow()
     wait_seconds = count_inspection(db.session(), address=client_address(), now=now, limit=limit)
     if wait_seconds:
         return _throttled("Too many keys were looked at from your address.", wait_seconds)
     inspection = inspect_key(db.session(), text=body.registration_key, now=now)
+    if inspection.state is LicenseState.ACTIVE and inspection.expires_at:
+        expired = replace(inspection, state=LicenseState.EXPIRED)
+        answer_before(inspection.expires_at, lambda: _inspected(expired))
+    return _inspected(inspection)
+
+
+def _inspected(inspection: Inspection) -> Response:
     return answer(
         InspectionOut(
             state=inspection.state.value,
@@ -217,6 +234,9 @@ def inspect(body: InspectBody) -> Response:
 def _opened(signed_in: SignedIn) -> Response:
     fields: dict[str, Any] = {"license_key": signed_in.license_key} if signed_in.license_key else {}
     fields |= _session_fields(signed_in.agent_session)
+    if key := signed_in.agent_session.temporary_license:
+        late = Refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
+        answer_before(key.expires_at, lambda: _refused(late))
     return answer(NewSessionOut(session_token=signed_in.token, **fields), 201)
 
 
@@ -246,7 +266,11 @@ def _seconds_until(moment: datetime, now: datetime) -> float:
 
 def _heartbeat() -> AgentSession | SessionEnd:
     limits = current_config().agent_limits
-    return heartbeat(db.session(), token=_token(), now=utcnow(), limits=limits)
+    outcome = heartbeat(db.session(), token=_token(), now=utcnow(), limits=limits)
+    if isinstance(outcome, AgentSession) and (key := outcome.temporary_license):
+        late = SessionEnd(EndCause.KEY_EXPIRED, key.expires_at)
+        answer_before(key.expires_at, lambda: _ended(late))
+    return outcome
 
 
 def _token() -> str:

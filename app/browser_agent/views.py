@@ -16,7 +16,7 @@ from app.agents.configuration import configuration_of, save_configuration
 from app.agents.mac import new_local_mac, normalise_mac
 from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
-from app.agents.sessions import confirm_end, heartbeat, sign_out
+from app.agents.sessions import confirm_end, heartbeat, lock_session, sign_out
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.browser_agent.forms import AgentSignInForm
@@ -80,7 +80,7 @@ def log_in() -> ResponseReturnValue:
             agent_version="browser",
         ),
         signing_keys=current_config().signing_keys,
-        now=utcnow(),
+        clock=utcnow,
     )
     if isinstance(outcome, Throttled):
         return _throttled(form, outcome.wait_seconds)
@@ -97,6 +97,14 @@ def configuration() -> ResponseReturnValue:
     if isinstance(outcome, SessionEnd):
         return _ended(outcome)
     begin_write()
+    outcome = lock_session(
+        db.session(),
+        token=request.cookies.get(COOKIE, ""),
+        clock=utcnow,
+        limits=current_config().agent_limits,
+    )
+    if isinstance(outcome, SessionEnd):
+        return _ended(outcome)
     refusal = _save_configuration(outcome)
     if refusal is not None:
         return _workspace(outcome, 403, refusal=refusal)

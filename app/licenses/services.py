@@ -1,5 +1,6 @@
 """Temporary licenses: issuing, revoking and inspecting them."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -120,6 +121,12 @@ def key_text(license: TemporaryLicense, signing_keys: str) -> str:
     )
 
 
+def lock_license(session: Session, license: TemporaryLicense) -> TemporaryLicense:
+    """The license as it is now, locked against sign-ins and other changes until the commit."""
+    session.refresh(license, with_for_update={"of": TemporaryLicense})
+    return license
+
+
 def revoke_license(
     session: Session, *, actor: Actor, key_id: str, now: datetime
 ) -> TemporaryLicense:
@@ -163,23 +170,49 @@ def inspect_with_record(
 ) -> tuple[Inspection | None, TemporaryLicense | None]:
     """The state of the key in `text` at `now`, and its record; (None, None) if `text` is blank.
 
-    The signed content must agree with the record in everything. A key for which this is not so,
-    or that was issued in the future, is invalid, and its record is not returned.
+    A key that was not made here, or that was issued in the future, is invalid, and its record is
+    not returned.
+    """
+    presented = read_presented_key(session, text)
+    return presented.inspect(now) if presented else (None, None)
+
+
+@dataclass(frozen=True)
+class PresentedKey:
+    """A key that somebody presents, and its record; none if it was not made here."""
+
+    license: TemporaryLicense | None
+
+    def inspect(self, now: datetime) -> tuple[Inspection, TemporaryLicense | None]:
+        """The state at `now`, and the record unless the key is invalid."""
+        license = self.license
+        state = state_of(license, now) if license else LicenseState.INVALID
+        if license is None or state is LicenseState.INVALID:
+            return INVALID, None
+        inspection = Inspection(state, license.key_id, license.organisation_id, license.expires_at)
+        return inspection, license
+
+
+def read_presented_key(session: Session, text: str, *, lock: bool = False) -> PresentedKey | None:
+    """The key in `text`; None if it is blank.
+
+    The signed content must agree with the record in everything. With `lock` nobody revokes the
+    key until the commit: whoever then reads the clock decides on what is still so when it is
+    written down.
     """
     try:
         signed = read_temporary_key(text, partial(find_public_key, session))
     except KeyInvalid:
-        return INVALID, None
+        return PresentedKey(None)
     if signed is None:
-        return None, None
-    license = session.scalar(select(TemporaryLicense).where(TemporaryLicense.key_id == signed.jti))
-    if license is None or not _agrees_with_record(signed, license):
-        return INVALID, None
-    state = state_of(license, now)
-    if state is LicenseState.INVALID:
-        return INVALID, None
-    inspection = Inspection(state, license.key_id, license.organisation_id, license.expires_at)
-    return inspection, license
+        return None
+    query = select(TemporaryLicense).where(TemporaryLicense.key_id == signed.jti)
+    if lock:
+        query = query.with_for_update(key_share=True, of=TemporaryLicense)
+        query = query.execution_options(populate_existing=True)
+    license = session.scalar(query)
+    agrees = license is not None and _agrees_with_record(signed, license)
+    return PresentedKey(license if agrees else None)
 
 
 def _agrees_with_record(signed: SignedLicense, license: TemporaryLicense) -> bool:

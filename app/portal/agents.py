@@ -93,7 +93,7 @@ def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
 @blueprint.post("/machines/<id:agent_id>/detach")
 @requires(Permission.MANAGE_AGENTS)
 def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_agent(project_id, agent_id)
+    _, agent = _find_agent(project_id, agent_id, lock=True)
     try:
         ended = detach(
             db.session(),
@@ -129,7 +129,7 @@ def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
 @blueprint.post("/machines/<id:agent_id>/attach")
 @requires(Permission.MANAGE_AGENTS)
 def attach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_agent(project_id, agent_id)
+    _, agent = _find_agent(project_id, agent_id, lock=True)
     try:
         attach(db.session(), actor=current_actor(), agent_id=agent_id, now=utcnow())
     except Conflict as conflict:
@@ -158,7 +158,7 @@ def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
 @blueprint.post("/machines/<id:agent_id>/dissociate")
 @requires(Permission.MANAGE_AGENTS)
 def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_agent(project_id, agent_id)
+    _, agent = _find_agent(project_id, agent_id, lock=True)
     ended = dissociate(
         db.session(),
         actor=current_actor(),
@@ -197,7 +197,7 @@ def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue
 @blueprint.post("/machines/<id:agent_id>/revoke-license")
 @requires(Permission.REVOKE_LICENSES)
 def revoke_machine_license(project_id: int, agent_id: int) -> ResponseReturnValue:
-    _, agent = _find_agent(project_id, agent_id)
+    _, agent = _find_agent(project_id, agent_id, lock=True)
     try:
         ended = revoke_permanent_license(
             db.session(),
@@ -345,9 +345,13 @@ def _sessions_on(agent: Agent) -> list[AgentSession]:
     return live_sessions_on(db.session(), agent.id, utcnow(), _limits())
 
 
-def _find_agent(project_id: int, agent_id: int) -> tuple[Project, Agent]:
-    """A project and one of its organisation's agents. Raises NotFound."""
-    project, agent = get_project(db.session(), project_id), get_agent(db.session(), agent_id)
+def _find_agent(project_id: int, agent_id: int, *, lock: bool = False) -> tuple[Project, Agent]:
+    """A project and one of its organisation's agents, locked before the clock is read if `lock`.
+
+    Raises NotFound.
+    """
+    project = get_project(db.session(), project_id)
+    agent = get_agent(db.session(), agent_id, lock=lock)
     if agent.organisation_id != project.organisation_id:
         raise NotFound("There is no such machine.")
     return project, agent

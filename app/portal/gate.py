@@ -1,6 +1,6 @@
 """The check of access before every request, of whichever face."""
 
-from flask import current_app
+from flask import current_app, g
 from flask_login import current_user
 from htmx_flask import request
 
@@ -35,6 +35,22 @@ def check_access() -> None:
         raise NotAllowed(
             "Your role does not allow this. Ask a super admin if you think that it should."
         )
+
+
+def begin_checked_write() -> None:
+    """Begin the writing transaction of a view that deferred it, and check the user again.
+
+    They may have been disabled, or signed out, while the view did its slow work or waited for the
+    write lock. Raises SignInNeeded or NotAllowed.
+    """
+    begin_write()
+    g.pop("_login_user", None)  # Flask-Login keeps the user of the transaction before
+    view = current_app.view_functions[str(request.endpoint)]
+    permission: Permission = getattr(view, "permission")  # noqa: B009 (mypy knows no stamps)
+    if not current_user.is_authenticated:
+        raise SignInNeeded(address_to_return_to(()))
+    if not allows(current_user.role, permission):
+        raise NotAllowed("Your role does not allow this any more.")
 
 
 def _log_denial(permission: Permission) -> None:

@@ -15,6 +15,7 @@ from app.core.permissions import Permission
 from app.core.text import shortened
 from app.extensions import db
 from app.models import ImportDraft
+from app.portal.gate import begin_checked_write
 from app.portal.import_forms import (
     CHARACTERS_SHOWN,
     MOST_BYTES,
@@ -37,7 +38,7 @@ from app.projects.rows import ReadFile, read_projects
 from app.web.access import current_actor, requires
 from app.web.errors import http_error
 from app.web.htmx import is_partial, redirect_see_other, render
-from app.web.transaction import abandon_write, begin_write, defer_write, takes_uploads
+from app.web.transaction import abandon_write, defer_write, takes_uploads
 
 blueprint = Blueprint("imports", __name__, url_prefix="/projects/import")
 
@@ -74,7 +75,7 @@ def preview() -> ResponseReturnValue:
         form.refuse(error)
         return _import_page(form, last, request.form, error.status)
     columns = _columns_kept(last, head)
-    begin_write()
+    begin_checked_write()
     token = keep_draft(
         db.session(),
         actor=current_actor(),
@@ -109,7 +110,7 @@ def confirm() -> ResponseReturnValue:
     file = _rows(draft, form)
     if file is None or file.bad_rows or expected is None:
         return again
-    begin_write()
+    begin_checked_write()
     draft = _draft_of(request.form, lock=True)
     if draft is None or not _is_waiting(draft):
         return _not_to_import(draft)

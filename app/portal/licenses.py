@@ -27,7 +27,7 @@ from app.licenses.queries import (
     state_of,
 )
 from app.licenses.rules import LicenseState
-from app.licenses.services import issue_license, key_text, revoke_license
+from app.licenses.services import issue_license, key_text, lock_license, revoke_license
 from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.license_form import GenerateForm
@@ -179,7 +179,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
 @requires(Permission.REVOKE_LICENSES)
 def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    license = _must_find(project, key_id)
+    license = lock_license(db.session(), _must_find(project, key_id))
     now = utcnow()
     if has_ended(license, now):
         message = f"{license.key_id} had ended already. Nothing was changed."

@@ -14,7 +14,7 @@ from app.config import current_config
 from app.core.clock import utcnow
 from app.core.permissions import ROLE_LABELS, Permission, Role, allows
 from app.extensions import db, login_manager
-from app.models.engine import writing
+from app.models.engine import is_reading, writing
 
 log = logging.getLogger(__name__)
 TOUCH_EVERY = timedelta(seconds=30)
@@ -52,6 +52,7 @@ def load_user(token: str) -> PortalUser | None:
         now=utcnow(),
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
+        lock=not is_reading(),
     )
     if web_session is None:
         return None

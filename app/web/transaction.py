@@ -44,6 +44,8 @@ def choose_transaction() -> None:
     set_reading(request.method in SAFE_METHODS or getattr(view, "defer_write", False))
     if request.method not in SAFE_METHODS and request.endpoint is not None:
         _read_body()
+        if not is_reading():
+            _wait_for_write_lock()
 
 
 def _read_body() -> None:
@@ -59,9 +61,15 @@ def reset_transaction(_error: BaseException | None) -> None:
 
 
 def begin_write() -> None:
-    """End the reading transaction; the next query begins a writing one."""
+    """End the reading transaction and begin a writing one."""
     db.session.rollback()
     set_reading(False)
+    _wait_for_write_lock()
+
+
+def _wait_for_write_lock() -> None:
+    """Begin the transaction now: SQLite waits here, so a `now` read afterwards is not outdated."""
+    db.session.connection()
 
 
 @contextmanager
@@ -70,6 +78,7 @@ def outside_transaction() -> Iterator[None]:
     db.session.rollback()
     yield
     set_reading(False)
+    _wait_for_write_lock()
 
 
 def abandon_write() -> None:
