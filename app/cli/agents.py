@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from app.agents.mac import normalise_mac
 from app.agents.machines import attach, detach, dissociate, machines_of, machines_with
 from app.cli.common import (
+    actor_who_may,
     as_option,
     changing,
     json_option,
@@ -13,11 +14,11 @@ from app.cli.common import (
     print_json,
     print_table,
     reading,
-    super_admin,
 )
 from app.config import current_config
 from app.core.clock import rfc3339, utcnow
 from app.core.errors import Conflict, InvalidInput, NotFound
+from app.core.permissions import Permission
 from app.models import Agent
 from app.models.types import HIGHEST_ID
 from app.projects.services import get_organisation
@@ -65,7 +66,8 @@ def list_agents(organisation_id: str, as_json: bool) -> None:
 def detach_agent(machine: str | int, admin_email: str) -> None:
     """Block a machine: nobody signs in on it, and who is signed in is logged out."""
     with changing() as session:
-        actor, agent = super_admin(session, admin_email), _find_agent(session, machine)
+        actor = actor_who_may(session, admin_email, Permission.MANAGE_AGENTS)
+        agent = _find_agent(session, machine)
         ended = detach(
             session,
             actor=actor,
@@ -83,7 +85,8 @@ def detach_agent(machine: str | int, admin_email: str) -> None:
 def attach_agent(machine: str | int, admin_email: str) -> None:
     """Let people sign in on a detached machine again."""
     with changing() as session:
-        actor, agent = super_admin(session, admin_email), _find_agent(session, machine)
+        actor = actor_who_may(session, admin_email, Permission.MANAGE_AGENTS)
+        agent = _find_agent(session, machine)
         attach(session, actor=actor, agent_id=agent.id, now=utcnow())
         sentence = f"Attached {agent.mac_id}."
     click.echo(sentence)
@@ -95,7 +98,8 @@ def attach_agent(machine: str | int, admin_email: str) -> None:
 def dissociate_agent(machine: str | int, admin_email: str) -> None:
     """Free a machine: its license is revoked, and it may be registered anew."""
     with changing() as session:
-        actor, agent = super_admin(session, admin_email), _find_agent(session, machine)
+        actor = actor_who_may(session, admin_email, Permission.MANAGE_AGENTS)
+        agent = _find_agent(session, machine)
         ended = dissociate(
             session,
             actor=actor,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.accounts.users import find_user
 from app.core.actor import Actor
 from app.core.errors import MalformedTTL, PortalError
-from app.core.permissions import Role
+from app.core.permissions import Permission, allows
 from app.core.text import is_email
 from app.extensions import db
 from app.models.database_errors import explain_database_error
@@ -69,10 +69,10 @@ def changing() -> Iterator[Session]:
             raise
 
 
-def super_admin(session: Session, email: str) -> Actor:
-    """The super admin with this e-mail, as an actor. Raises PortalError for anybody else."""
+def actor_who_may(session: Session, email: str, permission: Permission) -> Actor:
+    """The user with this e-mail, as an actor. Raises PortalError unless they may do that."""
     user = find_user(session, email)
-    if user is None or user.role is not Role.SUPER_ADMIN or user.disabled_at is not None:
+    if user is None or user.disabled_at is not None or not allows(user.role, permission):
         raise PortalError(f"{email} is no super admin here; name one with --as.")
     return Actor(user.id, user.email, user.role, "command line")
 

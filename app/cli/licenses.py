@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.agents.machines import revoke_permanent_license
 from app.cli.common import (
     REFUSED,
+    actor_who_may,
     as_option,
     changing,
     json_option,
@@ -16,13 +17,13 @@ from app.cli.common import (
     print_json,
     print_table,
     reading,
-    super_admin,
 )
 from app.config import current_config
 from app.core.actor import Actor
 from app.core.clock import rfc3339, utcnow
 from app.core.durations import parse_ttl
 from app.core.errors import MalformedTTL, NotFound
+from app.core.permissions import Permission
 from app.licenses.queries import all_licenses_of, find_license, find_permanent_license, has_ended
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key, issue_license, revoke_license
@@ -57,7 +58,7 @@ def issue(organisation_id: str, ttl: int, admin_email: str, as_json: bool) -> No
     with changing() as session:
         license, key = issue_license(
             session,
-            actor=super_admin(session, admin_email),
+            actor=actor_who_may(session, admin_email, Permission.ISSUE_LICENSES),
             organisation_id=organisation_id,
             ttl=ttl,
             choices=settings.license_ttls,
@@ -112,7 +113,7 @@ def revoke(key_id: str, admin_email: str) -> None:
     """Revoke a license of either kind: nobody signs in with it, who is signed in is logged out."""
     now = utcnow()
     with changing() as session:
-        actor = super_admin(session, admin_email)
+        actor = actor_who_may(session, admin_email, Permission.REVOKE_LICENSES)
         sentence = _revoke_either(session, actor, key_id, now)
     click.echo(sentence)
 

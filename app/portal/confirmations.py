@@ -57,7 +57,7 @@ class Confirmation:
     replaces: str = ""
     """The id of the element that the response replaces; if blank, a new page is loaded."""
     sends: str = ""
-    """The id of a field on the page behind the dialog whose value is sent as well."""
+    """A selector of fields on the page behind the dialog whose values are sent as well."""
 
 
 def ask(confirmation: Confirmation) -> Response:

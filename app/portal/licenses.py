@@ -170,7 +170,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         ),
         nothing_to_do=over if has_ended(license, now) else "",
         replaces="license",
-        sends="ttl",
+        sends="#ttl",
     )
     return ask(confirmation)
 

@@ -8,6 +8,7 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import select
 
+from app.core.permissions import ROLE_PERMISSIONS, Permission, Role
 from app.extensions import db
 from app.keyformat.license_keys import read_temporary_key
 from app.keyformat.signing_keys import public_key_from_bytes
@@ -196,6 +197,15 @@ class TestRevoke:
         answer = run(app, "licenses", "revoke", row["key_id"], "--as", Cast.audrey)
         assert answer.exit_code == 1
         assert run(app, "licenses", "check", stdin=row["license_key"]).exit_code == 0
+
+    def test_what_a_role_may_do_is_asked_of_the_table_of_roles(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = issue(app)
+        monkeypatch.setitem(ROLE_PERMISSIONS, Role.AUDITOR, {Permission.REVOKE_LICENSES})
+        as_audrey = ("--as", Cast.audrey)
+        assert run(app, *ISSUE, "--ttl", "3h", *as_audrey).exit_code == 1
+        assert run(app, "licenses", "revoke", row["key_id"], *as_audrey).exit_code == 0
 
 
 class TestCheck:

@@ -70,10 +70,10 @@ def test_what_harms_nobody_does_not_look_dangerous(app: Flask, htmx: bool) -> No
 
 
 def test_from_the_dialog_it_replaces_a_part_of_the_page_behind(app: Flask) -> None:
-    form = form_in(asked(app, confirmation(replaces="people", sends="page"), htmx=True))
+    form = form_in(asked(app, confirmation(replaces="people", sends="#page, #text"), htmx=True))
     assert f'hx-post="{ADDRESS}"' in form
     assert 'hx-target="#people"' in form
-    assert 'hx-include="#page"' in form
+    assert 'hx-include="#page, #text"' in form
     without = form_in(asked(app, confirmation(replaces="people"), htmx=True))
     assert "hx-include" not in without
 
