@@ -1,20 +1,21 @@
-.PHONY: run test check screenshots
+.PHONY: run test check screenshots fitting-venv
 
 VENV = .venv
 # What runs, and beside it what tests and checks: only the first is installed to serve.
 RUN = $(VENV)/.installed
 DEV = $(VENV)/.installed-dev
+FITS = $(CURDIR) $(shell python3 --version)
 INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check -r
 
-run: $(RUN)
+run: fitting-venv $(RUN)
 	@grep -qs '^PORTAL_SAMPLE_DATA=' .env || export PORTAL_SAMPLE_DATA=$${PORTAL_SAMPLE_DATA:-on}; \
 	exec $(VENV)/bin/flask --app wsgi serve
 
-test: $(DEV)
+test: fitting-venv $(DEV)
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 	cd clients && ../$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
-check: $(DEV)
+check: fitting-venv $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -24,9 +25,15 @@ check: $(DEV)
 screenshots: $(DEV)
 	$(VENV)/bin/python docs/screenshots.py
 
+# Where the folder was moved, or Python is another one, its programs would not be found.
+fitting-venv:
+	@[ "$$(cat $(VENV)/.fits 2>/dev/null)" = "$(FITS)" ] || rm -rf $(VENV)
+
 $(RUN): requirements.txt
-	python3 -m venv $(VENV)
-	$(INSTALL) requirements.txt
+	@echo "Installing what the portal needs into $(VENV); this takes half a minute..."
+	@python3 -m venv $(VENV)
+	@$(INSTALL) requirements.txt
+	@echo "$(FITS)" > $(VENV)/.fits
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUN)

@@ -221,7 +221,11 @@ def environment() -> dict[str, str]:
         ) from None
     except ValueError as error:
         raise ConfigError(f".env: {error}") from None
-    return written | real_environment()
+    own = real_environment()
+    # A secret may be in the one and its file be named in the other: the environment wins.
+    for name in own:
+        written.pop(name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE", None)
+    return written | own
 
 
 def real_environment() -> dict[str, str]:

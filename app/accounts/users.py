@@ -81,12 +81,32 @@ def list_users(session: Session) -> list[User]:
 def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -> User:
     """Disable a user: they can no longer sign in, and all their sessions end.
 
-    Does nothing if the user is disabled already. Raises NotFound.
+    Does nothing if the user is disabled already. Raises NotFound, and Conflict for the last super
+    admin who is enabled: nobody could administer the portal any more.
     """
     user = _must_find(session, email)
     if user.disabled_at is None:
+        if [admin.id for admin in _lock_super_admins(session)] == [user.id]:
+            raise Conflict(
+                f"{user.email} is the last super admin who can sign in, and stays enabled. "
+                "Create or enable another one first."
+            )
         user.disabled_at = now
         log_event(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
+    return user
+
+
+def enable(session: Session, *, email: str, actor: Actor, now: datetime) -> User:
+    """Let a disabled user sign in again, and end their sessions on the portal. Raises NotFound.
+
+    Does nothing if the user is enabled. Call `agents.people.enable_user` instead, which also ends
+    their sessions on OP Agents: what ended when they were disabled must not go on.
+    """
+    user = _must_find(session, email)
+    if user.disabled_at is not None:
+        _end_web_sessions(session, user, now)
+        user.disabled_at = None
+        log_event(session, AuditTag.USER_ENABLED, actor=actor, now=now, subject=user.email)
     return user
 
 
@@ -99,11 +119,7 @@ def set_password(
     """
     user = _must_find(session, email)
     user.password_hash = password_hash
-    session.execute(
-        update(WebSession)
-        .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))
-        .values(ended_at=now)
-    )
+    _end_web_sessions(session, user, now)
     log_event(session, AuditTag.PASSWORD_RESET, actor=actor, now=now, subject=user.email)
     return user
 
@@ -116,6 +132,21 @@ def has_super_admin(session: Session) -> bool:
             .select_from(User)
             .where(User.role == Role.SUPER_ADMIN, User.disabled_at.is_(None))
         )
+    )
+
+
+def _lock_super_admins(session: Session) -> list[User]:
+    """The enabled super admins, locked, so that two of them are not disabled at once."""
+    query = select(User).where(User.role == Role.SUPER_ADMIN).order_by(User.id)
+    locked = session.scalars(query.with_for_update().execution_options(populate_existing=True))
+    return [admin for admin in locked if admin.disabled_at is None]
+
+
+def _end_web_sessions(session: Session, user: User, now: datetime) -> None:
+    session.execute(
+        update(WebSession)
+        .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))
+        .values(ended_at=now)
     )
 
 

@@ -42,6 +42,7 @@ class AuditTag(StrEnum):
     )
     USER_CREATED = "user.created", "Created a user", {"role": Datum("role", code())}
     USER_DISABLED = "user.disabled", "Disabled a user"
+    USER_ENABLED = "user.enabled", "Enabled a user"
     PASSWORD_RESET = "user.password_reset", "Reset a password"
     PROJECT_CREATED = "project.created", "Created a project", _PROJECT
     PROJECT_UPDATED = (

@@ -3,22 +3,25 @@
 import os
 import socket
 import sys
+from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
 
 from app.accounts.passwords import hash_password
-from app.accounts.users import create_user, has_super_admin
+from app.accounts.users import create_user, find_user, has_super_admin, list_users
 from app.agents.registration import ensure_machine_salt
 from app.cli.common import changing, print_table, reading, refuse
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
-from app.cli.setup import upgrade_database
-from app.config import Config, current_config
+from app.cli.setup import one_at_a_time, upgrade_database
+from app.config import Config, current_config, environment, load_config, real_environment
 from app.core.actor import SYSTEM
 from app.core.clock import utcnow
 from app.core.errors import ConfigError, SigningKeyMissing
 from app.core.permissions import Role
 from app.licenses.keyring import ensure_signing_key, private_key
+
+COMMAND = ".venv/bin/flask --app wsgi"
 
 
 @click.command()
@@ -27,7 +30,7 @@ def serve() -> None:
     """Create or upgrade the database, make keys and first users, then serve."""
     settings = current_config()
     _refuse_taken_port(settings)
-    _set_up(settings)
+    set_up(settings)
     click.echo(f"Rolling Window serves on http://{settings.bind.host}:{settings.bind.port}/")
     click.echo(
         f"The OP Agent in the browser: http://{settings.bind.host}:{settings.bind.port}/agent"
@@ -38,23 +41,70 @@ def serve() -> None:
         "wsgi:app",
         *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
         *("--workers", str(settings.workers), "--threads", str(settings.threads)),
-        *("--worker-class", "app.cli.worker.BufferingWorker", "--log-level", "warning"),
+        # By its path: the leading process must not import the portal, whose code may change.
+        *("--config", str(Path(__file__).with_name("worker.py")), "--log-level", "warning"),
         "--no-control-socket",
     ]
-    os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 (no shell is wanted)
+    os.execve(  # noqa: S606 (no shell is wanted)
+        sys.executable, [sys.executable, "-m", *arguments], _environment_of_server(settings)
+    )
 
 
-def _set_up(settings: Config) -> None:
+def _environment_of_server(settings: Config) -> dict[str, str]:
+    """The environment without what came from `.env`, which the workers read anew at a reload.
+
+    What cannot change while the server runs is fixed in it.
+    """
+    fixed = {
+        "PORTAL_BIND": f"{settings.bind.host}:{settings.bind.port}",
+        "PORTAL_INSTANCE": str(settings.instance),
+        "PORTAL_DATABASE_URL": f"sqlite:///{settings.database_file}"
+        if settings.database_file
+        else settings.database_url,
+    }
+    own = real_environment()
+    own.pop("PORTAL_DATABASE_URL_FILE", None)
+    return own | fixed
+
+
+def check_reload() -> None:
+    """In a process of its own, before the server reloads: are the settings right?
+
+    Ends with exit status 1 and the one line of a ConfigError if not. Names what was changed and
+    cannot be while the server runs.
+    """
     try:
-        upgrade_database(settings, utcnow())
+        running = load_config(environment())
+        for name in ("PORTAL_BIND", "PORTAL_INSTANCE", "PORTAL_DATABASE_URL"):
+            os.environ.pop(name, None)
+        written = load_config(environment())
+    except ConfigError as error:
+        sys.exit(error.detail)
+    for name in ("bind", "instance", "database_url"):
+        if f"PORTAL_{name.upper()}" in environment() and (
+            getattr(written, name) != getattr(running, name)
+        ):
+            click.echo(f"PORTAL_{name.upper()} cannot change while the server runs; it is kept.")
+
+
+def set_up(settings: Config) -> None:
+    """Everything that is made once, by one portal at a time."""
+    try:
+        with one_at_a_time(settings):
+            upgrade_database(settings, utcnow())
+            _fill(settings)
     except ConfigError as error:
         refuse(error.detail)
+
+
+def _fill(settings: Config) -> None:
     with changing() as session:
         kid = ensure_signing_key(session, signing_keys=settings.signing_keys, now=utcnow())
         ensure_machine_salt(session)
     _warn_without_private_key(settings, kid)
     _make_first_admin(settings)
     _load_sample_data(settings)
+    _tell_how_to_get_in()
 
 
 def _warn_without_private_key(settings: Config, kid: str) -> None:
@@ -68,7 +118,15 @@ def _warn_without_private_key(settings: Config, kid: str) -> None:
 def _make_first_admin(settings: Config) -> None:
     with reading() as session:
         needed = bool(settings.admin_email) and not has_super_admin(session)
-    if not needed:
+        existing = find_user(session, settings.admin_email) if needed else None
+        role = existing.role if existing else None
+    if role is not None:
+        click.echo(
+            f"PORTAL_ADMIN_EMAIL: there is a user {settings.admin_email} ({role}) already, and "
+            "they were left as they are.",
+            err=True,
+        )
+    if not needed or role is not None:
         return
     password_hash = hash_password(settings.admin_password)
     with changing() as session:
@@ -95,6 +153,26 @@ def _load_sample_data(settings: Config) -> None:
     print_table(
         ("E-mail", "Password", "Role"), [(who.email, who.password, who.role) for who in made]
     )
+
+
+def _tell_how_to_get_in() -> None:
+    """Say so if nobody can sign in, and how to mend it; else what to do without a password."""
+    with reading() as session:
+        emails = [
+            user.email
+            for user in list_users(session)
+            if user.role is Role.SUPER_ADMIN and user.disabled_at is None
+        ]
+    if not emails:
+        click.echo(
+            "Nobody can sign in to the portal yet. Make a super admin with\n"
+            f"  {COMMAND} users create --email admin@example.com --role super_admin\n"
+            f"or let one of before in again with {COMMAND} users enable E-MAIL.",
+            err=True,
+        )
+        return
+    click.echo(f"To sign in as {emails[0]} without the password, give a new one with")
+    click.echo(f"  {COMMAND} users reset-password {emails[0]}")
 
 
 def _refuse_taken_port(settings: Config) -> None:

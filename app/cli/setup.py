@@ -1,7 +1,9 @@
 """Creating or upgrading the database, once, before any worker starts."""
 
+import fcntl
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import current_app
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from app.config import ROOT, Config
@@ -19,7 +21,43 @@ from app.core.errors import ConfigError
 from app.extensions import db
 
 MIGRATIONS = ROOT / "migrations"
-MIGRATION_LOCK = 0x526F6C6C  # any number that only this portal uses on its database
+SET_UP_LOCK = 0x526F6C6C  # any number that only this portal uses on its database
+
+
+@contextmanager
+def one_at_a_time(config: Config) -> Iterator[None]:
+    """Several portals may start on one database at once: each sets up when its turn comes.
+
+    Without it two would make two signing keys, or one would fail on what the other has made.
+    Raises ConfigError, in one line, if the database cannot be used.
+    """
+    with ExitStack() as turn:
+        try:
+            turn.enter_context(_set_up_lock(config))
+        except (OSError, DBAPIError) as error:
+            raise ConfigError(_unusable(config, error)) from None
+        yield
+
+
+@contextmanager
+def _set_up_lock(config: Config) -> Iterator[None]:
+    if config.database_file:
+        config.database_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = config.database_file.with_name(f".{config.database_file.name}-set-up")
+        with lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    with db.engine.connect() as connection:
+        connection.execute(text("SET lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": SET_UP_LOCK})
+        connection.commit()
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": SET_UP_LOCK})
+            connection.commit()
+            connection.invalidate()  # its lock_timeout is not the others'
 
 
 def upgrade_database(config: Config, now: datetime) -> None:
@@ -31,9 +69,7 @@ def upgrade_database(config: Config, now: datetime) -> None:
         if config.database_file:
             _create_sqlite_file(config, config.database_file)
             _keep_copy(config.database_file, now)
-            _apply_migrations()
-        else:
-            _upgrade_postgres()
+        command.upgrade(_alembic(), "head")
     except (OSError, sqlite3.Error, DBAPIError) as error:
         raise ConfigError(_unusable(config, error)) from None
     except CommandError as error:
@@ -43,19 +79,11 @@ def upgrade_database(config: Config, now: datetime) -> None:
         ) from None
 
 
-def _upgrade_postgres() -> None:
-    """Upgrade under a lock, because several portals may start on one database at once."""
-    with db.engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        _apply_migrations()
-
-
-def _apply_migrations() -> None:
-    command.upgrade(_alembic(), "head")
-
-
 def _unusable(config: Config, error: Exception) -> str:
     reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+    password = make_url(config.database_url).password
+    if password:
+        reason = reason.replace(str(password), "***")
     if config.database_file is None:
         return (
             f"PORTAL_DATABASE_URL: the database cannot be used ({reason}); "

@@ -6,7 +6,7 @@ import click
 
 from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, hash_password, is_acceptable
 from app.accounts.users import create_user, disable_user, list_users
-from app.agents.people import reset_password
+from app.agents.people import enable_user, reset_password
 from app.cli.common import (
     USED_WRONGLY,
     changing,
@@ -79,6 +79,16 @@ def disable(email: str) -> None:
     with changing() as session:
         user = disable_user(session, email=email, actor=COMMAND_LINE, now=utcnow())
         sentence = f"Disabled {user.email}."
+    click.echo(sentence)
+
+
+@group.command("enable")
+@email_argument
+def enable_command(email: str) -> None:
+    """Let a disabled user sign in again; sessions of before stay ended."""
+    with changing() as session:
+        user = enable_user(session, email=email, actor=COMMAND_LINE, now=utcnow())
+        sentence = f"Enabled {user.email}."
     click.echo(sentence)
 
 

@@ -1,4 +1,7 @@
-"""The worker of the production server: gunicorn's processes, waitress's connections.
+"""The configuration of the production server: gunicorn's processes, waitress's connections.
+
+gunicorn executes this file by its path, at the start and at each reload; it imports nothing of the
+portal, so that a reload takes new code too.
 
 gunicorn starts, watches, replaces and reloads the processes. In each of them waitress reads what
 is sent without a thread for it: a request gets one of the threads when all of it has arrived. So
@@ -8,6 +11,8 @@ senders that are slow or silent keep nobody waiting, and no proxy is needed for 
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -145,3 +150,23 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             for channel in channels.values()
         ):
             self._serve(channels)
+
+
+def on_starting(server: Any) -> None:
+    """Let a reload (SIGHUP) look first at whether the new code and settings work at all."""
+    reload = server.handle_hup
+
+    def reload_if_sound() -> None:
+        check = [sys.executable, "-c", "from app.cli.server import check_reload; check_reload()"]
+        done = subprocess.run(check, capture_output=True, text=True, check=False)  # noqa: S603
+        for line in (done.stdout + done.stderr).splitlines()[-5:]:
+            server.log.warning("reload: %s", line)
+        if done.returncode:
+            server.log.error("reload: nothing was changed; the server goes on as it was")
+        else:
+            reload()
+
+    server.handle_hup = reload_if_sound
+
+
+worker_class = BufferingWorker

@@ -1,8 +1,10 @@
 """Users, their passwords, and their sessions on the portal."""
 
 from datetime import timedelta
+from threading import Thread
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -10,12 +12,14 @@ from app.accounts import passwords, users, web_sessions
 from app.accounts.authentication import Authentication
 from app.accounts.users import create_user, find_user
 from app.agents.live_sessions import live_sessions_of
-from app.agents.people import reset_password
+from app.agents.people import enable_user, reset_password
 from app.core.actor import SYSTEM, Actor
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.core.permissions import Permission, Role
 from app.core.tokens import hash_token, new_token
+from app.extensions import db
 from app.models import AgentSession, AuditEvent, User, WebSession
+from app.models.engine import writing
 from app.portal.login import PortalUser
 from tests.agents.stage import LIMITS
 from tests.conftest import NOW, PASSWORD, Cast, authenticated
@@ -304,7 +308,7 @@ def test_what_is_asked_of_an_unknown_user_is_not_found(session: Session, cast: C
 def test_a_disabled_super_admin_is_none(session: Session, cast: Cast) -> None:
     assert users.has_super_admin(session)
     for email in (cast.ada, cast.grace):
-        users.disable_user(session, email=email, actor=SYSTEM, now=NOW)
+        find_user(session, email).disabled_at = NOW
     session.flush()
     assert not users.has_super_admin(session)
 
@@ -324,3 +328,65 @@ def test_nothing_secret_shows_when_a_user_or_an_outcome_is_printed(
     who = authenticated(session, cast.ada)
     assert "argon2" not in repr(who)
     assert PASSWORD not in repr(who)
+
+
+class TestTheLastSuperAdmin:
+    def test_stays_enabled(self, session: Session, cast: Cast) -> None:
+        """Nobody could sign in to let anybody in again."""
+        actor = cast.actor(cast.ada)
+        users.disable_user(session, email=cast.grace, actor=actor, now=NOW)
+        with pytest.raises(Conflict, match="the last super admin who can sign in"):
+            users.disable_user(session, email=cast.ada, actor=actor, now=NOW)
+        assert users.has_super_admin(session)
+
+    def test_two_are_not_disabled_at_once(self, app: Flask, session: Session, cast: Cast) -> None:
+        """Ada disables Grace while Grace disables Ada: one of them is told to stop."""
+        told: list[object] = []
+
+        def disable(whom: str) -> None:
+            with app.app_context(), writing():
+                try:
+                    users.disable_user(db.session(), email=whom, actor=SYSTEM, now=NOW)
+                    db.session.commit()
+                    told.append("done")
+                except Conflict:
+                    told.append("refused")
+                finally:
+                    db.session.remove()
+
+        threads = [Thread(target=disable, args=(who,)) for who in (cast.ada, cast.grace)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(map(str, told)) == ["done", "refused"]
+        assert users.has_super_admin(session)
+
+
+def test_an_enabled_user_signs_in_again_and_nothing_of_before_goes_on(
+    session: Session, cast: Cast
+) -> None:
+    """A cookie and an agent's token that ended when Pat was disabled must not come back."""
+    actor = cast.actor(cast.ada)
+    web = make_web_session(session, cast, cast.grace)
+    users.disable_user(session, email=cast.grace, actor=actor, now=NOW)
+    enabled = enable_user(session, email=cast.grace, actor=actor, now=NOW)
+    assert enabled.disabled_at is None
+    session.refresh(web)
+    assert web.ended_at == NOW
+    events = session.scalars(select(AuditEvent.tag).order_by(AuditEvent.id)).all()
+    assert events[-2:] == ["user.disabled", "user.enabled"]
+    enable_user(session, email=cast.grace, actor=actor, now=NOW)
+    assert session.scalars(select(AuditEvent.tag)).all() == events
+
+
+def make_web_session(session: Session, cast: Cast, email: str) -> WebSession:
+    web = WebSession(
+        token_hash="0" * 64,
+        user_id=cast.actor(email).user_id,
+        started_at=NOW,
+        last_active_at=NOW,
+    )
+    session.add(web)
+    session.flush()
+    return web

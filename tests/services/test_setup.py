@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy import create_engine, func, inspect, select, text
 
 from app import create_app
 from app.accounts.passwords import password_matches
@@ -31,7 +32,7 @@ from app.core.errors import ConfigError
 from app.core.permissions import Role
 from app.core.private_files import private_file
 from app.extensions import db
-from app.models import Base, User
+from app.models import Base, Installation, Organisation, SigningKey, User
 from tests.conftest import NOW
 
 
@@ -104,11 +105,19 @@ def test_there_is_one_newest_migration(portal: Flask) -> None:
 def upgrade_in_a_process(config: Config) -> None:
     portal = create_app(config)
     with portal.app_context():
-        upgrade_database(config, NOW)
+        server.set_up(config)
         db.engine.dispose()
 
 
-def test_portals_that_start_at_once_make_one_database(config: Config, portal: Flask) -> None:
+def test_portals_that_start_at_once_make_one_of_everything(config: Config, portal: Flask) -> None:
+    """On an empty database: one signing key, one super admin, one set of sample data."""
+    config = replace(
+        config,
+        admin_email="boss@example.com",
+        admin_password="correct-horse",
+        sample_data=True,
+        sample_password="correct-horse",
+    )
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=upgrade_in_a_process, args=(config,)) for _ in range(3)]
     for process in processes:
@@ -117,6 +126,13 @@ def test_portals_that_start_at_once_make_one_database(config: Config, portal: Fl
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert differences() == []
+    counts = [
+        db.session.scalar(select(func.count()).select_from(table))
+        for table in (SigningKey, Installation, Organisation)
+    ]
+    assert counts == [1, 1, 50]
+    admins = db.session.scalars(select(User.email).where(User.role == Role.SUPER_ADMIN))
+    assert admins.all() == ["boss@example.com"]
 
 
 def test_a_database_of_another_version_is_refused_in_one_line(
@@ -250,11 +266,11 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Runs `flask serve` up to where the server would take over: (exit status, what it said)."""
     started: list[list[str]] = []
 
-    def take_over(_program: str, arguments: list[str]) -> None:
+    def take_over(_program: str, arguments: list[str], _environment: dict[str, str]) -> None:
         started.append(arguments)
         raise Served
 
-    monkeypatch.setattr(server.os, "execv", take_over)
+    monkeypatch.setattr(server.os, "execve", take_over)
     portals: list[Flask] = []
 
     def run(**settings: str) -> tuple[int, str]:
@@ -282,6 +298,9 @@ def test_serve_sets_everything_up_and_hands_over(serve: object, tmp_path: Path) 
     port = free_port()
     assert serve(BIND=f"127.0.0.1:{port}", WORKERS="3") == (
         0,
+        "Nobody can sign in to the portal yet. Make a super admin with\n"
+        "  .venv/bin/flask --app wsgi users create --email admin@example.com --role super_admin\n"
+        "or let one of before in again with .venv/bin/flask --app wsgi users enable E-MAIL.\n"
         f"Rolling Window serves on http://127.0.0.1:{port}/\n"
         f"The OP Agent in the browser: http://127.0.0.1:{port}/agent\n",
     )
