@@ -72,6 +72,7 @@ def try_to_sign_in(
         who=authenticated(session, login_id, password, address=address, now=now),
         request=SignInRequest(registration_key, mac_id, machine_id, hostname),
         signing_keys=signing_keys(current_app),  # type: ignore[arg-type]
+        registrations=current_config().registrations,
         clock=lambda: now,
     )
     session.commit()
