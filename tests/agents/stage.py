@@ -110,17 +110,21 @@ BEA = "bea@example.com"
 
 def add_bea(session: Session, cast: Cast) -> str:
     """A client user of Bolt's."""
+    return add_client(session, cast, BEA, cast.bolt)
+
+
+def add_client(session: Session, cast: Cast, email: str, organisation_id: str) -> str:
     create_user(
         session,
-        email=BEA,
+        email=email,
         role=Role.CLIENT,
         password_hash=hash_password(PASSWORD),
         actor=cast.actor(cast.ada),
         now=NOW,
-        organisation_id=cast.bolt,
+        organisation_id=organisation_id,
     )
     session.commit()
-    return BEA
+    return email
 
 
 def feed(session: Session, organisation_id: str = Cast.acme) -> list[tuple[str, str, str]]:
