@@ -162,17 +162,18 @@ def note_identifiers(session: Session, agent: Agent, agent_session: AgentSession
 
 
 def _take_over_sessions(session: Session, agent: Agent) -> None:
-    """Assign to the agent the live sessions under keys that are on its machine already.
+    """Assign to the agent its organisation's live sessions under keys on its machine.
 
     Those that came with a machine ID only by that: anybody can register somebody else's MAC ID.
     """
+    own = AgentSession.organisation_id == agent.organisation_id
     without_id = AgentSession.machine_id_hash == ""
     fits = and_(without_id, AgentSession.mac_id == agent.mac_id)
     if agent.machine_id_hash:
         fits = or_(fits, AgentSession.machine_id_hash == agent.machine_id_hash)
     session.execute(
         update(AgentSession)
-        .where(fits, AgentSession.agent_id.is_(None), AgentSession.ended_at.is_(None))
+        .where(own, fits, AgentSession.agent_id.is_(None), AgentSession.ended_at.is_(None))
         .values(agent_id=agent.id)
     )
 

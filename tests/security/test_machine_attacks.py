@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from app.agents.machines import dissociate
 from app.extensions import db
 from app.models import Agent, AgentSession, PermanentLicense
 from tests.agents.api_stage import (
@@ -22,8 +23,8 @@ from tests.agents.api_stage import (
     serving,
     to_the_app,
 )
-from tests.agents.stage import MAC, issue, text_of
-from tests.conftest import PASSWORD, Cast, Clock, Visitor
+from tests.agents.stage import LIMITS, MAC, issue, text_of
+from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
 
@@ -80,6 +81,22 @@ def test_a_client_user_registers_a_partners_mac_id(
     assert answer.status == 201
     assert sessions_on_agents(app)[-1] is None
     assert b"Bolt" not in answer.body
+
+
+def test_a_registration_takes_no_session_of_another_organisation_along(
+    app: Flask, cast: Cast, machine: New, key: str
+) -> None:
+    """Pat's agent sends no machine ID. Mallory, of Bolt, registers its MAC ID and gives it up."""
+    pat = machine()
+    assert pat.sign_in(cast.pat, key).status == 201
+    assert machine().sign_in(BEA).status == 201
+    assert sessions_on_agents(app)[0] is None
+    with app.app_context():
+        [agent] = registered(db.session())
+        ada = cast.actor(cast.ada)
+        dissociate(db.session(), actor=ada, agent_id=agent.id, now=NOW, limits=LIMITS)
+        db.session.commit()
+    assert pat.heartbeat().status == 200
 
 
 def test_a_partner_learns_no_other_customers_name(cast: Cast, machine: New, key: str) -> None:
