@@ -177,6 +177,7 @@ class Config:
     agent_idle_seconds: int = _setting(_whole(2, 604800), 900)
     signin_failures: Rate = _setting(_rate, Rate(10, 60))
     inspect_limit: Rate = _setting(_rate, Rate(120, 60))
+    registrations: Rate = _setting(_rate, Rate(20, 3600))
     session_idle_seconds: int = _setting(_whole(60, 604800), 1800)
     session_max_seconds: int = _setting(_whole(60, 2592000), 43200)
     database_wait_seconds: int = _setting(_whole(1, 600), 60)

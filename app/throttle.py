@@ -1,4 +1,4 @@
-"""Sliding-window limits on wrong passwords and on key inspections.
+"""Sliding-window limits on wrong passwords, key inspections and registrations of machines.
 
 The counts are kept in the database, so that they hold across workers and restarts.
 """
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.durations import Rate
-from app.models import KeyInspection, SignInFailure
+from app.models import Agent, KeyInspection, SignInFailure
 
 ADDRESS_FACTOR = 6
 """How many times an account's limit an address may fail over all accounts together."""
@@ -63,6 +63,15 @@ def count_inspection(session: Session, *, address: str, now: datetime, limit: Ra
     if wait == 0:
         session.add(KeyInspection(address=address, inspected_at=now))
     return wait
+
+
+def wait_to_register(session: Session, *, user_id: int | None, now: datetime, limit: Rate) -> int:
+    """0 if a user may register another machine, else the seconds that they must wait.
+
+    Registered machines are the count. The user must be locked until the commit.
+    """
+    by_user = Agent.registered_by_id == user_id
+    return _wait(session, Agent.registered_at, by_user, now, limit)
 
 
 def wait_for_turn(session: Session, *, address: str) -> None:

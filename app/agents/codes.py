@@ -95,6 +95,10 @@ class RefusalCode(StrEnum):
         return code
 
 
+REGISTERED_ELSEWHERE = "Your machine is registered with another organisation."
+"""What partners and developers get for MACHINE_REGISTERED_ELSEWHERE: it names no customer."""
+
+
 class EndCode(StrEnum):
     """Why a session ended, as its agent is told."""
 

@@ -53,6 +53,17 @@ def end_sessions_on(
     return ended
 
 
+def end_blocked_sessions(
+    session: Session, *, agent: Agent, actor: Actor, now: datetime, limits: SessionLimits
+) -> list[AgentSession]:
+    """End the live sessions on the machine of an agent that is being detached."""
+    ended = live_sessions_blocked_by(session, agent, now, limits)
+    for agent_session in ended:
+        end = SessionEnd(EndCause.AGENT_BLOCKED, now)
+        store_end(session, agent_session, end, actor=actor, now=now)
+    return ended
+
+
 def end_temporary_sessions(
     session: Session, *, actor: Actor, organisation_id: str, now: datetime, limits: SessionLimits
 ) -> list[AgentSession]:
@@ -105,6 +116,23 @@ def live_sessions_on(
 ) -> list[AgentSession]:
     """The sessions on a registered agent that are live at `now`, the latest started first."""
     return _live_sessions(session, AgentSession.agent_id == agent_id, now, limits)
+
+
+def live_sessions_blocked_by(
+    session: Session, agent: Agent, now: datetime, limits: SessionLimits
+) -> list[AgentSession]:
+    """The live sessions that detaching an agent ends, the latest started first.
+
+    Besides those on the agent, those with its machine ID, and, where that is unknown on either
+    side, those with its MAC ID that are on no registered agent.
+    """
+    fits = and_(AgentSession.agent_id.is_(None), AgentSession.mac_id.in_(agent.mac_ids))
+    if agent.machine_id_hash:
+        fits = or_(
+            and_(fits, AgentSession.machine_id_hash == ""),
+            AgentSession.machine_id_hash == agent.machine_id_hash,
+        )
+    return _live_sessions(session, or_(AgentSession.agent_id == agent.id, fits), now, limits)
 
 
 def live_sessions_under(

@@ -6,11 +6,11 @@ Pages and commands call them machines: an agent is the registration of one machi
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session, selectinload
 
 from app.agents.codes import EndCause
-from app.agents.live_sessions import end_sessions_on
+from app.agents.live_sessions import end_blocked_sessions, end_sessions_on
 from app.agents.registration import log_agent_change
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
@@ -18,7 +18,7 @@ from app.core.actor import Actor
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import Permission
-from app.models import Agent, AgentSession, PermanentLicense
+from app.models import Agent, AgentSession, FurtherMacId, PermanentLicense
 
 
 def machines_of(
@@ -29,6 +29,7 @@ def machines_of(
         select(Agent)
         .where(_registered_to(organisation_id))
         .order_by(Agent.registered_at.desc(), Agent.id.desc())
+        .options(selectinload(Agent.further_mac_ids))
         .offset(offset)
         .limit(limit)
     ).all()
@@ -47,10 +48,11 @@ def _registered_to(organisation_id: str) -> ColumnElement[bool]:
 def machines_with(
     session: Session, *, mac_id: str | None = None, agent_id: int | None = None
 ) -> Sequence[Agent]:
-    """The registered agents with this MAC ID (as it is stored), or with this ID."""
+    """The registered agents with this MAC ID (as it is stored) among theirs, or with this ID."""
     query = select(Agent).where(Agent.dissociated_at.is_(None)).order_by(Agent.id)
     if mac_id is not None:
-        query = query.where(Agent.mac_id == mac_id)
+        by_card = Agent.further_mac_ids.any(FurtherMacId.mac_id == mac_id)
+        query = query.where(or_(Agent.mac_id == mac_id, by_card))
     if agent_id is not None:
         query = query.where(Agent.id == agent_id)
     return session.scalars(query).all()
@@ -81,14 +83,7 @@ def detach(
     agent = _locked_agent(session, actor, agent_id)
     if agent.detached_at is not None:
         raise Conflict(f"The machine {agent.mac_id} is detached already.")
-    ended = end_sessions_on(
-        session,
-        agent_id=agent_id,
-        cause=EndCause.AGENT_BLOCKED,
-        actor=actor,
-        now=now,
-        limits=limits,
-    )
+    ended = end_blocked_sessions(session, agent=agent, actor=actor, now=now, limits=limits)
     agent.detached_at = now
     log_agent_change(session, _DETACHED, agent=agent, actor=actor, now=now)
     return ended

@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.orm import Session, selectinload
 
 from app.agents.sign_in_rules import RegisteredAgent
 from app.audit.feed import FeedKind, add_entry
@@ -15,7 +15,10 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.licenses.permanent import mint_permanent_license
-from app.models import Agent, AgentSession, Installation
+from app.models import Agent, AgentSession, FurtherMacId, Installation
+
+MOST_MAC_IDS = 20
+"""How many MAC IDs of a machine are kept; with further ones people sign in all the same."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +52,50 @@ def hash_machine_id(session: Session, machine_id: str) -> str:
     return hmac.new(salt.encode(), machine_id.encode(), hashlib.sha256).hexdigest()
 
 
-def fitting_agents(session: Session, request: SignInRequest) -> list[Agent]:
-    """The registered agents that may be the requesting machine's, locked until the commit.
+def fitting_agents(session: Session, mac_id: str, machine_id_hash: str) -> list[Agent]:
+    """The registered agents with the machine's MAC ID or machine ID, locked until the commit.
 
-    Equal MAC IDs with different machine IDs are different machines; where either machine ID is
-    unknown, the MAC ID alone decides.
+    Which of them is the machine's registration is for `sign_in_rules.deciding_agent` to say.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        # There is no row to lock yet: of two first registrations at once, one waits here.
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(request.mac_id))))
-    query = select(Agent).where(Agent.mac_id == request.mac_id, Agent.dissociated_at.is_(None))
-    if request.machine_id:
-        machine_id_hash = hash_machine_id(session, request.machine_id)
-        query = query.where(Agent.machine_id_hash.in_((machine_id_hash, "")))
-    locking = query.order_by(Agent.id).with_for_update(of=Agent)
-    return list(session.scalars(locking.execution_options(populate_existing=True)))
+    _wait_for_machine(session, mac_id, machine_id_hash)
+    by_card = select(FurtherMacId.agent_id).where(FurtherMacId.mac_id == mac_id)
+    fits = or_(Agent.mac_id == mac_id, Agent.id.in_(session.scalars(by_card).all()))
+    if machine_id_hash:
+        fits = or_(fits, Agent.machine_id_hash == machine_id_hash)
+    query = (
+        select(Agent)
+        .where(fits, Agent.dissociated_at.is_(None))
+        .order_by(Agent.id)
+        .options(selectinload(Agent.further_mac_ids))
+        .with_for_update(of=Agent)
+    )
+    return list(session.scalars(query.execution_options(populate_existing=True)))
 
 
-def as_registered_agent(agent: Agent) -> RegisteredAgent:
-    """An agent as a value for the rules, which know no tables."""
+def _wait_for_machine(session: Session, *identifiers: str) -> None:
+    """Of sign-ins with the same MAC ID or the same machine ID, let one decide at a time.
+
+    Before the first registration there is no row to lock. SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    digests = [hashlib.sha256(text.encode()).digest() for text in identifiers if text]
+    # In ascending order, so that no two sign-ins wait for each other.
+    for number in sorted(int.from_bytes(digest[:8], signed=True) for digest in digests):
+        session.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def as_registered_agent(agent: Agent, mac_id: str, machine_id_hash: str) -> RegisteredAgent:
+    """An agent as a value for the rules, which know no tables, compared with what was sent."""
+    both_known = machine_id_hash and agent.machine_id_hash
     return RegisteredAgent(
         agent_id=agent.id,
         organisation_id=agent.organisation_id,
         organisation_name=agent.organisation.name,
         detached=agent.detached_at is not None,
         license_revoked=agent.license.revoked_at is not None,
+        same_mac_id=agent.mac_id == mac_id,
+        same_machine_id=machine_id_hash == agent.machine_id_hash if both_known else None,
     )
 
 
@@ -117,14 +139,41 @@ def register(
     return agent, text
 
 
+def note_identifiers(session: Session, agent: Agent, agent_session: AgentSession) -> None:
+    """After a sign-in on an agent, store what it has shown to belong to the machine.
+
+    A registration without a machine ID takes on the one that its organisation's own user sends.
+    The MAC ID of another card is kept if the machine ID is the agent's.
+    """
+    mac_id, machine_id_hash = agent_session.mac_id, agent_session.machine_id_hash
+    if not machine_id_hash:
+        return
+    if agent_session.temporary_license is None and not agent.machine_id_hash:
+        agent.machine_id_hash = machine_id_hash
+        session.flush()
+        _take_over_sessions(session, agent)
+    known = agent.mac_ids
+    if (
+        agent.machine_id_hash == machine_id_hash
+        and mac_id not in known
+        and len(known) < MOST_MAC_IDS
+    ):
+        agent.further_mac_ids.append(FurtherMacId(mac_id=mac_id))
+
+
 def _take_over_sessions(session: Session, agent: Agent) -> None:
-    """Assign to the new agent the live sessions under keys that are on its machine already."""
-    fits = AgentSession.mac_id == agent.mac_id
+    """Assign to the agent its organisation's live sessions under keys on its machine.
+
+    Those that came with a machine ID only by that: anybody can register somebody else's MAC ID.
+    """
+    own = AgentSession.organisation_id == agent.organisation_id
+    without_id = AgentSession.machine_id_hash == ""
+    fits = and_(without_id, AgentSession.mac_id == agent.mac_id)
     if agent.machine_id_hash:
-        fits &= AgentSession.machine_id_hash.in_((agent.machine_id_hash, ""))
+        fits = or_(fits, AgentSession.machine_id_hash == agent.machine_id_hash)
     session.execute(
         update(AgentSession)
-        .where(fits, AgentSession.agent_id.is_(None), AgentSession.ended_at.is_(None))
+        .where(own, fits, AgentSession.agent_id.is_(None), AgentSession.ended_at.is_(None))
         .values(agent_id=agent.id)
     )
 

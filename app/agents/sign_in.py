@@ -13,20 +13,24 @@ from app.agents.registration import (
     fitting_agents,
     hash_machine_id,
     machine_name,
+    note_identifiers,
     register,
 )
-from app.agents.sign_in_rules import Person, Refusal, decide
+from app.agents.sign_in_rules import Admission, Person, Refusal, decide
 from app.audit.feed import FeedKind, add_entry
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
+from app.core.durations import Rate
 from app.core.tokens import hash_token, new_token
 from app.licenses.rules import Inspection
 from app.licenses.services import read_presented_key
 from app.models import Agent, AgentSession, TemporaryLicense, User
 from app.projects.subscriptions import subscription_ends_at
+from app.throttle import wait_to_register
 
 THROTTLED = "throttled"
+TOO_MANY_MACHINES = "too_many_machines"
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,10 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class Throttled:
-    """Refused because of too many wrong passwords; none is checked for `wait_seconds`."""
+    """Refused for `wait_seconds`: too many wrong passwords, or machines registered by the user."""
 
     wait_seconds: int
+    registering: bool = False
 
 
 def sign_in(
@@ -54,12 +59,14 @@ def sign_in(
     who: Authentication,
     request: SignInRequest,
     signing_keys: str,
+    registrations: Rate,
     clock: Callable[[], datetime],
 ) -> SignedIn | Refusal | Throttled:
     """Sign a person in on an OP Agent, or return why not; both are logged.
 
     `who` must have been authenticated in the same transaction. The first client user to sign in
-    on a machine registers it. Raises SigningKeyMissing if its license cannot be signed.
+    on a machine registers it, at most as many as `registrations` allows. Raises SigningKeyMissing
+    if its license cannot be signed.
 
     What the decision depends on is locked until the commit, in the order in which everybody locks
     it: the user, the key, the agents. The `clock` is read afterwards, since waiting takes time.
@@ -68,19 +75,25 @@ def sign_in(
         _log_refusal(session, THROTTLED, who=who, request=request, now=clock())
         return Throttled(who.wait_seconds)
     presented = read_presented_key(session, request.registration_key, lock=True)
-    agents = {agent.id: agent for agent in fitting_agents(session, request)} if who.user else {}
+    machine_id_hash = hash_machine_id(session, request.machine_id)
+    fitting = fitting_agents(session, request.mac_id, machine_id_hash) if who.user else []
     now = clock()
     key, license = presented.inspect(now) if presented else (None, None)
     decision = decide(
         person=_person(session, who.user, now),
         key=key,
-        agents=[as_registered_agent(agent) for agent in agents.values()],
+        agents=[as_registered_agent(agent, request.mac_id, machine_id_hash) for agent in fitting],
+        with_machine_id=machine_id_hash != "",
     )
     if isinstance(decision, Refusal):
         _log_refusal(session, decision.code.value, who=who, request=request, now=now, key=key)
         return decision
-    agent, license_key = agents[decision.agent.agent_id] if decision.agent else None, None
+    agent, license_key = _agent_of(decision, fitting), None
     if decision.registers:
+        user_id = who.actor.user_id
+        if wait := wait_to_register(session, user_id=user_id, now=now, limit=registrations):
+            _log_refusal(session, TOO_MANY_MACHINES, who=who, request=request, now=now)
+            return Throttled(wait, registering=True)
         agent, license_key = register(
             session,
             actor=who.actor,
@@ -98,10 +111,13 @@ def sign_in(
         request=request,
         now=now,
     )
-    _note_use(agent_session, now)
-    session.flush()
-    _log_sign_in(session, agent_session, actor=who.actor, now=now)
     return SignedIn(agent_session, token, license_key)
+
+
+def _agent_of(admission: Admission, agents: list[Agent]) -> Agent | None:
+    if admission.agent is None:
+        return None
+    return next(agent for agent in agents if agent.id == admission.agent.agent_id)
 
 
 def _person(session: Session, user: User | None, now: datetime) -> Person | None:
@@ -123,7 +139,7 @@ def _open_session(
     request: SignInRequest,
     now: datetime,
 ) -> tuple[AgentSession, str]:
-    """A new session, and its token."""
+    """A new session, noted where it belongs and logged, and its token."""
     token = new_token()
     agent_session = AgentSession(
         token_hash=hash_token(token),
@@ -140,6 +156,11 @@ def _open_session(
         last_heard_at=now,
     )
     session.add(agent_session)
+    _note_use(agent_session, now)
+    if agent is not None:
+        note_identifiers(session, agent, agent_session)
+    session.flush()
+    _log_sign_in(session, agent_session, actor=who.actor, now=now)
     return agent_session, token
 
 

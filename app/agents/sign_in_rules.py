@@ -3,11 +3,11 @@
 The numbered rows are those of the table "Who may sign in on an OP Agent".
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.agents.codes import NAME, RefusalCode, with_instant
+from app.agents.codes import NAME, REGISTERED_ELSEWHERE, RefusalCode, with_instant
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
 from app.licenses.rules import Inspection, LicenseState
 
@@ -26,13 +26,27 @@ class Person:
 
 @dataclass(frozen=True)
 class RegisteredAgent:
-    """A registered agent that fits the machine ID and the MAC ID that were sent."""
+    """A registered agent that has the MAC ID or the machine ID that was sent.
+
+    `same_mac_id` is False if the MAC ID is that of a card found later, or not the agent's;
+    `same_machine_id` is None if either side has no machine ID.
+    """
 
     agent_id: int
     organisation_id: str
     organisation_name: str
     detached: bool = False
     license_revoked: bool = False
+    same_mac_id: bool = True
+    same_machine_id: bool | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nobody may sign in on the machine.
+
+        A card found later is only claimed, so it blocks no machine with another machine ID.
+        """
+        return self.detached and (self.same_mac_id or self.same_machine_id is not False)
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class Refusal:
     """Why the person may not do what they asked for.
 
     `expired_at` is set if the key has expired; `registered_to`, an organisation's name, if the
-    agent is registered with another organisation.
+    agent is registered with another organisation and a client user is to know with which.
     """
 
     code: RefusalCode
@@ -62,6 +76,8 @@ class Refusal:
     @property
     def sentence(self) -> str:
         """The reason for people, with `{at}` in place of `expired_at`."""
+        if self.code is RefusalCode.MACHINE_REGISTERED_ELSEWHERE and self.registered_to is None:
+            return REGISTERED_ELSEWHERE
         return self.code.sentence.replace(NAME, self.registered_to or "")
 
     @property
@@ -71,18 +87,29 @@ class Refusal:
 
 
 def deciding_agent(
-    agents: Iterable[RegisteredAgent], organisation_id: str | None
+    agents: Iterable[RegisteredAgent], organisation_id: str | None, *, by_machine_id: bool = False
 ) -> RegisteredAgent | None:
-    """The one of several fitting agents that decides, or None if there are none.
+    """The one of several agents that is the machine's registration, or None if none is.
 
-    A detached agent goes first, then one of an organisation other than `organisation_id` (the
-    client user's or the key's), then the one registered first.
+    Equal MAC IDs with different machine IDs are different machines. A card found later counts for
+    its own organisation alone; with `by_machine_id` only an equal machine ID counts. An agent of
+    `organisation_id` (the client user's or the key's) with that very machine ID goes first, then
+    one of another organisation, then the one registered first.
     """
+
+    def is_own(agent: RegisteredAgent) -> bool:
+        return agent.organisation_id == organisation_id
+
+    def fits(agent: RegisteredAgent) -> bool:
+        if by_machine_id or agent.same_machine_id is False:
+            return agent.same_machine_id is True
+        return agent.same_mac_id or is_own(agent)
+
     return min(
-        agents,
+        filter(fits, agents),
         key=lambda agent: (
-            not agent.detached,
-            agent.organisation_id == organisation_id,
+            not (is_own(agent) and agent.same_machine_id),
+            is_own(agent),
             agent.agent_id,
         ),
         default=None,
@@ -90,24 +117,29 @@ def deciding_agent(
 
 
 def decide(
-    *, person: Person | None, key: Inspection | None, agents: Iterable[RegisteredAgent] = ()
+    *,
+    person: Person | None,
+    key: Inspection | None,
+    agents: Collection[RegisteredAgent] = (),
+    with_machine_id: bool = False,
 ) -> Admission | Refusal:
     """Whether a person may sign in on an OP Agent: the first row of the table that fits decides.
 
     `person` is None if the login ID is unknown, the password wrong or the user disabled. `key` is
     the inspected registration key, None if the field was left blank. `agents` are the registered
-    agents that fit the machine, empty if it is not registered.
+    agents that have the machine's MAC ID or machine ID; `with_machine_id` says whether one was
+    sent. Partners and developers who send one are not affected by registrations of a MAC ID alone:
+    anybody's client user can make such.
     """
     if person is None:  # row 1
         return Refusal(RefusalCode.INVALID_CREDENTIALS)
-    organisation_id = key.organisation_id if key else person.organisation_id
-    agent = deciding_agent(agents, organisation_id)
-    if agent is not None and agent.detached:  # row 2
+    if any(agent.blocks for agent in agents):  # row 2
         return Refusal(RefusalCode.AGENT_BLOCKED)
     if person.role is Role.CLIENT:  # rows 4 to 7
-        return _decide_for_client(person, key, agent)
+        return _decide_for_client(person, key, deciding_agent(agents, person.organisation_id))
     if person.role in TEMPORARY_KEY_ROLES:  # rows 8 to 13
-        return _decide_on_key(key, agent)
+        of_key = key.organisation_id if key else None
+        return _decide_on_key(key, deciding_agent(agents, of_key, by_machine_id=with_machine_id))
     return Refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role added later
 
 
@@ -118,7 +150,9 @@ def _decide_for_client(
     if key is not None or person.organisation_id is None:  # row 4
         return Refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
     if agent is not None and agent.organisation_id != person.organisation_id:  # row 5
-        return _registered_elsewhere(agent)
+        return Refusal(
+            RefusalCode.MACHINE_REGISTERED_ELSEWHERE, registered_to=agent.organisation_name
+        )
     if person.subscription_ended:  # rows 6 and 7
         return Refusal(RefusalCode.SUBSCRIPTION_EXPIRED)
     if agent is not None and agent.license_revoked:  # row 7
@@ -137,12 +171,8 @@ def _decide_on_key(key: Inspection | None, agent: RegisteredAgent | None) -> Adm
     if key.state is not LicenseState.ACTIVE or not key.organisation_id:  # row 9
         return Refusal(RefusalCode.KEY_INVALID)
     if agent is not None and agent.organisation_id != key.organisation_id:  # row 12
-        return _registered_elsewhere(agent)
+        return Refusal(RefusalCode.MACHINE_REGISTERED_ELSEWHERE)
     return Admission(key.organisation_id, agent)  # row 13
-
-
-def _registered_elsewhere(agent: RegisteredAgent) -> Refusal:
-    return Refusal(RefusalCode.MACHINE_REGISTERED_ELSEWHERE, registered_to=agent.organisation_name)
 
 
 CONFIGURATION_READ_ONLY = Refusal(RefusalCode.CONFIGURATION_READ_ONLY)

@@ -76,7 +76,7 @@ NO_SIGNING_KEY = {
     problems={
         401: "Login ID or password is wrong (`invalid_credentials`).",
         403: f"Refused; `code` says why: {REFUSAL_CODES}.",
-        429: "Too many wrong passwords (`throttled`).",
+        429: "Too many wrong passwords, or too many machines registered (`throttled`).",
         **BAD_REQUEST,
         **NO_SIGNING_KEY,
     },
@@ -104,10 +104,16 @@ def open_session(body: SignInBody) -> Response:
         who=who,
         request=sign_in_request,
         signing_keys=current_config().signing_keys,
+        registrations=current_config().registrations,
         clock=utcnow,
     )
     if isinstance(outcome, Throttled):
-        return _throttled("Too many wrong passwords for this account.", outcome.wait_seconds)
+        return _throttled(
+            "You have registered too many machines."
+            if outcome.registering
+            else "Too many wrong passwords for this account.",
+            outcome.wait_seconds,
+        )
     if isinstance(outcome, Refusal):
         return _refused(outcome)
     return _opened(outcome)

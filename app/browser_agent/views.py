@@ -80,10 +80,11 @@ def log_in() -> ResponseReturnValue:
             agent_version="browser",
         ),
         signing_keys=current_config().signing_keys,
+        registrations=current_config().registrations,
         clock=utcnow,
     )
     if isinstance(outcome, Throttled):
-        return _throttled(form, outcome.wait_seconds)
+        return _throttled(form, outcome)
     if isinstance(outcome, Refusal):
         return _refused(form, outcome)
     return _signed_in(form, outcome)
@@ -219,13 +220,15 @@ def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
     return _sign_in_window(form, 401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 422)
 
 
-def _throttled(form: AgentSignInForm, wait_seconds: int) -> Response:
-    form.password.errors = [
-        "Too many wrong passwords for this account from your address. "
-        f"Try again in {wait_seconds} seconds."
-    ]
+def _throttled(form: AgentSignInForm, throttled: Throttled) -> Response:
+    field, reason = (
+        (form.mac_id, "You have registered too many machines.")
+        if throttled.registering
+        else (form.password, "Too many wrong passwords for this account from your address.")
+    )
+    field.errors = [f"{reason} Try again in {throttled.wait_seconds} seconds."]
     response = _sign_in_window(form, 429)
-    response.headers["Retry-After"] = str(wait_seconds)
+    response.headers["Retry-After"] = str(throttled.wait_seconds)
     return response
 
 

@@ -1,7 +1,13 @@
 """Every table of the portal."""
 
 from app.models.accounts import SignInFailure, User, WebSession
-from app.models.agents import Agent, AgentSession, Configuration, Installation
+from app.models.agents import (
+    Agent,
+    AgentSession,
+    Configuration,
+    FurtherMacId,
+    Installation,
+)
 from app.models.audit import AuditEvent, FeedEvent
 from app.models.base import Base
 from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
@@ -14,6 +20,7 @@ __all__ = [
     "Base",
     "Configuration",
     "FeedEvent",
+    "FurtherMacId",
     "ImportDraft",
     "Installation",
     "KeyInspection",

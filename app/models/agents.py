@@ -29,13 +29,15 @@ class Agent(Base):
             sqlite_where=text("dissociated_at IS NULL"),
             postgresql_where=text("dissociated_at IS NULL"),
         ),
+        Index(None, "machine_id_hash"),
+        Index(None, "registered_by_id", "registered_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     organisation_id: Mapped[str] = mapped_column(ForeignKey("organisations.id"))
     mac_id: Mapped[str] = mapped_column(String(17))
     machine_id_hash: Mapped[str] = mapped_column(String(64), default="")
-    """Empty if no machine ID was sent when the agent was registered."""
+    """Empty until one of the organisation's users signs in with a machine ID."""
     hostname: Mapped[str] = mapped_column(String(255), default="")
     agent_version: Mapped[str] = mapped_column(String(64), default="")
     registered_at: Mapped[datetime]
@@ -47,6 +49,22 @@ class Agent(Base):
     organisation: Mapped[Organisation] = relationship(lazy="joined")
     registered_by: Mapped[User] = relationship(lazy="joined")
     license: Mapped[PermanentLicense] = relationship(lazy="joined")
+    further_mac_ids: Mapped[list["FurtherMacId"]] = relationship(order_by="FurtherMacId.mac_id")
+
+    @property
+    def mac_ids(self) -> list[str]:
+        """The machine's MAC IDs, the one that it was registered with first."""
+        return [self.mac_id, *(further.mac_id for further in self.further_mac_ids)]
+
+
+class FurtherMacId(Base):
+    """Another network card of a registered machine, which was known by its machine ID."""
+
+    __tablename__ = "agent_mac_ids"
+    __table_args__ = (Index(None, "mac_id"),)
+
+    agent_id: Mapped[int] = mapped_column(ForeignKey("agents.id"), primary_key=True)
+    mac_id: Mapped[str] = mapped_column(String(17), primary_key=True)
 
 
 class Installation(Base):

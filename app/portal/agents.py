@@ -9,6 +9,7 @@ from app.agents.live_sessions import (
     end_session,
     end_temporary_sessions,
     get_session,
+    live_sessions_blocked_by,
     live_sessions_of,
     live_sessions_on,
     session_has_ended,
@@ -84,7 +85,7 @@ def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
             f"{project.organisation.name} nor partners with a key: they are told “Agent is "
             "Blocked.” You can attach it again at any time."
         ],
-        log_outs=_log_outs(_sessions_on(agent)),
+        log_outs=_log_outs(live_sessions_blocked_by(db.session(), agent, utcnow(), _limits())),
         nothing_to_do=f"This machine is detached already. {DONE}" if agent.detached_at else "",
     )
     return ask(confirmation)

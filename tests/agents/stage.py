@@ -72,6 +72,7 @@ def try_to_sign_in(
         who=authenticated(session, login_id, password, address=address, now=now),
         request=SignInRequest(registration_key, mac_id, machine_id, hostname),
         signing_keys=signing_keys(current_app),  # type: ignore[arg-type]
+        registrations=current_config().registrations,
         clock=lambda: now,
     )
     session.commit()
@@ -109,17 +110,21 @@ BEA = "bea@example.com"
 
 def add_bea(session: Session, cast: Cast) -> str:
     """A client user of Bolt's."""
+    return add_client(session, cast, BEA, cast.bolt)
+
+
+def add_client(session: Session, cast: Cast, email: str, organisation_id: str) -> str:
     create_user(
         session,
-        email=BEA,
+        email=email,
         role=Role.CLIENT,
         password_hash=hash_password(PASSWORD),
         actor=cast.actor(cast.ada),
         now=NOW,
-        organisation_id=cast.bolt,
+        organisation_id=organisation_id,
     )
     session.commit()
-    return BEA
+    return email
 
 
 def feed(session: Session, organisation_id: str = Cast.acme) -> list[tuple[str, str, str]]:

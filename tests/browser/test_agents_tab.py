@@ -45,6 +45,7 @@ class Stage(ConsoleStage):
                 who=authenticated(session, who, PASSWORD, address="test", now=now),
                 request=SignInRequest(key, mac_id, "", hostname, version),
                 signing_keys=config.signing_keys,
+                registrations=config.registrations,
                 clock=lambda: now,
             )
             assert isinstance(answer, SignedIn), answer

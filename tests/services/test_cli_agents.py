@@ -76,6 +76,15 @@ class TestList:
         assert headings.split()[:3] == ["ID", "MAC", "ID"]
         assert MAC in row
 
+    def test_another_card_makes_no_second_row_and_names_the_machine_too(
+        self, app: Flask, carl: RealAgent
+    ) -> None:
+        other = RealAgent(to_the_app(app.test_client()), OTHER_MAC)
+        assert other.sign_in(Cast.carl, machine_id="one").status == 201
+        assert [row["mac_id"] for row in machines(app)] == [MAC]
+        assert run(app, "agents", "detach", OTHER_MAC, *AS_ADA).exit_code == 0
+        assert [row["state"] for row in machines(app)] == ["detached"]
+
     def test_of_none_is_an_empty_array(self, app: Flask) -> None:
         assert machines(app) == []
         assert run(app, "agents", "list", "--organisation", Cast.acme).stdout == ""

@@ -133,14 +133,19 @@ def test_an_expired_key_is_refused_with_the_instant_at_which_it_ended() -> None:
     assert "{at}" not in answer.detail
 
 
-@pytest.mark.parametrize(("person", "key"), [(CLIENT, NO_KEY), (PARTNER, ACTIVE)])
-def test_a_machine_of_another_organisation_is_refused_naming_it(
-    person: Person, key: Inspection | None
-) -> None:
-    answer = decide(person=person, key=key, agents=[OTHER])
+def test_a_client_user_is_told_with_whom_the_machine_is_registered() -> None:
+    answer = decide(person=CLIENT, key=NO_KEY, agents=[OTHER])
     assert isinstance(answer, Refusal)
     assert answer.registered_to == "Bolt & Söhne"
     assert answer.detail == "Your machine is already registered with Bolt & Söhne."
+
+
+@pytest.mark.parametrize("person", [PARTNER, DEVELOPER])
+def test_a_partner_learns_the_name_of_no_other_customer(person: Person) -> None:
+    answer = decide(person=person, key=ACTIVE, agents=[OTHER])
+    assert isinstance(answer, Refusal)
+    assert answer.registered_to is None
+    assert answer.detail == "Your machine is registered with another organisation."
 
 
 def test_a_detached_machine_is_refused_with_the_words_of_the_guide() -> None:
@@ -176,6 +181,8 @@ machines = st.lists(
         organisation_name=st.just("A name"),
         detached=st.booleans(),
         license_revoked=st.booleans(),
+        same_mac_id=st.booleans(),
+        same_machine_id=st.sampled_from([None, True, False]),
     ),
     max_size=4,
     unique_by=lambda machine: machine.agent_id,
@@ -183,7 +190,11 @@ machines = st.lists(
 
 
 def rows_that_decide(
-    person: Person | None, key: Inspection | None, machine: RegisteredAgent | None
+    person: Person | None,
+    key: Inspection | None,
+    machine: RegisteredAgent | None,
+    *,
+    detached: bool,
 ) -> list[int]:
     """The table once more, each row by itself with what the rows above it leave over.
 
@@ -191,7 +202,7 @@ def rows_that_decide(
     """
     role = person.role if person else None
     known = person is not None
-    blocked = known and machine is not None and machine.detached
+    blocked = known and detached
     client = known and not blocked and role is Role.CLIENT
     partner = known and not blocked and role in (Role.PARTNER, Role.DEVELOPER)
     state = key.state if key else None
@@ -234,35 +245,44 @@ ANSWERS = {
 }
 
 
-@given(people, keys, machines)
+@given(people, keys, machines, st.booleans())
 def test_exactly_one_row_decides_whatever_is_presented(
-    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent]
+    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent], with_id: bool
 ) -> None:
-    own = key.organisation_id if key else person.organisation_id if person else None
-    (row,) = rows_that_decide(person, key, deciding_agent(fitting, own))
-    answer = decide(person=person, key=key, agents=fitting)
+    client = person is not None and person.role is Role.CLIENT
+    own = person.organisation_id if client else key.organisation_id if key else None
+    machine = deciding_agent(fitting, own, by_machine_id=with_id and not client)
+    detached = any(agent.blocks for agent in fitting)
+    (row,) = rows_that_decide(person, key, machine, detached=detached)
+    answer = decide(person=person, key=key, agents=fitting, with_machine_id=with_id)
     code = answer.code.value if isinstance(answer, Refusal) else None
     assert code in ANSWERS[row]
     if row in (6, 7):
         assert (code == "subscription_expired") is person.subscription_ended
 
 
-@given(people, keys, machines)
+@given(people, keys, machines, st.booleans())
 def test_nobody_gets_in_who_should_not(
-    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent]
+    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent], with_id: bool
 ) -> None:
-    answer = decide(person=person, key=key, agents=fitting)
+    answer = decide(person=person, key=key, agents=fitting, with_machine_id=with_id)
     if not isinstance(answer, Admission):
         return
     assert person is not None
-    assert not any(machine.detached for machine in fitting)
-    assert all(machine.organisation_id == answer.organisation_id for machine in fitting)
+    assert not any(machine.blocks for machine in fitting)
+    own = answer.agent
+    assert own is None or own.organisation_id == answer.organisation_id
+    if own is None or not own.same_machine_id:
+        others = [each for each in fitting if each.organisation_id != answer.organisation_id]
+        assert not any(each.same_machine_id and each.same_mac_id for each in others)
+        if person.role is Role.CLIENT or not with_id:
+            assert not any(each.same_mac_id and each.same_machine_id is None for each in others)
     if person.role is Role.CLIENT:
         assert key is None
         assert answer.organisation_id == person.organisation_id
         assert not person.subscription_ended
         assert answer.agent is None or not answer.agent.license_revoked
-        assert answer.registers is (fitting == [])
+        assert answer.registers is (answer.agent is None)
     else:
         assert person.role in TEMPORARY_KEY_ROLES
         assert key is not None
@@ -271,18 +291,14 @@ def test_nobody_gets_in_who_should_not(
         assert not answer.registers
 
 
-@given(machines, st.randoms())
+@given(machines, st.randoms(), st.booleans())
 def test_which_of_several_machines_decides_does_not_depend_on_their_order(
-    fitting: list[RegisteredAgent], chance: object
+    fitting: list[RegisteredAgent], chance: object, by_id: bool
 ) -> None:
     shuffled = list(fitting)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    found = deciding_agent(shuffled, ACME)
-    assert found == deciding_agent(fitting, ACME)
-    if any(machine.detached for machine in fitting):
-        assert found.detached
-    elif any(machine.organisation_id != ACME for machine in fitting):
-        assert found.organisation_id != ACME
+    found = deciding_agent(shuffled, ACME, by_machine_id=by_id)
+    assert found == deciding_agent(fitting, ACME, by_machine_id=by_id)
 
 
 # The end of a session

@@ -13,7 +13,7 @@ from app.agents.sessions import confirm_end
 from app.audit.tags import AuditTag
 from app.extensions import db
 from app.models import Agent, AgentSession, Project, TemporaryLicense
-from tests.agents.stage import LIMITS, MAC, beat, events, issue, machine_of, signed_in
+from tests.agents.stage import LIMITS, MAC, add_client, beat, events, issue, machine_of, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 
@@ -472,9 +472,11 @@ def test_many_machines_are_shown_page_by_page_in_a_few_queries(
     app: Flask, ada: Visitor, tab: str, cast: Cast
 ) -> None:
     with app.app_context():
+        others = [f"carl{number}@example.com" for number in range(2)]
+        people = [cast.carl, *(add_client(db.session(), cast, one, cast.acme) for one in others)]
         for number in range(53):
-            mac_id = f"02:00:00:00:01:{number:02X}"
-            signed_in(db.session(), cast.carl, mac_id=mac_id, hostname=f"PC-{number}")
+            mac_id, who = f"02:00:00:00:01:{number:02X}", people[number % 3]
+            signed_in(db.session(), who, mac_id=mac_id, hostname=f"PC-{number}")
     asked: list[str] = []
 
     def note(*details: object) -> None:
