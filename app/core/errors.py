@@ -94,3 +94,12 @@ class KeyInvalid(PortalError):
     status = 403
     code = "key_invalid"
     title = "The registration key is not valid"
+
+
+class TwoKeys(KeyInvalid):
+    """More than one license key was given where one is wanted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There are two keys here, or more. Paste one of them, and nothing of the others."
+        )
