@@ -98,8 +98,3 @@ class KeyInvalid(PortalError):
 
 class TwoKeys(KeyInvalid):
     """More than one license key was given where one is wanted."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "There are two keys here, or more. Paste one of them, and nothing of the others."
-        )

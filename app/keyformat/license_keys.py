@@ -95,7 +95,7 @@ def read_temporary_key(text: str, find_public_key: FindPublicKey) -> SignedLicen
     if not key:
         return None
     if count_keys(key) > 1:
-        raise TwoKeys
+        raise TwoKeys("There are two keys here, or more.")
     payload, issued_at = _read(key, TEMPORARY_SALT, find_public_key)
     ttl = payload.get("ttl")
     if type(ttl) is not int or ttl < 1:  # a bool is an int too
