@@ -58,10 +58,10 @@ def count_inspection(session: Session, *, address: str, now: datetime, limit: Ra
     """
     wait_for_turn(session, address=address)
     _forget_outside(session, KeyInspection.inspected_at, now, limit)
-    from_address = KeyInspection.address == address
+    from_address = KeyInspection.address == counted_as(address)
     wait = _wait(session, KeyInspection.inspected_at, from_address, now, limit)
     if wait == 0:
-        session.add(KeyInspection(address=address, inspected_at=now))
+        session.add(KeyInspection(address=counted_as(address), inspected_at=now))
     return wait
 
 
@@ -77,12 +77,20 @@ def wait_to_register(session: Session, *, user_id: int | None, now: datetime, li
 def wait_for_turn(session: Session, *, address: str) -> None:
     """Wait until no other transaction is counting requests from `address`; held until the commit.
 
+    Read the `now` that decides after this call, not before.
+    """
+    one_at_a_time(session, counted_as(address))
+
+
+def one_at_a_time(session: Session, name: str) -> None:
+    """Wait until no other transaction that named `name` here goes on; held until the commit.
+
     On SQLite this begins the write transaction, of which there is one at a time; on PostgreSQL it
-    takes an advisory lock. Read the `now` that decides after this call, not before.
+    takes an advisory lock.
     """
     session.connection()
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(counted_as(address)))))
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
 
 
 def counted_as(address: str) -> str:

@@ -112,8 +112,8 @@ def readable() -> list[Json]:
         vector("valid", VALID, MIDWAY, "active", "One hour into three."),
         vector("at-issue", VALID, ISSUED_AT, "active", "The issue instant belongs to the key."),
         vector(
-            "one-second-early", VALID, ISSUED_AT - second, "invalid",
-            "Well signed, but issued in the future.",
+            "six-seconds-early", VALID, ISSUED_AT - 6 * second, "invalid",
+            "Well signed, but issued in the future: no two clocks are so far apart.",
         ),
         vector(
             "one-second-before-expiry", VALID, EXPIRES_AT - second, "active",
@@ -292,8 +292,8 @@ def permanent_licenses() -> list[Json]:
             "at-issue", license, ISSUED_AT, "active", "The issue instant belongs to the license."
         ),
         permanent_vector(
-            "one-second-early", license, ISSUED_AT - timedelta(seconds=1), "invalid",
-            "Well signed, but issued in the future.",
+            "six-seconds-early", license, ISSUED_AT - timedelta(seconds=6), "invalid",
+            "Well signed, but issued in the future: no two clocks are so far apart.",
         ),
         permanent_vector(
             "a-lifetime-later", license, datetime(2100, 1, 1, tzinfo=UTC), "active",

@@ -66,19 +66,21 @@ class Refusal:
     """Why the person may not do what they asked for.
 
     `expired_at` is set if the key has expired; `registered_to`, an organisation's name, if the
-    agent is registered with another organisation and a client user is to know with which.
+    agent is registered with another organisation and a client user is to know with which;
+    `because`, a sentence, if there is more to say than the code's own.
     """
 
     code: RefusalCode
     expired_at: datetime | None = None
     registered_to: str | None = None
+    because: str = ""
 
     @property
     def sentence(self) -> str:
         """The reason for people, with `{at}` in place of `expired_at`."""
         if self.code is RefusalCode.MACHINE_REGISTERED_ELSEWHERE and self.registered_to is None:
             return REGISTERED_ELSEWHERE
-        return self.code.sentence.replace(NAME, self.registered_to or "")
+        return self.because or self.code.sentence.replace(NAME, self.registered_to or "")
 
     @property
     def detail(self) -> str:
@@ -169,7 +171,7 @@ def _decide_on_key(key: Inspection | None, agent: RegisteredAgent | None) -> Adm
     if key.state is LicenseState.REVOKED:  # row 11
         return Refusal(RefusalCode.KEY_REVOKED)
     if key.state is not LicenseState.ACTIVE or not key.organisation_id:  # row 9
-        return Refusal(RefusalCode.KEY_INVALID)
+        return Refusal(RefusalCode.KEY_INVALID, because=key.because)
     if agent is not None and agent.organisation_id != key.organisation_id:  # row 12
         return Refusal(RefusalCode.MACHINE_REGISTERED_ELSEWHERE)
     return Admission(key.organisation_id, agent)  # row 13

@@ -60,6 +60,25 @@ def log_event(
     return event
 
 
+def has_event(
+    session: Session,
+    *tags: AuditTag,
+    actor: Actor,
+    organisation_id: str,
+    subject: str,
+    since: datetime,
+) -> bool:
+    """Whether an event of one of `tags` was logged at or after `since`, of this and by `actor`."""
+    query = select(AuditEvent.id).where(
+        AuditEvent.organisation_id == organisation_id,
+        AuditEvent.happened_at >= since,
+        AuditEvent.subject == subject,
+        AuditEvent.actor_id == actor.user_id,
+        AuditEvent.tag.in_([tag.value for tag in tags]),
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def count_events(session: Session, *, organisation_id: str | None = None) -> int:
     """The number of events, in all or of one organisation."""
     query = select(func.count()).select_from(AuditEvent)

@@ -70,6 +70,8 @@ class AuditTag(StrEnum):
         "Generated a temporary key",
         {"ttl": Datum("TTL", ttl), "expires_at": Datum("ends", instant)},
     )
+    LICENSE_VIEWED = "license.viewed", "Viewed a temporary key"
+    LICENSE_COPIED = "license.copied", "Copied a temporary key"
     LICENSE_REVOKED = (
         "license.revoked",
         "Revoked a temporary key",

@@ -157,6 +157,8 @@ def check(as_json: bool) -> None:
             ("expires_at", "Expires"),
         ):
             click.echo(f"{label + ':':<14}{row[name] or '-'}")
+    if inspection.because:
+        click.echo(inspection.because, err=True)
     sys.exit(0 if inspection.state is LicenseState.ACTIVE else REFUSED)
 
 

@@ -94,3 +94,7 @@ class KeyInvalid(PortalError):
     status = 403
     code = "key_invalid"
     title = "The registration key is not valid"
+
+
+class TwoKeys(KeyInvalid):
+    """More than one license key was given where one is wanted."""

@@ -24,7 +24,8 @@ from itsdangerous import (
 )
 from itsdangerous.signer import SigningAlgorithm
 
-from app.core.errors import KeyInvalid
+from app.core.errors import KeyInvalid, TwoKeys
+from app.keyformat.pasted_keys import clean_key, count_keys
 from app.keyformat.signing_keys import KID_LENGTH, kid_of, public_key_bytes
 
 PREFIX = "rw1."
@@ -39,20 +40,6 @@ _KID = re.compile(rf"[A-Za-z0-9_-]{{{KID_LENGTH}}}")
 
 FindPublicKey = Callable[[str], Ed25519PublicKey | None]
 """Gives the public key with a `kid`, or None. Called before anything is verified."""
-
-_INVISIBLE = re.compile(
-    r"[\s\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]+"
-)
-
-_QUOTES = (
-    "\"'`\u00b4\u00ab\u00bb\u2039\u203a"  # straight, accents, angle
-    "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"  # curly, low
-    "\u2032\u2033\u2034\u2035\u2036\u2037\u2e42"  # primes
-    "\u275b\u275c\u275d\u275e\u275f\u2760\u276e\u276f"  # ornaments
-    "\u300c\u300d\u300e\u300f\u301d\u301e\u301f\ufe41\ufe42\ufe43\ufe44"  # corner
-    "\uff02\uff07\uff40\uff62\uff63"  # full and half width
-)
 
 
 @dataclass(frozen=True)
@@ -73,15 +60,6 @@ class SignedLicense:
     def expires_at(self) -> datetime:
         """The instant at which the key expires: from then on it is not active."""
         return self.issued_at + timedelta(seconds=self.ttl)
-
-
-def clean_key(text: str) -> str:
-    """`text` without what chat and e-mail programs add to a key; "" if no key was given.
-
-    Removes white space and invisible characters everywhere, and quotation marks of any kind at
-    both ends. Takes time linear in the length of `text`.
-    """
-    return _INVISIBLE.sub("", text).strip(_QUOTES)
 
 
 def sign_temporary_key(
@@ -110,11 +88,14 @@ def read_temporary_key(text: str, find_public_key: FindPublicKey) -> SignedLicen
     """The content of the key in `text`; neither its time nor its record is checked here.
 
     None if `text` is blank: no key was given. Raises KeyInvalid, and nothing else, for anything
-    that is not a temporary key signed with a key that `find_public_key` knows.
+    that is not a temporary key signed with a key that `find_public_key` knows; its subclass
+    TwoKeys if `text` holds more than one key.
     """
     key = clean_key(text)
     if not key:
         return None
+    if count_keys(key) > 1:
+        raise TwoKeys("There are two keys here, or more.")
     payload, issued_at = _read(key, TEMPORARY_SALT, find_public_key)
     ttl = payload.get("ttl")
     if type(ttl) is not int or ttl < 1:  # a bool is an int too

@@ -14,15 +14,29 @@ class LicenseState(StrEnum):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What inspecting a key found. Of an invalid key only the state is given."""
+    """What inspecting a key found.
+
+    Of an invalid key only the state is given, and in `because` a sentence, if there is more to say
+    than that it was not made here.
+    """
 
     state: LicenseState
     key_id: str | None = None
     organisation_id: str | None = None
     expires_at: datetime | None = None
+    because: str = ""
 
 
 INVALID = Inspection(LicenseState.INVALID)
+TWO_KEYS = Inspection(
+    LicenseState.INVALID,
+    because="There are two keys here, or more. Copy the whole key again, and paste it alone.",
+)
+NOT_YET_VALID = Inspection(
+    LicenseState.INVALID,
+    because="This key is not valid yet by this portal's clock. Try again in a moment; if it goes "
+    "on, tell a super admin that the portal's clock may be wrong.",
+)
 
 
 def license_state(

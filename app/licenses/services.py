@@ -13,13 +13,13 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.clock import whole_second
 from app.core.durations import format_ttl
-from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound
+from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound, TwoKeys
 from app.core.permissions import Permission
 from app.keyformat.key_ids import new_key_id, normalise_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
 from app.licenses.keyring import current_kid, find_public_key, private_key
 from app.licenses.queries import find_license, find_permanent_license, has_ended, state_of
-from app.licenses.rules import INVALID, Inspection, LicenseState
+from app.licenses.rules import INVALID, NOT_YET_VALID, TWO_KEYS, Inspection, LicenseState
 from app.models import Organisation, TemporaryLicense
 
 
@@ -182,13 +182,16 @@ class PresentedKey:
     """A key that somebody presents, and its record; none if it was not made here."""
 
     license: TemporaryLicense | None
+    if_none: Inspection = INVALID
 
     def inspect(self, now: datetime) -> tuple[Inspection, TemporaryLicense | None]:
         """The state at `now`, and the record unless the key is invalid."""
         license = self.license
-        state = state_of(license, now) if license else LicenseState.INVALID
-        if license is None or state is LicenseState.INVALID:
-            return INVALID, None
+        if license is None:
+            return self.if_none, None
+        state = state_of(license, now)
+        if state is LicenseState.INVALID:
+            return NOT_YET_VALID, None
         inspection = Inspection(state, license.key_id, license.organisation_id, license.expires_at)
         return inspection, license
 
@@ -202,6 +205,8 @@ def read_presented_key(session: Session, text: str, *, lock: bool = False) -> Pr
     """
     try:
         signed = read_temporary_key(text, partial(find_public_key, session))
+    except TwoKeys:
+        return PresentedKey(None, TWO_KEYS)
     except KeyInvalid:
         return PresentedKey(None)
     if signed is None:

@@ -1,16 +1,17 @@
 """A project's License tab: generating, showing and revoking temporary keys."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from flask import Blueprint, Response, flash, render_template, url_for
+from flask import Blueprint, Response, flash, render_template, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from htmx_flask import request
 
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
+from app.audit.tags import AuditTag
 from app.config import current_config
 from app.core.clock import utcnow, whole_second
 from app.core.durations import format_ttl, parse_ttl
@@ -18,6 +19,7 @@ from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
 from app.core.permissions import Permission
 from app.core.tokens import new_token
 from app.extensions import db
+from app.licenses.disclosures import log_disclosure
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -31,6 +33,7 @@ from app.licenses.services import issue_license, key_text, lock_license, revoke_
 from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.license_form import GenerateForm
+from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
 from app.projects.services import get_project
 from app.web.access import current_actor, requires, restore_fields
 from app.web.htmx import is_partial, redirect_see_other, render
@@ -86,6 +89,7 @@ def license_tab(project_id: int) -> ResponseReturnValue:
     listing = _listing(project, chosen)
     if is_partial() and request.args.get("seen") == listing.fingerprint:
         return "", 204
+    listing = _with_showing_logged(listing)
     form = GenerateForm(formdata=None, ttl=request.args.get("ttl"))
     unknown = asked[:SHOWN_CHARACTERS] if chosen is None else ""
     return _show_tab(project, form, listing, status=404 if unknown else 200, unknown=unknown)
@@ -111,16 +115,33 @@ def generate(project_id: int) -> ResponseReturnValue:
     except InvalidInput as error:
         form.ttl.errors = [error.detail]
         chosen = _license_of(project, request.values.get("key", ""))
-        return _show_tab(project, form, _listing(project, chosen), status=422)
+        listing = _with_showing_logged(_listing(project, chosen))
+        return _show_tab(project, form, listing, status=422)
     message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
     address = _tab_address(project, key=license.key_id, ttl=form.ttl.data)
     if not is_partial():
         flash(message, "success")
+        session[JUST_GENERATED] = license.key_id
         return redirect_see_other(address)
-    listing = _listing(project, license, key)
+    listing = _with_showing_logged(_listing(project, license, key), generated=True)
     response = _show_tab(project, form, listing, message=message, focus="copy-key")
     response.headers["HX-Replace-Url"] = address
     return response
+
+
+@blueprint.post("/<key_id>/copied")
+@requires(Permission.SEE_LICENSE_KEYS)
+def copied(project_id: int, key_id: str) -> ResponseReturnValue:
+    """The page reports that it has put a whole key into the clipboard."""
+    project = get_project(db.session(), project_id)
+    log_disclosure(
+        db.session(),
+        AuditTag.LICENSE_COPIED,
+        actor=current_actor(),
+        license=_must_find(project, key_id),
+        clock=utcnow,
+    )
+    return "", 204
 
 
 @blueprint.get("/all")
@@ -217,7 +238,6 @@ def _show_tab(
     ttl = form.offer(config.license_ttls, config.license_ttl_default)
     form.form_token.data = new_token()
     page, partial = "licenses/tab.html", "licenses/_license.html"
-    target = request.headers.get("HX-Target", "").partition("#")[2]
     context = {
         "project": project,
         "form": form,
@@ -230,7 +250,7 @@ def _show_tab(
         "message": message,
         "focus": focus,
     }
-    return render(page, PARTIALS.get(target, partial), status, **context)
+    return render(page, PARTIALS.get(_target(), partial), status, **context)
 
 
 def _listing(
@@ -258,6 +278,20 @@ def _listing(
     ended = licenses[len(active) :]
     logged_out = _ended_by_revocation(chosen, now) if chosen else []
     return Listing(now, active, ended, chosen, state, key, key_problem, logged_out)
+
+
+def _with_showing_logged(listing: Listing, *, generated: bool = False) -> Listing:
+    """`listing`, the showing of its key being logged; without the key if that cannot be done."""
+    if listing.key is None or listing.chosen is None or _target() == "ttl-preview":
+        return listing
+    if log_showing(listing.chosen, generated=generated):
+        return listing
+    return replace(listing, key=None, key_problem=NOT_LOGGED)
+
+
+def _target() -> str:
+    """The id of the element that htmx is going to swap, if it asks for a part of the tab."""
+    return request.headers.get("HX-Target", "").partition("#")[2] if is_partial() else ""
 
 
 def _instructions(project: Project, listing: Listing) -> str:

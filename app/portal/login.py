@@ -28,6 +28,7 @@ class PortalUser(UserMixin):
     email: str
     role: Role
     session_id: int
+    signed_in_at: datetime
     last_active_at: datetime
     token: str = field(repr=False)
 
@@ -61,6 +62,7 @@ def load_user(token: str) -> PortalUser | None:
         web_session.user.email,
         web_session.user.role,
         web_session.id,
+        web_session.started_at,
         web_session.last_active_at,
         token,
     )

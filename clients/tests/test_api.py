@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signing import jwk_set, revocation_list
+from signing import jwk_set, revocation_list, temporary_key
 from stub_portal import (
     CLIENT,
     KEY,
@@ -73,6 +73,16 @@ def test_what_is_sent_is_what_was_agreed(portal: StubPortal, machine: Machine) -
         "save_configuration": False,
     }
     assert asked.headers["content-type"] == "application/json"
+
+
+def test_a_key_that_would_outlive_all_others_is_not_sent(
+    portal: StubPortal, machine: Machine
+) -> None:
+    """Somebody stole a signing key, and made a key for ten years."""
+    endless = f"<{temporary_key(ttl=10 * 365 * 86_400)}>"
+    with pytest.raises(Refused, match="more than 30 days") as refused:
+        signed_in(portal, machine, SignIn(PARTNER, PASSWORD, endless))
+    assert (refused.value.code, portal.asked) == ("key_invalid", [])
 
 
 def test_what_is_not_known_is_not_sent(portal: StubPortal) -> None:

@@ -26,7 +26,8 @@ from signing import (
 
 from rolling_window_client.check import KeyCheck, KeyState, check_key
 from rolling_window_client.errors import KeySetInvalid
-from rolling_window_client.keys import KeyKind, NotAKey, clean_key, looks_whole, read_key
+from rolling_window_client.keys import TOO_LONG, KeyKind, NotAKey, looks_whole, read_key
+from rolling_window_client.pasted import clean_key
 from rolling_window_client.public_keys import read_jwk_set
 from rolling_window_client.revocations import read_revocation_list
 from rolling_window_client.words import rfc3339
@@ -101,7 +102,9 @@ def test_a_permanent_license_that_is_wrongly_filled(changes: Json) -> None:
 
 
 def test_a_permanent_license_from_the_future() -> None:
-    assert check_key(permanent_license(), KEYS, now=ISSUED_AT - SECOND).state is KeyState.INVALID
+    check = check_key(permanent_license(), KEYS, now=ISSUED_AT - 6 * SECOND)
+    assert check.state is KeyState.INVALID
+    assert check.sentence == "The key is not valid yet by the clock of this machine."
 
 
 def test_members_of_the_other_kind_do_not_change_the_kind() -> None:
@@ -121,7 +124,8 @@ def test_one_kind_signed_as_the_other_is_neither() -> None:
 
 @pytest.mark.parametrize(
     ("now", "state"),
-    [(ISSUED_AT - SECOND, "invalid"), (ISSUED_AT, "active"), (EXPIRES_AT - SECOND / 1000, "active"),
+    [(ISSUED_AT - 5.001 * SECOND, "invalid"), (ISSUED_AT - 5 * SECOND, "active"),
+     (ISSUED_AT, "active"), (EXPIRES_AT - SECOND / 1000, "active"),
      (EXPIRES_AT, "expired")],
 )  # fmt: skip
 def test_the_state_changes_at_the_instant(now: datetime, state: str) -> None:
@@ -136,6 +140,20 @@ def test_a_time_without_a_zone_is_refused() -> None:
 def test_without_a_time_it_is_now() -> None:
     issued_at = datetime.now(UTC).replace(microsecond=0)
     assert check_key(temporary_key(issued_at=issued_at), KEYS).state is KeyState.ACTIVE
+
+
+@pytest.mark.parametrize("ttl", [30 * 86_400 + 1, 365 * 86_400, 10 * 365 * 86_400, 10**12])
+def test_a_key_valid_for_more_than_30_days_is_none(ttl: int) -> None:
+    """Somebody stole a signing key and makes one that is to outlive its being noticed."""
+    check = check_key(temporary_key(ttl=ttl), KEYS, now=MIDWAY)
+    assert (check.state, check.key) == (KeyState.INVALID, None)
+    assert check.sentence == TOO_LONG
+
+
+def test_a_key_valid_for_30_days_is_one() -> None:
+    text = temporary_key(ttl=30 * 86_400)
+    assert check_key(text, KEYS, now=ISSUED_AT + timedelta(days=29)).state is KeyState.ACTIVE
+    assert check_key(text, KEYS, now=ISSUED_AT + timedelta(days=30)).state is KeyState.EXPIRED
 
 
 # With a list of revoked licenses

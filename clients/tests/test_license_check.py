@@ -26,6 +26,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 ACTIVE = temporary_key(issued_at=NOW - HOUR)
 EXPIRED = temporary_key(issued_at=NOW - 4 * HOUR)
+ENDLESS = temporary_key(issued_at=NOW - HOUR, ttl=10 * 365 * 86_400)
 EARLY = temporary_key(issued_at=NOW + HOUR)
 PERMANENT = permanent_license(issued_at=NOW - HOUR, machine="a-machine")
 
@@ -109,6 +110,8 @@ FRESH, STALE, NAMED = (
         (EXPIRED, NAMED, 3, "expired"),
         (PERMANENT, NAMED, 4, "revoked"),
         (EARLY, (), 5, "invalid"),
+        (ENDLESS, (), 5, "invalid"),
+        (f"{ACTIVE}\n{EXPIRED}", (), 5, "invalid"),
         ("rw1.no.key.at-all", (), 5, "invalid"),
         ("", (), 5, "invalid"),
         (ACTIVE, STALE, 6, "unknown"),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from signing import temporary_key
 from stub_portal import CLIENT, KEY, LICENSE_KEY, PARTNER, PASSWORD, StubPortal, problem
 from world import UNREACHABLE, FakePortal, World, signed_in
 
@@ -98,6 +99,7 @@ def test_a_code_of_a_later_version_is_an_end_too(agent: Agent, portal: StubPorta
     ("login_id", "stdin", "code"),
     [(PARTNER, f"wrong\n{KEY}", "invalid_credentials"),
      (PARTNER, f"{PASSWORD}\nrw1.x", "key_invalid"),
+     (PARTNER, f"{PASSWORD}\n{temporary_key(ttl=10**9)}", "key_invalid"),
      (CLIENT, f"{PASSWORD}\n{KEY}", "temporary_key_not_for_clients")],
 )  # fmt: skip
 def test_a_refusal(agent: Agent, portal: StubPortal, login_id: str, stdin: str, code: str) -> None:

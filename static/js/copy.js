@@ -72,17 +72,32 @@
     resets.set(button, { usual, timer });
   }
 
+  // Whoever copies a key is in the audit log: data-copy-report names the address that is told.
+  function report(element) {
+    const { copyReport } = element.dataset;
+    const token = document.querySelector('input[name="csrf_token"]')?.value;
+    if (!copyReport || !token) return;
+    const headers = { "X-CSRFToken": token };
+    fetch(copyReport, { method: "POST", headers, keepalive: true }).catch(() => {});
+  }
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy-from], [data-copy-text]");
     if (!button) return;
     const source = button.dataset.copyFrom ? document.querySelector(button.dataset.copyFrom) : null;
     const text = fill(button.dataset.copyText ?? source?.value ?? source?.textContent.trim() ?? "");
     if (await copy(text, button)) {
+      report(button);
       say(button, "Copied", true);
     } else {
       say(button, "Press Ctrl+C to copy", false);
       selectFor(source);
     }
+  });
+
+  // Copied by hand, with Ctrl+C or a menu.
+  document.addEventListener("copy", (event) => {
+    if (event.target.matches?.("textarea[data-copy-report]")) report(event.target);
   });
 
   // A read-only key is for copying: the first click takes the whole of it.

@@ -81,6 +81,7 @@ TABLE = [
     Row(9, "malformed", "developer", "malformed", "of Bolt", 403, "key_invalid"),
     Row(9, "of another installation", "partner", "foreign", "of Acme", 403, "key_invalid"),
     Row(9, "without its record", "partner", "unrecorded", "of Acme", 403, "key_invalid"),
+    Row(9, "two keys", "partner", "two", "of Acme", 403, "key_invalid"),
     Row(9, "issued in the future", "partner", "future", "of Acme", 403, "key_invalid"),
     Row(10, "expired", "partner", "expired", "of Bolt", 403, "key_expired"),
     Row(11, "revoked", "partner", "revoked", "of Bolt", 403, "key_revoked"),
@@ -141,6 +142,8 @@ def key_for(session: Session, cast: Cast, kind: str) -> str | None:
     if kind == "unrecorded":
         session.delete(license)
     session.commit()
+    if kind == "two":
+        return f"{text}\n{text_of(issue(session, cast, Cast.bolt))}"
     if kind == "foreign":
         return sign_temporary_key(
             new_private_key(),
@@ -178,6 +181,10 @@ def check_words(row: Row, answer: Answer) -> None:
     if row.number == 12:
         assert "registered_to" not in told
         assert told["detail"] == "Your machine is registered with another organisation."
+    if row.name == "two keys":
+        assert told["detail"].startswith("There are two keys here")
+    if row.name == "issued in the future":
+        assert "not valid yet by this portal's clock" in told["detail"]
     if row.number == 10:
         assert told["expired_at"] == "2026-11-24T14:40:00Z"
         assert "Tue 24 Nov 2026, 14:40 UTC" in told["detail"]

@@ -254,6 +254,19 @@ class TestCheck:
             "expires_at": None,
         }
 
+    def test_one_from_the_future_and_two_at_once_are_told_apart_from_others(
+        self, app: Flask, clock: Clock
+    ) -> None:
+        row = issue(app)
+        two = run(app, "licenses", "check", stdin=f"{row['license_key']}\n{row['license_key']}")
+        assert two.exit_code == 1
+        assert two.stderr.startswith("There are two keys here")
+        clock.advance(seconds=-1)
+        early = run(app, "licenses", "check", "--json", stdin=row["license_key"])
+        assert early.exit_code == 1
+        assert json.loads(early.stdout)["state"] == "invalid"
+        assert early.stderr.startswith("This key is not valid yet by this portal's clock.")
+
     def test_never_repeats_what_it_was_given(self, app: Flask) -> None:
         row = issue(app)
         answer = run(app, "licenses", "check", stdin=row["license_key"][:-1])

@@ -54,6 +54,15 @@ def test_another_address_has_a_count_of_its_own(session: Session) -> None:
     assert look(session, 0, THERE) == 0
 
 
+def test_whoever_has_an_ipv6_network_has_one_count(session: Session) -> None:
+    """Somebody takes another of the 2**64 addresses of their own network for each look."""
+    answers = [look(session, 0, f"2001:db8:1:2:{host:x}::1") for host in range(5)]
+    assert answers == [0, 0, 0, 60, 60]
+    assert look(session, 0, "2001:db8:1:3::1") == 0
+    assert look(session, 0, "::ffff:198.51.100.9") == look(session, 0, HERE) == 0
+    assert [look(session, 0, HERE), look(session, 0, "::ffff:198.51.100.9")] == [0, 60]
+
+
 def test_what_no_longer_counts_is_forgotten(session: Session) -> None:
     look(session, 0, THERE)
     look(session, 60)

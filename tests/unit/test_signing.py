@@ -25,10 +25,10 @@ from app.keyformat.license_keys import (
     MAX_KEY_LENGTH,
     TEMPORARY_SALT,
     SignedLicense,
-    clean_key,
     read_temporary_key,
     sign_temporary_key,
 )
+from app.keyformat.pasted_keys import clean_key
 from app.keyformat.signing_keys import (
     jwk,
     jwk_set,

@@ -12,7 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 from .errors import ClientError, PortalUnreachable, Refused, SessionEnded, WrongUse
+from .keys import TOO_LONG, is_valid_too_long
 from .machine import Machine
+from .pasted import clean_key
 from .public_keys import PublicKeys, read_jwk_set
 from .revocations import RevocationList, read_revocation_list
 from .transport import Answer, Transport, split_address
@@ -103,7 +105,12 @@ class Portal:
         self._transport.check_address(self.address)
 
     def sign_in(self, wanted: SignIn, machine: Machine) -> Grant:
-        """A new session. Raises Refused with the portal's reason, or PortalUnreachable."""
+        """A new session. Raises Refused with the portal's reason, or PortalUnreachable.
+
+        A key that says that it is valid for longer than any is never sent: it is `key_invalid`.
+        """
+        if is_valid_too_long(clean_key(wanted.registration_key or "")):
+            raise Refused("key_invalid", TOO_LONG, status=403)
         request = {
             "login_id": wanted.login_id,
             "password": wanted.password,

@@ -1,12 +1,16 @@
 """The answer to "is this key good now?", without asking the portal."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from .keys import NotAKey, SignedKey, read_key
 from .public_keys import PublicKeys
 from .revocations import RevocationList
+
+CLOCKS_APART = timedelta(seconds=5)
+"""How far behind the portal's this machine's clock may be: so much before its issue instant a key
+is taken for valid, or one that was issued just now would be refused. Its end is exact."""
 
 
 class KeyState(StrEnum):
@@ -51,8 +55,8 @@ def check_key(
         key = read_key(text, public_keys)
     except NotAKey as reason:
         return KeyCheck(KeyState.INVALID, str(reason))
-    if now < key.issued_at:
-        sentence = "The key is issued in the future by the clock of this machine."
+    if now < key.issued_at - CLOCKS_APART:
+        sentence = "The key is not valid yet by the clock of this machine."
         return KeyCheck(KeyState.INVALID, sentence, key)
     revoked_at = revoked.revoked_at(key.key_id) if revoked else None
     if revoked_at is not None and (key.expires_at is None or revoked_at < key.expires_at):

@@ -16,25 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from .errors import ClientError, WrongUse
 from .machine import parse_mac_id
+from .pasted import clean_key, count_keys
 from .public_keys import PublicKeys, from_base64url
 
 MAX_KEY_LENGTH = 4096
 """Characters of a cleaned key."""
+MAX_TTL = 30 * 86_400
+"""Seconds for which a temporary key may be valid. Whoever stole a signing key would want more."""
+TOO_LONG = "The key says that it is valid for more than 30 days. No temporary key is."
 
 _KEY = re.compile(r"rw1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{2,11})\.([A-Za-z0-9_-]{86})")
-
-_INVISIBLE = re.compile(
-    r"[\s\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]+"
-)
-_QUOTES = (
-    "\"'`\u00b4\u00ab\u00bb\u2039\u203a"
-    "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"
-    "\u2032\u2033\u2034\u2035\u2036\u2037\u2e42"
-    "\u275b\u275c\u275d\u275e\u275f\u2760\u276e\u276f"
-    "\u300c\u300d\u300e\u300f\u301d\u301e\u301f\ufe41\ufe42\ufe43\ufe44"
-    "\uff02\uff07\uff40\uff62\uff63"
-)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,6 +75,8 @@ def read_key(text: str, public_keys: PublicKeys) -> SignedKey:
     key = clean_key(text)
     if not key:
         raise NotAKey("No key was given.")
+    if count_keys(key) > 1:
+        raise NotAKey("There are two keys here, or more. Give one of them alone.")
     match = _KEY.fullmatch(key) if len(key) <= MAX_KEY_LENGTH else None
     if match is None:
         raise NotAKey("This is not a license key. Copy the whole key, from rw1. to its end.")
@@ -98,19 +91,19 @@ def read_key(text: str, public_keys: PublicKeys) -> SignedKey:
     return _signed_key(kind, claims, _issued_at(timestamp))
 
 
-def clean_key(text: str) -> str:
-    """`text` without what chat and e-mail add to a key; "" means that no key was given.
-
-    Taken away: white space and characters that show nothing, anywhere; quotes of any kind around
-    it.
-    """
-    return _INVISIBLE.sub("", text).strip(_QUOTES)
-
-
 def looks_whole(text: str) -> bool:
     """Whether `text` has the four parts of a key, the last in its full length."""
     parts = clean_key(text).split(".")
     return len(parts) == 4 and len(parts[3]) >= 86
+
+
+def is_valid_too_long(key: str) -> bool:
+    """Whether a clean key says of itself, verified by nobody, that its TTL is above MAX_TTL."""
+    try:
+        ttl = json.loads(from_base64url(key.split(".")[1]))["ttl"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
+    return type(ttl) is int and ttl > MAX_TTL
 
 
 def _decoded(match: re.Match[str]) -> list[bytes]:
@@ -183,6 +176,8 @@ def _ttl(claims: Mapping[str, object]) -> int:
     ttl = claims.get("ttl")
     if type(ttl) is not int or ttl < 1:  # a bool is an int, and no number of seconds
         raise NotAKey("The key's contents are not as they should be: ttl.")
+    if ttl > MAX_TTL:
+        raise NotAKey(TOO_LONG)
     return ttl
 
 

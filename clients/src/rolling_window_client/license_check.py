@@ -35,7 +35,7 @@ _STATUSES = (
     (2, "used wrongly"),
     (3, "expired"),
     (4, "revoked"),
-    (5, "invalid: no license key, not signed with these keys, or issued in the future"),
+    (5, "invalid: no license key, wrongly signed, not valid yet, or valid for over 30 days"),
     (6, "unknown whether revoked: the list of revoked licenses is out of date"),
     (7, "the public keys, or the list, could not be read or are not good"),
     (8, "active, but of another organisation or machine than asked for"),

@@ -13,8 +13,9 @@ from pathlib import Path
 from .api import Portal, SignIn
 from .background import ThreadInbox
 from .errors import ClientError, PortalUnreachable, Refused, WrongUse
-from .keys import clean_key, looks_whole
+from .keys import looks_whole
 from .machine import Machine, this_machine
+from .pasted import clean_key
 from .session import Agent, Ended, Status, open_session
 from .terminal import (
     MAX_INPUT,

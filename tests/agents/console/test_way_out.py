@@ -149,7 +149,9 @@ def test_a_clock_set_back_by_an_hour_lets_nobody_work(
     answer = partner.get("/agent")
     assert answer.status_code == 401
     assert "not valid yet" in told(answer)
-    assert "is not valid here" in beside(log_in(partner, key), "registration_key")
+    refusal = beside(log_in(partner, key), "registration_key")
+    assert "is not valid yet by this portal&#39;s clock" in refusal
+    assert "Copy the whole key again" not in refusal
 
 
 def test_logging_out_kills_the_cookie_and_says_so(app: Flask, partner: Visitor, key: str) -> None:

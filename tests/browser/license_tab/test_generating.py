@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
+from sqlalchemy import select
 
+from app.models import AuditEvent
 from tests.browser.conftest import HOST_NAME, Watch, stop_clock, wait_until
 from tests.browser.license_tab.stage import (
     MOSCOW,
@@ -130,6 +132,24 @@ class TestCopying:
         assert here[2] == utc[2]
         assert 'field "Registration Key"' in text
         assert f"{place.portal.url}/agent" in text
+
+    @pytest.mark.parametrize("how", ["Copy", "Copy with instructions", "Ctrl+C"])
+    def test_is_reported_to_the_portal(self, at_tab: Page, place: Place, how: str) -> None:
+        generate(at_tab)
+        with at_tab.expect_response(re.compile("/copied$")) as report:
+            if how == "Ctrl+C":
+                key_box(at_tab).press("Control+c")
+            else:
+                button(at_tab, how).click()
+        assert report.value.status == 204
+        with place.portal.session() as session:
+            event = session.scalars(
+                select(AuditEvent)
+                .where(AuditEvent.organisation_id == place.organisation_id)
+                .order_by(AuditEvent.id.desc())
+            ).first()
+            assert event
+            assert (event.tag, event.subject) == ("license.copied", keys(at_tab).input_value())
 
     def test_works_over_plain_http_by_host_name(self, page: Page, place: Place) -> None:
         """There the browser withholds the clipboard interface."""

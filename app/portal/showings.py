@@ -1,0 +1,68 @@
+"""Whoever is shown a whole key is in the audit log before they see it."""
+
+import logging
+from datetime import datetime
+
+from flask import request, session
+from flask_login import current_user
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from app.audit.tags import AuditTag
+from app.core.clock import utcnow
+from app.extensions import db
+from app.licenses.disclosures import JUST_UNDER_A_MINUTE, log_disclosure, was_disclosed
+from app.models import TemporaryLicense
+from app.models.engine import is_reading, writing
+from app.web.access import current_actor
+
+log = logging.getLogger(__name__)
+
+WAIT_MS = 1000
+TIMER_WAIT_MS = 100
+JUST_GENERATED = "just_generated"
+NOT_LOGGED = (
+    "Whoever is shown a key is recorded, and the record cannot be written just now because the "
+    "database is busy. Try again in a moment."
+)
+
+
+def log_showing(license: TemporaryLicense, *, generated: bool = False) -> bool:
+    """Log that the current user is shown a license's key; False if that cannot be done now.
+
+    What this request or the one before it has `generated` is logged as issued already, and what a
+    timer refreshes as shown, unless it was not. A request that only reads is given a short
+    transaction of its own for this; a key whose showing cannot be logged must not be shown.
+    """
+    timer = "X-Timer" in request.headers
+    generated = generated or session.pop(JUST_GENERATED, None) == license.key_id
+    if (generated or timer) and _is_known(license, utcnow(), timer=timer):
+        return True
+    tag, actor = AuditTag.LICENSE_VIEWED, current_actor()
+    if not is_reading():
+        log_disclosure(db.session(), tag, actor=actor, license=license, clock=utcnow)
+        return True
+    since = utcnow() - JUST_UNDER_A_MINUTE
+    if was_disclosed(db.session(), tag, actor=actor, license=license, since=since):
+        return True
+    try:
+        wait_ms = TIMER_WAIT_MS if timer else WAIT_MS
+        with writing(wait_ms=wait_ms), Session(db.engine) as own, own.begin():
+            log_disclosure(own, tag, actor=actor, license=license, clock=utcnow)
+    except (DBAPIError, PoolTimeoutError) as error:
+        log.warning("a key was not shown, because that could not be logged: %s", error)
+        return False
+    return True
+
+
+def _is_known(license: TemporaryLicense, now: datetime, *, timer: bool) -> bool:
+    """Whether this person has generated the key a moment ago, or seen it in this sign-in."""
+    return was_disclosed(
+        db.session(),
+        AuditTag.LICENSE_ISSUED,
+        AuditTag.LICENSE_VIEWED,
+        actor=current_actor(),
+        license=license,
+        since=current_user.signed_in_at if timer else now - JUST_UNDER_A_MINUTE,
+    )
