@@ -1,6 +1,5 @@
 """A project's License tab: generating, showing and revoking temporary keys."""
 
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -33,7 +32,7 @@ from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.license_form import GenerateForm
 from app.projects.services import get_project
 from app.web.access import current_actor, requires, restore_fields
-from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
 from app.web.paging import requested_page
 
 blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id>/license")
@@ -66,7 +65,7 @@ class Listing:
         for license in (*self.active, *self.ended):
             shown += [license.key_id, state_of(license, self.now), license.last_used_at]
         shown += [ended.status for ended in self.logged_out]
-        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+        return fingerprint(shown)
 
 
 @blueprint.after_request
@@ -84,7 +83,7 @@ def license_tab(project_id: int) -> ResponseReturnValue:
     asked = request.args.get("key", "").strip()
     chosen = _license_of(project, asked)
     listing = _listing(project, chosen)
-    if is_partial() and request.args.get("seen") == listing.fingerprint:
+    if is_seen(listing.fingerprint):
         return "", 204
     form = GenerateForm(formdata=None, ttl=request.args.get("ttl"))
     unknown = asked[:SHOWN_CHARACTERS] if chosen is None else ""

@@ -212,7 +212,7 @@ def test_a_super_admin_ends_a_session_on_the_agents_tab(
     log_in(stage, partner, stage.issue(3600))
     key_id = partner.locator(".license-banner .key-id").inner_text()
     stage.portal.sign_in(page, f"/projects/{stage.project_id}/agents")
-    here = page.get_by_role("table", name="Signed in on machines that are not registered")
+    here = page.get_by_role("table", name="Signed in now")
     row = here.get_by_role("row").filter(has_text=key_id)
     expect(row).to_contain_text(PARTNER)
     button = row.get_by_role("button", name=re.compile("^End session"))
