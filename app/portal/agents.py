@@ -16,6 +16,7 @@ from app.agents.live_sessions import (
     session_has_ended,
 )
 from app.agents.logout_status import Ended, ended_lately
+from app.agents.mac import machine_name
 from app.agents.machines import (
     attach,
     count_machines,
@@ -25,7 +26,6 @@ from app.agents.machines import (
     machines_of,
     revoke_permanent_license,
 )
-from app.agents.registration import machine_name
 from app.config import current_config
 from app.core.clock import utcnow, whole_minute
 from app.core.durations import SessionLimits

@@ -1,16 +1,18 @@
 """Home: what matters now, at a glance."""
 
+import html
 import re
 from datetime import date, timedelta
 
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from app.config import current_config
 from app.core.tokens import hash_token, new_token
 from app.extensions import db
 from app.licenses.services import issue_license, revoke_license
-from app.models import AgentSession, Project
+from app.models import Agent, AgentSession, Project
+from tests.agents.stage import MAC, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 CHOICES = (3600, 10800, 86400)
@@ -158,6 +160,35 @@ def test_recent_activity_says_who_did_what_to_what(
     assert key_id in timeline
     assert "Acme" in timeline
     assert "Signed in to the portal" in timeline
+
+
+def test_recent_activity_names_machines_and_people_and_not_their_licenses(
+    app: Flask, clock: Clock, cast: Cast, ada: Visitor
+) -> None:
+    """ "Detached a machine FE6J-DGGJ" told nobody which machine: that is its license's ID."""
+    machine = f"LAPTOP-7 ({MAC})"
+    tab = f"/projects/{cast.acme_project}/agents"
+    with app.app_context():
+        signed_in(db.session(), cast.carl, hostname="LAPTOP-7")
+        agent = db.session.scalars(select(Agent)).one()
+        number, license_id = agent.id, agent.license.key_id
+        db.session.commit()
+    ada.post(f"{tab}/machines/{number}/detach")
+    ada.post(f"{tab}/machines/{number}/revoke-license")
+    ada.post(f"{tab}/machines/{number}/dissociate")
+    ada.get("/")  # takes what was flashed, which names the license that was revoked
+    said = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", ada.get("/").text)).split())
+    for sentence in (
+        f"Registered a machine {machine} · Acme",
+        f"Signed in on an OP Agent {machine} · Acme",
+        f"OP Agent session ended {cast.carl} on {machine} · Acme",
+        f"Detached a machine {machine} · Acme",
+        f"Revoked a machine's license {machine} · Acme",
+        f"Dissociated a machine {machine} · Acme",
+    ):
+        assert sentence in said
+    assert license_id not in said
+    assert f"Key ID: {license_id}" in re.sub(r"<[^>]+>", "", ada.get("/audit").text)
 
 
 def test_an_empty_portal_says_what_to_do_next(app: Flask, cast: Cast, ada: Visitor) -> None:
