@@ -15,7 +15,7 @@ from app.agents.live_sessions import (
     live_sessions_on,
     session_has_ended,
 )
-from app.agents.logout_status import Ended, ended_lately
+from app.agents.logout_status import EndedSession, ended_lately
 from app.agents.mac import machine_name
 from app.agents.machines import (
     attach,
@@ -79,7 +79,10 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
 
 
 def _shown(
-    machines: Sequence[Agent], sessions: list[AgentSession], ended: list[Ended], now: datetime
+    machines: Sequence[Agent],
+    sessions: list[AgentSession],
+    ended: list[EndedSession],
+    now: datetime,
 ) -> Iterator[object]:
     """What the tab shows of them; its countdowns go on by themselves, its times have no seconds."""
     for agent in machines:
