@@ -11,7 +11,7 @@ from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.queries import count_active
 from app.models import Project
-from app.portal.confirmations import Confirmation, Name, ask
+from app.portal.confirmations import Confirmation, Link, Name, ask
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
 from app.projects.fields import DETAILS
@@ -192,29 +192,40 @@ def restore(project_id: int) -> ResponseReturnValue:
 @blueprint.get("/<id:project_id>/delete")
 @requires(Permission.MANAGE_PROJECTS)
 def ask_to_delete(project_id: int) -> ResponseReturnValue:
-    project = get_project(db.session(), project_id)
-    reason = why_not_deletable(db.session(), project)
-    alone = not other_projects(db.session(), project, 1)
-    organisation = Name(project.organisation.name)
-    with_it = (", and with it the organisation ", organisation, ", which has no other project")
-    confirmation = Confirmation(
-        title="This project cannot be deleted" if reason else "Delete this project?",
-        button="Delete project",
-        crumbs=[(project.name, url_for("projects.overview", project_id=project_id))],
-        sentences=[
-            (Name(project.name), " will be gone for good", *(with_it if alone else ()), ".")
-        ],
-        nothing_to_do=reason or "",
-    )
-    return ask(confirmation)
+    return _ask_to_delete(get_project(db.session(), project_id))
 
 
 @blueprint.post("/<id:project_id>/delete")
 @requires(Permission.MANAGE_PROJECTS)
 def delete(project_id: int) -> ResponseReturnValue:
-    name = delete_project(db.session(), actor=current_actor(), project_id=project_id, now=utcnow())
+    try:
+        name = delete_project(
+            db.session(), actor=current_actor(), project_id=project_id, now=utcnow()
+        )
+    except Conflict:
+        return _ask_to_delete(get_project(db.session(), project_id), Conflict.status)
     flash(f"{name} was deleted.", "success")
     return redirect_see_other(url_for("projects.list_projects"))
+
+
+def _ask_to_delete(project: Project, status: int = 200) -> ResponseReturnValue:
+    reason = why_not_deletable(db.session(), project)
+    alone = not other_projects(db.session(), project, 1)
+    organisation = Name(project.organisation.name)
+    with_it = (", and with it the organisation ", organisation, ", which has no other project")
+    archive_address = url_for("projects.ask_to_archive", project_id=project.id)
+    archivable = reason is not None and project.archived_at is None
+    confirmation = Confirmation(
+        title="This project cannot be deleted" if reason else "Delete this project?",
+        button="Delete project",
+        crumbs=[(project.name, url_for("projects.overview", project_id=project.id))],
+        sentences=[
+            (Name(project.name), " will be gone for good", *(with_it if alone else ()), ".")
+        ],
+        nothing_to_do=reason or "",
+        instead=Link("Archive instead", archive_address) if archivable else None,
+    )
+    return ask(confirmation, status)
 
 
 def _list_address(search: Search, page: int) -> str:

@@ -13,6 +13,7 @@ from app.extensions import db
 from app.licenses.services import issue_license, revoke_license
 from app.models import Agent, AgentSession, Project
 from tests.agents.stage import MAC, signed_in
+from tests.agents.stage import issue as issue_to_sign_in
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 CHOICES = (3600, 10800, 86400)
@@ -57,8 +58,8 @@ def test_the_tiles_count_and_lead_on(app: Flask, clock: Clock, cast: Cast, ada: 
     found = tiles(page.text)
     assert {label: number for label, (number, _) in found.items()} == {
         "total projects": "2",
-        "active projects": "1",
-        "keys active now": "1",
+        "active project": "1",
+        "key active now": "1",
         "partners signed in now": "0",
     }
     for _, address in found.values():
@@ -93,9 +94,42 @@ def test_a_partner_who_is_signed_in_is_counted_while_heard_from(
         db.session.commit()
         db.session.remove()
     clock.advance(seconds=899)
-    assert tiles(ada.get("/").text)["partners signed in now"][0] == "1"
+    page = ada.get("/")
+    assert tiles(page.text)["partner signed in now"] == ("1", "/#signed-in")
+    table = page.text[page.text.index('id="signed-in"') : page.text.index("Keys that end soonest")]
+    for part in (cast.pat, "Acme", f"/projects/{cast.acme_project}/agents", "45 min"):
+        assert part in table
+    assert re.search(r"<button[^>]*>\s*End session ", table)
     clock.advance(seconds=1)
     assert tiles(ada.get("/").text)["partners signed in now"][0] == "0"
+
+
+def test_home_refreshes_itself_and_says_nothing_while_nothing_has_changed(
+    app: Flask, clock: Clock, cast: Cast, ada: Visitor
+) -> None:
+    """It stood open all day, and said in the evening who was signed in in the morning."""
+    page = ada.get("/").text
+    assert 'hx-trigger="every 5s, countdown:end, page:visible"' in page
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page)[1]
+    clock.advance(minutes=5)
+    answer = ada.get(f"/?seen={seen}", htmx=True)
+    assert (answer.status_code, answer.data) == (204, b"")
+    key_id = issue(app, cast, cast.acme)
+    answer = ada.get(f"/?seen={seen}", htmx=True)
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    assert key_id in answer.text
+
+
+def test_an_auditor_sees_who_is_signed_in_and_ends_nothing(
+    app: Flask, clock: Clock, cast: Cast, audrey: Visitor
+) -> None:
+    with app.app_context():
+        signed_in(db.session(), cast.pat, issue_to_sign_in(db.session(), cast))
+        db.session.commit()
+    page = audrey.get("/").text
+    assert cast.pat in page
+    assert "End session" not in page
 
 
 def test_the_keys_that_end_soonest_stand_on_top_and_lead_to_their_license_tab(
