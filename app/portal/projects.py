@@ -8,9 +8,10 @@ from flask.typing import ResponseReturnValue
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
+from app.core.text import ORGANISATION_ID_LENGTH
 from app.extensions import db
 from app.licenses.queries import count_active
-from app.models import Project
+from app.models import Organisation, Project
 from app.portal.confirmations import Confirmation, Link, Name, ask
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
@@ -18,6 +19,7 @@ from app.projects.fields import DETAILS
 from app.projects.search import LONGEST_SEARCH, Search, count_found, find_projects, read_search
 from app.projects.services import (
     archive_project,
+    common_values,
     create_project,
     delete_project,
     get_project,
@@ -37,6 +39,7 @@ blueprint.add_app_template_global(tabs_for)
 
 PAGE_SIZE = 24
 OTHERS_SHOWN = 12
+SUGGESTIONS = 6
 
 
 @blueprint.get("")
@@ -71,7 +74,9 @@ def list_projects() -> ResponseReturnValue:
 @blueprint.get("/new")
 @requires(Permission.MANAGE_PROJECTS)
 def new_project() -> ResponseReturnValue:
-    return _new_page(ProjectForm(formdata=None))
+    """The form; for htmx, which sends an Organisation ID while it is typed, whether it is known."""
+    form = ProjectForm(formdata=None, data=request.args)
+    return render("projects/new.html", "projects/_organisation.html", **_form_context(form))
 
 
 @blueprint.post("/new")
@@ -234,7 +239,21 @@ def _list_address(search: Search, page: int) -> str:
 
 
 def _new_page(form: ProjectForm, status: int = 200) -> ResponseReturnValue:
-    return render_template("projects/new.html", form=form), status
+    return render_template("projects/new.html", **_form_context(form)), status
+
+
+def _form_context(form: ProjectForm) -> dict[str, Any]:
+    """What the fields show: the organisation that is known already, and the usual words."""
+    session, organisation_id = db.session(), (form.organisation_id.data or "").strip()
+    possible = organisation_id.isprintable() and len(organisation_id) <= ORGANISATION_ID_LENGTH
+    return {
+        "form": form,
+        "organisation": session.get(Organisation, organisation_id) if possible else None,
+        "usual": {
+            "plan": common_values(session, Project.plan, SUGGESTIONS),
+            "status": common_values(session, Project.status, SUGGESTIONS),
+        },
+    }
 
 
 def _edit_page(
@@ -243,7 +262,7 @@ def _edit_page(
     page = render_template(
         "projects/edit.html",
         project=project,
-        form=form,
+        **_form_context(form),
         conflict=conflict,
         differences=differences(form, project) if conflict else [],
     )

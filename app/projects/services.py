@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.audit.feed import FeedKind, add_entry, delete_feed
 from app.audit.log import log_event
@@ -63,6 +63,19 @@ def list_plans(session: Session) -> list[str]:
     """All plans that projects have, in alphabetical order."""
     plans = session.scalars(select(Project.plan).where(Project.plan != "").distinct())
     return sorted(plans, key=str.casefold)
+
+
+def common_values(session: Session, column: InstrumentedAttribute[str], limit: int) -> list[str]:
+    """The values of a column that most projects have, the most common first."""
+    return list(
+        session.scalars(
+            select(column)
+            .where(column != "")
+            .group_by(column)
+            .order_by(func.count().desc(), column)
+            .limit(limit)
+        )
+    )
 
 
 def is_current(now: datetime) -> ColumnElement[bool]:
