@@ -24,6 +24,7 @@ from app.config import current_config
 from app.core.clock import utcnow
 from app.core.errors import InvalidInput
 from app.core.permissions import ROLE_LABELS
+from app.core.text import counted
 from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
@@ -222,7 +223,7 @@ def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
 def _throttled(form: AgentSignInForm, wait_seconds: int) -> Response:
     form.password.errors = [
         "Too many wrong passwords for this account from your address. "
-        f"Try again in {wait_seconds} seconds."
+        f"Try again in {counted(wait_seconds, 'second')}."
     ]
     response = _sign_in_window(form, 429)
     response.headers["Retry-After"] = str(wait_seconds)

@@ -31,6 +31,7 @@ from app.core.clock import utcnow, whole_minute
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import ROLE_LABELS, Permission
+from app.core.text import counted
 from app.extensions import db
 from app.models import Agent, AgentSession, Project
 from app.portal.confirmations import Confirmation, Link, LogOuts, Name, Sentence, ask
@@ -75,6 +76,7 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
         ended=ended,
         subscription_ends_at=ends_at,
         fingerprint=shown,
+        heartbeat_seconds=_limits().heartbeat_seconds,
     )
 
 
@@ -145,7 +147,7 @@ def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
         sentences=[
             f"Users of {project.organisation.name}, and partners with one of its keys, can sign "
             "in on this machine again. Whoever was logged out when it was detached has to sign "
-            "in anew."
+            "in again."
         ],
         harmless=True,
         nothing_to_do="" if agent.detached_at else f"This machine is attached already. {DONE}",
@@ -216,7 +218,7 @@ def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue
             + (f" Signed in now, and staying: {', '.join(stay)}." if stay else ""),
         ],
         log_outs=_log_outs([session for session in sessions if session.temporary_license is None]),
-        nothing_to_do=f"This license was revoked before. {DONE}" if revoked_at else "",
+        nothing_to_do=f"This license is revoked already. {DONE}" if revoked_at else "",
     )
     return ask(confirmation)
 
@@ -321,11 +323,11 @@ def _crumbs(project: Project) -> list[tuple[str, str]]:
 
 def _log_outs(sessions: list[AgentSession]) -> LogOuts:
     seconds = current_config().heartbeat_seconds
-    within = f"within {seconds} second{'' if seconds == 1 else 's'}"
+    within = f"within {counted(seconds, 'second')}"
     return LogOuts(
         sessions=sessions,
         heading=f"Logged out at the next heartbeat, {within}:",
-        nobody="Nobody who would be logged out is signed in now.",
+        nobody="Nobody is signed in who would be logged out.",
     )
 
 

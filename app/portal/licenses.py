@@ -163,7 +163,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         ],
         log_outs=LogOuts(
             sessions=_sessions_under(license, now),
-            heading="Signed in under it now, and logged out at once:",
+            heading="Signed in now; revoking logs them out:",
             nobody="Nobody is signed in under it now.",
             names_license=False,
         ),
@@ -222,6 +222,7 @@ def _show_tab(
         "form": form,
         "listing": listing,
         "now": listing.now,
+        "heartbeat_seconds": config.heartbeat_seconds,
         "ttl": ttl,
         "instructions": _instructions(project, listing),
         "works_until": whole_second(listing.now) + timedelta(seconds=ttl),

@@ -96,7 +96,7 @@ def create() -> ResponseReturnValue:
     if created.joined:
         sentence += f" It was added to {organisation.name} ({organisation.id})."
     if created.joined and fields.organisation_name not in ("", organisation.name):
-        sentence += f" The organisation keeps that name, and not “{fields.organisation_name}”."
+        sentence += f" The organisation keeps that name; “{fields.organisation_name}” was not used."
     flash(sentence, "success")
     return redirect_see_other(url_for("projects.overview", project_id=created.project.id))
 

@@ -114,7 +114,7 @@ def create_project(
         _refuse_duplicate(session, organisation, fields.name)
     elif not fields.organisation_name:
         raise InvalidInput(
-            "organisation_name", f"{fields.organisation_id} is new here: enter its name."
+            "organisation_name", f"{fields.organisation_id} is a new organisation: enter its name."
         )
     project = _new_project(fields, now)
     with _refusing_conflicts(session):
@@ -256,7 +256,7 @@ def _of(organisation: Organisation) -> ColumnElement[bool]:
 def _refuse_duplicate(session: Session, organisation: Organisation, name: str) -> None:
     if session.scalar(select(Project.id).where(_of(organisation), Project.name == name)):
         raise InvalidInput(
-            "name", f"{organisation.name} has a project of this name already; choose another."
+            "name", f"{organisation.name} already has a project of this name; choose another name."
         )
 
 

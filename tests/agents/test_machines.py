@@ -142,7 +142,7 @@ def test_revoking_its_license_logs_client_users_out_and_leaves_partners_alone(
     assert [one.jti for one in revocations(session, MOMENT)] == [agent.license.key_id]
     assert len(events(session, AuditTag.PERMANENT_LICENSE_REVOKED)) == 1
     assert feed(session)[0] == (FeedKind.LICENSE_REVOKED, "", NAME)
-    with pytest.raises(Conflict, match="revoked before"):
+    with pytest.raises(Conflict, match="revoked already"):
         revoke_permanent_license(session, **done_by(cast, agent))
 
 

@@ -112,7 +112,7 @@ def test_the_page_logs_itself_out_at_the_expiry_and_says_when(
     log_in(clocked_stage, page, key)
     banner = page.get_by_role("region", name="Temporary license")
     expect(banner).to_contain_text("Time left")
-    expect(banner.get_by_text("That is soon")).to_be_visible()
+    expect(banner.get_by_text("Ends in seconds.")).to_be_visible()
     clock.advance(seconds=10)
     notice = page.get_by_role("alert").filter(has_text="You have been logged out.")
     expect(notice).to_have_text(
@@ -372,7 +372,7 @@ def test_every_state_is_accessible_and_fits_a_telephone(
     page.get_by_role("button", name="Log out").click()
     clock.advance(seconds=TEN_MINUTES - 10)
     log_in(clocked_stage, page, key)
-    expect(page.get_by_text("That is soon")).to_be_visible()
+    expect(page.get_by_text("Ends in seconds.")).to_be_visible()
     check(page, "near the end")
     clock.advance(seconds=10)
     expect(page.get_by_text("Your temporary license expired at")).to_be_visible()

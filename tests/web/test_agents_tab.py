@@ -413,7 +413,7 @@ def test_attaching_harms_nobody_and_says_so(ada: Visitor, tab: str, machine: int
     ada.post(f"{tab}/machines/{machine}/detach")
     said = words(ada.get(address))
     assert "can sign in on this machine again" in said
-    assert "has to sign in anew" in said
+    assert "has to sign in again" in said
 
 
 def test_detaching_and_attaching(app: Flask, ada: Visitor, tab: str, machine: int) -> None:
@@ -452,8 +452,8 @@ def test_revoking_a_license(app: Flask, ada: Visitor, tab: str, machine: int) ->
     assert Cast.pat in row
     assert not [name for name in buttons(page) if name.startswith("Revoke license")]
     ada.post(f"{tab}/machines/{machine}/revoke-license")
-    assert "was revoked before" in words(ada.get(tab))
-    assert "was revoked before" in words(ada.get(f"{tab}/machines/{machine}/revoke-license"))
+    assert "is revoked already" in words(ada.get(tab))
+    assert "is revoked already" in words(ada.get(f"{tab}/machines/{machine}/revoke-license"))
 
 
 def test_ending_all_temporary_sessions(app: Flask, ada: Visitor, tab: str, machine: int) -> None:
@@ -492,7 +492,7 @@ def test_the_proof_is_told_then_confirmed(
         here = signed_in(db.session(), cast.pat, issue(db.session(), cast), now=clock.now())
         token, number = here.token, here.agent_session.id
     ada.post(f"{tab}/{number}/end")
-    assert "Told at its next heartbeat, any moment now" in words(ada.get(tab))
+    assert "Waiting for the agent, within 5 seconds" in words(ada.get(tab))
     clock.advance(seconds=2)
     with app.app_context():
         beat(db.session(), token, clock.now())
@@ -511,7 +511,7 @@ def test_off_line_it_is_said_when_it_ends_by_itself(
     clock.advance(minutes=1)
     said = words(ada.get(tab))
     assert "Off-line: ends by itself at 16:40 UTC at the latest" in said
-    assert "Off-line: it is told as soon as it is back" in said
+    assert "Off-line: it will be told when it is back" in said
     clock.instant = NOW + timedelta(hours=1)
     ada.sign_in(Cast.ada)
     assert "ended by itself at 16:40 UTC at the latest" in words(ada.get(tab))
@@ -526,7 +526,7 @@ def test_the_license_tab_shows_the_proof_of_a_revocation(
         key_id = license.key_id
     tab = f"/projects/{cast.acme_project}/license"
     answer = ada.post(f"{tab}/{key_id}/revoke", htmx=True)
-    assert f"{Cast.pat} on {MAC} Told at its next heartbeat" in words(answer)
+    assert f"{Cast.pat} on {MAC} Waiting for the agent, within 5 seconds" in words(answer)
     page = audrey.get(f"{tab}?key={key_id}")
     assert "Signed in when it was revoked" in page.text
     seen = re.search(r'id="seen"[^>]*value="(\w+)"', page.text)

@@ -112,7 +112,7 @@ def test_a_known_organisation_keeps_its_name_and_the_person_is_told(
     known = FIELDS | {"organisation_id": cast.acme, "organisation_name": "ACME Ltd"}
     assert flashed(ada, ada.post("/projects/new", known)) == (
         "Cargo was created. It was added to Acme (ORG-000123). "
-        "The organisation keeps that name, and not “ACME Ltd”."
+        "The organisation keeps that name; “ACME Ltd” was not used."
     )
     for number, name in enumerate(("", "Acme")):
         more = known | {"organisation_name": name, "name": f"Cargo {number}"}
@@ -126,7 +126,7 @@ def test_the_same_form_sent_twice_makes_one_project(app: Flask, ada: Visitor) ->
     again = ada.post("/projects/new", FIELDS)
     assert again.status_code == 422
     assert beside(again.text, "name") == (
-        "Cargo & Co has a project of this name already; choose another."
+        "Cargo & Co already has a project of this name; choose another name."
     )
     assert count(app) == before
 
@@ -153,7 +153,7 @@ BAD = [
     ("field", "text", "sentence"),
     [
         *BAD,
-        ("organisation_name", "", "ORG-9 is new here: enter its name."),
+        ("organisation_name", "", "ORG-9 is a new organisation: enter its name."),
         ("organisation_id", "", "Enter an Organisation ID."),
         ("organisation_id", "1" * 65, "64 are allowed"),
         ("organisation_id", "ORG\u200b9", "invisible character"),
@@ -265,7 +265,7 @@ def test_a_name_that_the_organisation_has_already_is_refused(
     ada.post("/projects/new", FIELDS | {"organisation_id": cast.acme, "name": "Acme Shop"})
     answer = ada.post(edit, fields_of(ada.get(edit)) | {"name": "Acme Shop"})
     assert answer.status_code == 422
-    assert "has a project of this name already" in beside(answer.text, "name")
+    assert "already has a project of this name" in beside(answer.text, "name")
 
 
 def test_of_two_admins_the_second_is_shown_what_changed_and_may_save_again(

@@ -52,7 +52,7 @@ def check_key(
     except NotAKey as reason:
         return KeyCheck(KeyState.INVALID, str(reason))
     if now < key.issued_at:
-        sentence = "The key is issued in the future by the clock of this machine."
+        sentence = "By this machine's clock the key has not been issued yet."
         return KeyCheck(KeyState.INVALID, sentence, key)
     revoked_at = revoked.revoked_at(key.key_id) if revoked else None
     if revoked_at is not None and (key.expires_at is None or revoked_at < key.expires_at):
