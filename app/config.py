@@ -99,7 +99,7 @@ def _password(text: str) -> str:
 
 def _email(text: str) -> str:
     if not is_email(text):
-        raise ConfigError(f"{text!r} is no e-mail address; allowed: such as admin@example.com.")
+        raise ConfigError(f"{text!r} is not an e-mail address; allowed: such as admin@example.com.")
     return text
 
 

@@ -40,7 +40,7 @@ def create_user(
     """
     email = email.strip().lower()
     if not is_email(email):
-        raise InvalidInput("email", f"{email!r} is no e-mail address; write name@example.com.")
+        raise InvalidInput("email", f"{email!r} is not an e-mail address; write name@example.com.")
     if (role is Role.CLIENT) != (organisation_id is not None):
         raise InvalidInput(
             "organisation",
@@ -51,7 +51,7 @@ def create_user(
     if organisation_id is not None and session.get(Organisation, organisation_id) is None:
         raise InvalidInput("organisation", f"There is no organisation {organisation_id!r}.")
     if find_user(session, email):
-        raise Conflict(f"There is a user {email} already.")
+        raise Conflict(f"There is already a user {email}.")
     user = User(
         email=email,
         role=role,

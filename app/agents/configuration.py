@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.agents.mac import machine_name
 from app.agents.sessions import actor_of
 from app.agents.sign_in_rules import CONFIGURATION_READ_ONLY, Refusal
 from app.audit.log import log_event
@@ -27,7 +28,9 @@ def save_configuration(
         actor=actor_of(agent_session),
         now=now,
         organisation_id=agent_session.organisation_id,
-        subject=agent_session.license_key_id,
+        subject=machine_name(agent_session),
+        mac_id=agent_session.mac_id,
+        key_id=agent_session.license_key_id,
     )
     if refused:
         return CONFIGURATION_READ_ONLY

@@ -151,8 +151,21 @@ def count_partners_signed_in(session: Session, now: datetime, limits: SessionLim
     )
 
 
+def partners_signed_in(
+    session: Session, now: datetime, limits: SessionLimits, limit: int
+) -> list[AgentSession]:
+    """The live sessions of partners and developers, anywhere, the latest started first."""
+    under_keys = AgentSession.temporary_license_id.is_not(None)
+    partners = and_(User.role.in_(TEMPORARY_KEY_ROLES), under_keys)
+    return _live_sessions(session, partners, now, limits, limit)
+
+
 def _live_sessions(
-    session: Session, which: ColumnElement[bool], now: datetime, limits: SessionLimits
+    session: Session,
+    which: ColumnElement[bool],
+    now: datetime,
+    limits: SessionLimits,
+    limit: int | None = None,
 ) -> list[AgentSession]:
     query = (
         _only_live(select(AgentSession), now, limits)
@@ -163,6 +176,7 @@ def _live_sessions(
             contains_eager(AgentSession.agent).contains_eager(Agent.license),
         )
         .order_by(AgentSession.started_at.desc(), AgentSession.id.desc())
+        .limit(limit)
     )
     return list(session.scalars(query))
 

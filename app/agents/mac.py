@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from typing import Protocol
 
 from app.core.errors import InvalidInput
 
@@ -50,3 +51,17 @@ def new_local_mac() -> str:
     """
     first, *others = secrets.token_bytes(6)
     return bytes([(first | _LOCAL_BIT) & ~_MULTICAST_BIT, *others]).hex(":").upper()
+
+
+class NamedMachine(Protocol):
+    """A registration, a session or a request to sign in."""
+
+    @property
+    def hostname(self) -> str: ...
+    @property
+    def mac_id(self) -> str: ...
+
+
+def machine_name(machine: NamedMachine) -> str:
+    """A machine as its people know it: its host name and its MAC ID."""
+    return f"{machine.hostname} ({machine.mac_id})" if machine.hostname else machine.mac_id

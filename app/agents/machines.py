@@ -132,12 +132,12 @@ def revoke_permanent_license(
 
     To let them in again, dissociate the agent; the next sign-in registers its machine again.
     Returns the sessions that this ended. Raises NotAllowed, NotFound, and Conflict if the license
-    was revoked before.
+    is revoked already.
     """
     actor.must(Permission.REVOKE_LICENSES)
     agent = get_agent(session, agent_id, lock=True)
     if agent.license.revoked_at is not None:
-        raise Conflict(f"The license of {agent.mac_id} was revoked before.")
+        raise Conflict(f"The license of {agent.mac_id} is revoked already.")
     ended = end_sessions_on(
         session,
         agent_id=agent_id,

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
+from app.agents.mac import machine_name
 from app.agents.sign_in_rules import RegisteredAgent
 from app.audit.feed import FeedKind, add_entry
 from app.audit.log import log_event
@@ -178,11 +179,6 @@ def _take_over_sessions(session: Session, agent: Agent) -> None:
     )
 
 
-def machine_name(agent: Agent) -> str:
-    """An agent's machine as people know it: its host name, if known, and its MAC ID."""
-    return f"{agent.hostname} ({agent.mac_id})" if agent.hostname else agent.mac_id
-
-
 AgentChange = tuple[AuditTag, FeedKind]
 REGISTERED: AgentChange = (AuditTag.MACHINE_REGISTERED, FeedKind.MACHINE_REGISTERED)
 
@@ -207,8 +203,9 @@ def log_agent_change(
         actor=actor,
         now=now,
         organisation_id=agent.organisation_id,
-        subject=agent.license.key_id,
+        subject=machine_name(agent),
         mac_id=agent.mac_id,
+        key_id=agent.license.key_id,
     )
     add_entry(
         session,

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session, lazyload
 
 from app.agents.codes import CAUSES, EndCause
+from app.agents.mac import machine_name
 from app.agents.session_rules import SessionEnd, SessionFacts, note_interval, session_end
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
@@ -192,11 +193,12 @@ def store_end(
         actor=actor,
         now=now,
         organisation_id=agent_session.organisation_id,
-        subject=agent_session.license_key_id,
+        subject=f"{agent_session.user.email} on {machine_name(agent_session)}",
         code=end.code.value,
         cause=end.cause.value,
         user=agent_session.user.email,
         mac_id=agent_session.mac_id,
+        key_id=agent_session.license_key_id,
         ended_at=end.at.isoformat(),
     )
     return True

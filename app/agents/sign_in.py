@@ -7,12 +7,12 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Authentication
+from app.agents.mac import machine_name
 from app.agents.registration import (
     SignInRequest,
     as_registered_agent,
     fitting_agents,
     hash_machine_id,
-    machine_name,
     note_identifiers,
     register,
 )
@@ -187,8 +187,9 @@ def _log_sign_in(
         actor=actor,
         now=now,
         organisation_id=agent_session.organisation_id,
-        subject=agent_session.license_key_id,
+        subject=machine_name(agent_session),
         mac_id=agent_session.mac_id,
+        key_id=agent_session.license_key_id,
     )
     if agent_session.temporary_license is None and agent_session.agent is not None:
         add_entry(
@@ -218,7 +219,8 @@ def _log_refusal(
         actor=who.actor,
         now=now,
         organisation_id=(key.organisation_id if key else None) or of_user,
-        subject=(key.key_id or "") if key else "",
+        subject=machine_name(request),
         code=code,
         mac_id=request.mac_id,
+        key_id=key.key_id if key else None,
     )

@@ -27,6 +27,7 @@ from app.api.schemas import (
 )
 from app.config import current_config
 from app.core.clock import rfc3339, utcnow
+from app.core.text import counted
 from app.extensions import csrf, db
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key
@@ -207,7 +208,7 @@ def put_configuration(body: AnyObject) -> Response:
     example={"registration_key": "rw1...."},
     answers={200: InspectionOut},
     problems={
-        429: "Too many keys were looked at from one address (`throttled`).",
+        429: "Too many keys were inspected from one address (`throttled`).",
         **BAD_REQUEST,
         **UNAVAILABLE,
     },
@@ -218,7 +219,7 @@ def inspect(body: InspectBody) -> Response:
     now = utcnow()
     wait_seconds = count_inspection(db.session(), address=client_address(), now=now, limit=limit)
     if wait_seconds:
-        return _throttled("Too many keys were looked at from your address.", wait_seconds)
+        return _throttled("Too many keys were inspected from your address.", wait_seconds)
     inspection = inspect_key(db.session(), text=body.registration_key, now=now)
     if inspection.state is LicenseState.ACTIVE and inspection.expires_at:
         expired = replace(inspection, state=LicenseState.EXPIRED)
@@ -311,7 +312,7 @@ def _unknown_session() -> Response:
         401,
         EndCode.SESSION_ENDED.value,
         "There is no such session",
-        "The token is that of no session. Sign in again.",
+        "This token belongs to no session. Sign in again.",
     )
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
@@ -319,7 +320,10 @@ def _unknown_session() -> Response:
 
 def _throttled(sentence: str, wait_seconds: int) -> Response:
     response = problem(
-        429, "throttled", "Too many tries", f"{sentence} Try again in {wait_seconds} seconds."
+        429,
+        "throttled",
+        "Too many tries",
+        f"{sentence} Try again in {counted(wait_seconds, 'second')}.",
     )
     response.headers["Retry-After"] = str(wait_seconds)
     return response

@@ -39,9 +39,9 @@ def log_event(
 ) -> AuditEvent:
     """Add an event to the audit log, in the caller's transaction.
 
-    `subject` is what was acted on (a Key ID, a project's name, an e-mail); `data` holds plain
-    values under names that the tag defines. Never pass a password or the text of a key. Raises
-    ValueError for a name that the tag does not define.
+    `subject` is what was acted on, as people know it (a Key ID, a project's or a machine's name,
+    an e-mail); `data` holds plain values under names that the tag defines. Never pass a password
+    or the text of a key. Raises ValueError for a name that the tag does not define.
     """
     unknown = data.keys() - tag.data.keys()
     if unknown:
@@ -112,7 +112,7 @@ def _entry(event: AuditEvent, organisation: str | None) -> AuditEntry:
         happened_at=event.happened_at,
         who=event.actor,
         what=tag.label if tag else event.tag,
-        details=details(event.data, tag.data if tag else {}),
+        details=details(event.data, tag.data if tag else {}, event.subject),
         organisation_id=event.organisation_id,
         organisation=organisation,
         subject=event.subject,

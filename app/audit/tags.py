@@ -6,7 +6,7 @@ from enum import StrEnum
 from app.audit.wording import Datum, code, instant, ttl
 
 _PROJECT = {"project_id": None}
-_MACHINE = {"mac_id": Datum("MAC ID")}
+_MACHINE = {"mac_id": Datum("MAC ID", in_subject=True), "key_id": Datum("Key ID")}
 
 
 class AuditTag(StrEnum):
@@ -89,7 +89,7 @@ class AuditTag(StrEnum):
         {
             "code": Datum("reason", code()),
             "cause": Datum("cause", code()),
-            "user": Datum("user"),
+            "user": Datum("user", in_subject=True),
             "ended_at": Datum("ended at", instant),
         }
         | _MACHINE,
@@ -100,11 +100,15 @@ class AuditTag(StrEnum):
     MACHINE_DISSOCIATED = "machine.dissociated", "Dissociated a machine", _MACHINE
     PERMANENT_LICENSE_REVOKED = (
         "license.permanent_revoked",
-        "Revoked a permanent license",
+        "Revoked a machine's license",
         _MACHINE,
     )
-    CONFIGURATION_SAVED = "agent.configuration_saved", "Saved configuration data"
-    CONFIGURATION_REFUSED = "agent.configuration_refused", "Refused to save configuration data"
+    CONFIGURATION_SAVED = "agent.configuration_saved", "Saved configuration data", _MACHINE
+    CONFIGURATION_REFUSED = (
+        "agent.configuration_refused",
+        "Refused to save configuration data",
+        _MACHINE,
+    )
 
     def __new__(
         cls, value: str, label: str, data: Mapping[str, Datum | None] | None = None

@@ -42,14 +42,18 @@ def instant(value: Any) -> str | datetime:
 
 
 class Datum(NamedTuple):
-    """One item of an event's data: its label on pages, and the wording of its value."""
+    """One item of an event's data: its label on pages, and the wording of its value.
+
+    `in_subject`: the subject may say it too, and then it is not said again.
+    """
 
     label: str
     wording: Wording = text
+    in_subject: bool = False
 
 
 def details(
-    data: Mapping[str, Any], known: Mapping[str, Datum | None]
+    data: Mapping[str, Any], known: Mapping[str, Datum | None], subject: str = ""
 ) -> list[tuple[str, str | datetime]]:
     """(label, value) of each item of an event's data that pages show.
 
@@ -61,4 +65,8 @@ def details(
         for name, value in data.items()
         if value not in (None, "")
     ]
-    return [(datum.label, datum.wording(value)) for datum, value in items if datum]
+    return [
+        (datum.label, datum.wording(value))
+        for datum, value in items
+        if datum and not (datum.in_subject and str(value) in subject)
+    ]

@@ -24,6 +24,7 @@ from app.config import current_config
 from app.core.clock import utcnow
 from app.core.errors import InvalidInput
 from app.core.permissions import ROLE_LABELS
+from app.core.text import counted
 from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
@@ -226,7 +227,7 @@ def _throttled(form: AgentSignInForm, throttled: Throttled) -> Response:
         if throttled.registering
         else (form.password, "Too many wrong passwords for this account from your address.")
     )
-    field.errors = [f"{reason} Try again in {throttled.wait_seconds} seconds."]
+    field.errors = [f"{reason} Try again in {counted(throttled.wait_seconds, 'second')}."]
     response = _sign_in_window(form, 429)
     response.headers["Retry-After"] = str(throttled.wait_seconds)
     return response

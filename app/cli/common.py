@@ -27,7 +27,7 @@ NOTICE_AFTER_MS = 500
 def email_value(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
     """The callback of options and arguments that are e-mails: exit status 2 if malformed."""
     if not is_email(text):
-        raise click.BadParameter(f"{text!r} is no e-mail address; write name@example.com.")
+        raise click.BadParameter(f"{text!r} is not an e-mail address; write name@example.com.")
     return text
 
 
@@ -37,7 +37,7 @@ as_option = click.option(
     metavar="ADMIN_EMAIL",
     required=True,
     callback=email_value,
-    help="The super admin who does it.",
+    help="The super admin on whose behalf it is done.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 organisation_option = click.option(
@@ -73,7 +73,7 @@ def actor_who_may(session: Session, email: str, permission: Permission) -> Actor
     """The user with this e-mail, as an actor. Raises PortalError unless they may do that."""
     user = find_user(session, email)
     if user is None or user.disabled_at is not None or not allows(user.role, permission):
-        raise PortalError(f"{email} is no super admin here; name one with --as.")
+        raise PortalError(f"{email} is not a super admin here; name one with --as.")
     return Actor(user.id, user.email, user.role, "command line")
 
 

@@ -21,6 +21,7 @@ from app.cli.common import (
 from app.core.actor import COMMAND_LINE
 from app.core.clock import utcnow
 from app.core.errors import InvalidInput
+from app.core.text import counted
 from app.models import Project
 from app.projects.fields import BY_NAME, FIELDS, IMPORTED, as_text
 from app.projects.importing import ImportResult, import_projects
@@ -146,5 +147,5 @@ def _summary(result: ImportResult, dry_run: bool) -> str:
     return (
         f"{'Nothing was written; this would be: ' if dry_run else ''}"
         f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged "
-        f"(projects); {result.organisations_created} organisations created."
+        f"(projects); {counted(result.organisations_created, 'organisation')} created."
     )

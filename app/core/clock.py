@@ -21,6 +21,11 @@ def whole_second(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
+def whole_minute(moment: datetime) -> datetime:
+    """`moment` as far as a list of times shows it."""
+    return moment.replace(second=0, microsecond=0)
+
+
 def rfc3339(moment: datetime) -> str:
     """`moment` as the JSON interface and the commands write it: "2026-11-24T15:40:00Z"."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

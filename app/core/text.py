@@ -67,6 +67,11 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c >= " " and c != "\x7f" else " " for c in text).split())
 
 
+def counted(count: int, thing: str) -> str:
+    """`count` things: "1 second", "2 seconds", "0 organisations"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def shortened(text: str, length: int, mark: str = "…") -> str:
     """The first `length` characters of `text`, followed by `mark` if there are more."""
     return text[:length] + mark if len(text) > length else text

@@ -1,6 +1,8 @@
 """A project's Agents tab: the organisation's agents, their sessions, and changing either."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from flask import Blueprint, flash, url_for
 from flask.typing import ResponseReturnValue
@@ -14,7 +16,8 @@ from app.agents.live_sessions import (
     live_sessions_on,
     session_has_ended,
 )
-from app.agents.logout_status import ended_lately
+from app.agents.logout_status import EndedSession, ended_lately
+from app.agents.mac import machine_name
 from app.agents.machines import (
     attach,
     count_machines,
@@ -24,19 +27,19 @@ from app.agents.machines import (
     machines_of,
     revoke_permanent_license,
 )
-from app.agents.registration import machine_name
 from app.config import current_config
-from app.core.clock import utcnow
+from app.core.clock import utcnow, whole_minute
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import ROLE_LABELS, Permission
+from app.core.text import counted
 from app.extensions import db
 from app.models import Agent, AgentSession, Project
 from app.portal.confirmations import Confirmation, Link, LogOuts, Name, Sentence, ask
 from app.projects.services import get_project
 from app.projects.subscriptions import subscription_ends_at
 from app.web.access import current_actor, requires
-from app.web.htmx import redirect_see_other, render
+from app.web.htmx import fingerprint, is_seen, redirect_see_other, render
 from app.web.paging import requested_page
 
 blueprint = Blueprint("agents", __name__, url_prefix="/projects/<id:project_id>/agents")
@@ -51,7 +54,14 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
     project, now = get_project(db.session(), project_id), utcnow()
     own = project.organisation_id
     page = requested_page(size=PAGE_SIZE, total=count_machines(db.session(), own))
+    machines = machines_of(db.session(), own, offset=page.offset, limit=page.size)
     sessions = live_sessions_of(db.session(), own, now, _limits())
+    ended = ended_lately(db.session(), own, now=now, limits=_limits())
+    ends_at = subscription_ends_at(db.session(), own)
+    overdue = ends_at is not None and ends_at <= now
+    shown = fingerprint([page, overdue, *_shown(machines, sessions, ended, now)])
+    if is_seen(shown):
+        return "", 204
     return render(
         "agents/tab.html",
         "agents/_agents.html",
@@ -59,14 +69,33 @@ def agents_tab(project_id: int) -> ResponseReturnValue:
         now=now,
         role_labels=ROLE_LABELS,
         page=page,
-        machines=machines_of(db.session(), own, offset=page.offset, limit=page.size),
+        machines=machines,
         sessions=sessions,
         sessions_on=_by_agent(sessions),
-        elsewhere=[session for session in sessions if not _on_own_agent(session)],
+        elsewhere={session.id for session in sessions if not _on_own_agent(session)},
         temporary=[session for session in sessions if session.temporary_license],
-        ended=ended_lately(db.session(), own, now=now, limits=_limits()),
-        subscription_ends_at=subscription_ends_at(db.session(), own),
+        ended=ended,
+        subscription_ends_at=ends_at,
+        fingerprint=shown,
+        heartbeat_seconds=_limits().heartbeat_seconds,
     )
+
+
+def _shown(
+    machines: Sequence[Agent],
+    sessions: list[AgentSession],
+    ended: list[EndedSession],
+    now: datetime,
+) -> Iterator[object]:
+    """What the tab shows of them; its countdowns go on by themselves, its times have no seconds."""
+    for agent in machines:
+        yield agent.id, agent.mac_id, agent.hostname, agent.agent_version, agent.detached_at
+        yield agent.license.revoked_at, whole_minute(agent.last_seen_at)
+    for found in sessions:
+        yield found.id, found.agent_id, found.mac_id, whole_minute(found.last_heard_at)
+    for one in ended:
+        over = one.status.at is not None and one.status.at <= now
+        yield one.agent_session.id, one.end, one.status, over
 
 
 # Machines
@@ -119,7 +148,7 @@ def ask_to_attach(project_id: int, agent_id: int) -> ResponseReturnValue:
         sentences=[
             f"Users of {project.organisation.name}, and partners with one of its keys, can sign "
             "in on this machine again. Whoever was logged out when it was detached has to sign "
-            "in anew."
+            "in again."
         ],
         harmless=True,
         nothing_to_do="" if agent.detached_at else f"This machine is attached already. {DONE}",
@@ -190,7 +219,7 @@ def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue
             + (f" Signed in now, and staying: {', '.join(stay)}." if stay else ""),
         ],
         log_outs=_log_outs([session for session in sessions if session.temporary_license is None]),
-        nothing_to_do=f"This license was revoked before. {DONE}" if revoked_at else "",
+        nothing_to_do=f"This license is revoked already. {DONE}" if revoked_at else "",
     )
     return ask(confirmation)
 
@@ -295,11 +324,11 @@ def _crumbs(project: Project) -> list[tuple[str, str]]:
 
 def _log_outs(sessions: list[AgentSession]) -> LogOuts:
     seconds = current_config().heartbeat_seconds
-    within = f"within {seconds} second{'' if seconds == 1 else 's'}"
+    within = f"within {counted(seconds, 'second')}"
     return LogOuts(
         sessions=sessions,
         heading=f"Logged out at the next heartbeat, {within}:",
-        nobody="Nobody who would be logged out is signed in now.",
+        nobody="Nobody is signed in who would be logged out.",
     )
 
 

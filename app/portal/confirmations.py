@@ -52,6 +52,8 @@ class Confirmation:
     kept: Sentence = ""
     """What does not change, though people may expect it to."""
     harmless: bool = False
+    instead: Link | None = None
+    """What can be asked for where there is `nothing_to_do`."""
     nothing_to_do: Sentence = ""
     """If it is done already, or impossible: the sentence to show instead of the question."""
     replaces: str = ""
@@ -60,5 +62,5 @@ class Confirmation:
     """A selector of fields on the page behind the dialog whose values are sent as well."""
 
 
-def ask(confirmation: Confirmation) -> Response:
-    return render("confirm/page.html", "confirm/_dialog.html", confirmation=confirmation)
+def ask(confirmation: Confirmation, status: int = 200) -> Response:
+    return render("confirm/page.html", "confirm/_dialog.html", status, confirmation=confirmation)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Blueprint, render_template
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.agents.live_sessions import count_partners_signed_in
+from app.agents.live_sessions import count_partners_signed_in, partners_signed_in
 from app.audit.log import AuditEntry, list_entries
 from app.config import current_config
 from app.core.clock import utcnow
@@ -16,20 +16,14 @@ from app.core.durations import SessionLimits
 from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.queries import count_all_active, ending_soonest
-from app.models import Project, TemporaryLicense
+from app.models import AgentSession, Project, TemporaryLicense
 from app.projects.services import count_projects
 from app.web.access import requires
+from app.web.htmx import fingerprint, is_seen, render
 
 RECENT = 8
 ENDING = 10
-
-
-@dataclass(frozen=True)
-class EndingKey:
-    """An active key, and the id of a project whose License tab shows it, if there is one."""
-
-    license: TemporaryLicense
-    project_id: int | None
+SIGNED_IN = 50
 
 
 @dataclass(frozen=True)
@@ -40,33 +34,50 @@ class Overview:
     active_projects: int
     active_keys: int
     partners_signed_in: int
-    ending: list[EndingKey]
+    sessions: list[AgentSession]
+    """Of those partners, as many as the table shows."""
+    ending: list[TemporaryLicense]
     recent: list[AuditEntry]
+    projects_of: dict[str, int]
+    """A project of each organisation that is named, by Organisation ID."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything that is shown does, except for the countdowns."""
+        shown: list[object] = [self.projects, self.active_projects, self.active_keys]
+        shown += [found.id for found in self.sessions]
+        shown += [license.key_id for license in self.ending]
+        return fingerprint([*shown, *self.recent])
 
 
 def build_overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overview:
     """What Home shows at `now`; `limits` are those of sessions on OP Agents."""
     projects, active_projects = count_projects(session, now)
+    sessions = partners_signed_in(session, now, limits, SIGNED_IN)
+    ending = ending_soonest(session, now, ENDING)
+    named = {found.organisation_id for found in sessions}
+    named |= {license.organisation_id for license in ending}
     return Overview(
         projects=projects,
         active_projects=active_projects,
         active_keys=count_all_active(session, now),
         partners_signed_in=count_partners_signed_in(session, now, limits),
-        ending=_with_projects(session, ending_soonest(session, now, ENDING)),
+        sessions=sessions,
+        ending=ending,
         recent=list_entries(session, limit=RECENT),
+        projects_of=_projects_of(session, named),
     )
 
 
-def _with_projects(session: Session, licenses: list[TemporaryLicense]) -> list[EndingKey]:
-    """Add a project of its organisation to each license, preferring one not archived."""
+def _projects_of(session: Session, organisation_ids: set[str]) -> dict[str, int]:
+    """A project of each organisation that has one, preferring one not archived."""
     in_use = func.min(Project.id).filter(Project.archived_at.is_(None))
     rows = session.execute(
         select(Project.organisation_id, func.coalesce(in_use, func.min(Project.id)))
-        .where(Project.organisation_id.in_({license.organisation_id for license in licenses}))
+        .where(Project.organisation_id.in_(organisation_ids))
         .group_by(Project.organisation_id)
     )
-    projects = dict(rows.all())
-    return [EndingKey(license, projects.get(license.organisation_id)) for license in licenses]
+    return dict(rows.all())
 
 
 blueprint = Blueprint("home", __name__)
@@ -76,9 +87,7 @@ blueprint = Blueprint("home", __name__)
 @requires(Permission.VIEW_PORTAL)
 def index() -> ResponseReturnValue:
     now = utcnow()
-    limits = current_config().agent_limits
-    return render_template(
-        "home/index.html",
-        overview=build_overview(db.session(), now=now, limits=limits),
-        now=now,
-    )
+    overview = build_overview(db.session(), now=now, limits=current_config().agent_limits)
+    if is_seen(overview.fingerprint):
+        return "", 204
+    return render("home/index.html", "home/_overview.html", overview=overview, now=now)

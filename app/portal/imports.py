@@ -149,7 +149,7 @@ def _not_to_import(draft: ImportDraft | None) -> Response:
         flash("The file is no longer kept here. Choose it again.", "warning")
         return redirect_see_other(url_for("imports.page"))
     counts = _counts(ImportResult(**draft.result))
-    flash(f"{draft.file_name} was imported already: {counts}. Now nothing was changed.", "info")
+    flash(f"{draft.file_name} was imported before: {counts}. Nothing was changed now.", "info")
     return redirect_see_other(url_for("projects.list_projects", sort="newest"))
 
 

@@ -1,6 +1,5 @@
 """A project's License tab: generating, showing and revoking temporary keys."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -36,7 +35,7 @@ from app.portal.license_form import GenerateForm
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
 from app.projects.services import get_project
 from app.web.access import current_actor, requires, restore_fields
-from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
 from app.web.paging import requested_page
 
 blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id>/license")
@@ -69,7 +68,7 @@ class Listing:
         for license in (*self.active, *self.ended):
             shown += [license.key_id, state_of(license, self.now), license.last_used_at]
         shown += [ended.status for ended in self.logged_out]
-        return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+        return fingerprint(shown)
 
 
 @blueprint.after_request
@@ -87,7 +86,7 @@ def license_tab(project_id: int) -> ResponseReturnValue:
     asked = request.args.get("key", "").strip()
     chosen = _license_of(project, asked)
     listing = _listing(project, chosen)
-    if is_partial() and request.args.get("seen") == listing.fingerprint:
+    if is_seen(listing.fingerprint):
         return "", 204
     listing = _with_showing_logged(listing)
     form = GenerateForm(formdata=None, ttl=request.args.get("ttl"))
@@ -185,7 +184,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         ],
         log_outs=LogOuts(
             sessions=_sessions_under(license, now),
-            heading="Signed in under it now, and logged out at once:",
+            heading="Signed in now; revoking logs them out:",
             nobody="Nobody is signed in under it now.",
             names_license=False,
         ),
@@ -243,6 +242,7 @@ def _show_tab(
         "form": form,
         "listing": listing,
         "now": listing.now,
+        "heartbeat_seconds": config.heartbeat_seconds,
         "ttl": ttl,
         "instructions": _instructions(project, listing),
         "works_until": whole_second(listing.now) + timedelta(seconds=ttl),

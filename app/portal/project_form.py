@@ -35,6 +35,16 @@ class ProjectForm(FlaskForm):
                 rows.append([field])
         return rows
 
+    def input_type(self, field: Field) -> str:
+        """What a browser makes of an input; no date picker for what it would not even show."""
+        if field.kind is not Kind.DAY:
+            return "text"
+        try:
+            field.check(self[field.name].data or "")
+        except InvalidInput:
+            return "text"
+        return "date"
+
     def checked(self) -> ProjectFields | None:
         """The checked values; None if any is wrong, with error messages at those fields."""
         values: dict[str, Any] = {}

@@ -8,16 +8,18 @@ from flask.typing import ResponseReturnValue
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
+from app.core.text import ORGANISATION_ID_LENGTH
 from app.extensions import db
 from app.licenses.queries import count_active
-from app.models import Project
-from app.portal.confirmations import Confirmation, Name, ask
+from app.models import Organisation, Project
+from app.portal.confirmations import Confirmation, Link, Name, ask
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
 from app.projects.fields import DETAILS
 from app.projects.search import LONGEST_SEARCH, Search, count_found, find_projects, read_search
 from app.projects.services import (
     archive_project,
+    common_values,
     create_project,
     delete_project,
     get_project,
@@ -37,6 +39,7 @@ blueprint.add_app_template_global(tabs_for)
 
 PAGE_SIZE = 24
 OTHERS_SHOWN = 12
+SUGGESTIONS = 6
 
 
 @blueprint.get("")
@@ -71,7 +74,9 @@ def list_projects() -> ResponseReturnValue:
 @blueprint.get("/new")
 @requires(Permission.MANAGE_PROJECTS)
 def new_project() -> ResponseReturnValue:
-    return _new_page(ProjectForm(formdata=None))
+    """The form; for htmx, which sends an Organisation ID while it is typed, whether it is known."""
+    form = ProjectForm(formdata=None, data=request.args)
+    return render("projects/new.html", "projects/_organisation.html", **_form_context(form))
 
 
 @blueprint.post("/new")
@@ -91,7 +96,7 @@ def create() -> ResponseReturnValue:
     if created.joined:
         sentence += f" It was added to {organisation.name} ({organisation.id})."
     if created.joined and fields.organisation_name not in ("", organisation.name):
-        sentence += f" The organisation keeps that name, and not “{fields.organisation_name}”."
+        sentence += f" The organisation keeps that name; “{fields.organisation_name}” was not used."
     flash(sentence, "success")
     return redirect_see_other(url_for("projects.overview", project_id=created.project.id))
 
@@ -192,29 +197,40 @@ def restore(project_id: int) -> ResponseReturnValue:
 @blueprint.get("/<id:project_id>/delete")
 @requires(Permission.MANAGE_PROJECTS)
 def ask_to_delete(project_id: int) -> ResponseReturnValue:
-    project = get_project(db.session(), project_id)
-    reason = why_not_deletable(db.session(), project)
-    alone = not other_projects(db.session(), project, 1)
-    organisation = Name(project.organisation.name)
-    with_it = (", and with it the organisation ", organisation, ", which has no other project")
-    confirmation = Confirmation(
-        title="This project cannot be deleted" if reason else "Delete this project?",
-        button="Delete project",
-        crumbs=[(project.name, url_for("projects.overview", project_id=project_id))],
-        sentences=[
-            (Name(project.name), " will be gone for good", *(with_it if alone else ()), ".")
-        ],
-        nothing_to_do=reason or "",
-    )
-    return ask(confirmation)
+    return _ask_to_delete(get_project(db.session(), project_id))
 
 
 @blueprint.post("/<id:project_id>/delete")
 @requires(Permission.MANAGE_PROJECTS)
 def delete(project_id: int) -> ResponseReturnValue:
-    name = delete_project(db.session(), actor=current_actor(), project_id=project_id, now=utcnow())
+    try:
+        name = delete_project(
+            db.session(), actor=current_actor(), project_id=project_id, now=utcnow()
+        )
+    except Conflict:
+        return _ask_to_delete(get_project(db.session(), project_id), Conflict.status)
     flash(f"{name} was deleted.", "success")
     return redirect_see_other(url_for("projects.list_projects"))
+
+
+def _ask_to_delete(project: Project, status: int = 200) -> ResponseReturnValue:
+    reason = why_not_deletable(db.session(), project)
+    alone = not other_projects(db.session(), project, 1)
+    organisation = Name(project.organisation.name)
+    with_it = (", and with it the organisation ", organisation, ", which has no other project")
+    archive_address = url_for("projects.ask_to_archive", project_id=project.id)
+    archivable = reason is not None and project.archived_at is None
+    confirmation = Confirmation(
+        title="This project cannot be deleted" if reason else "Delete this project?",
+        button="Delete project",
+        crumbs=[(project.name, url_for("projects.overview", project_id=project.id))],
+        sentences=[
+            (Name(project.name), " will be gone for good", *(with_it if alone else ()), ".")
+        ],
+        nothing_to_do=reason or "",
+        instead=Link("Archive instead", archive_address) if archivable else None,
+    )
+    return ask(confirmation, status)
 
 
 def _list_address(search: Search, page: int) -> str:
@@ -223,7 +239,21 @@ def _list_address(search: Search, page: int) -> str:
 
 
 def _new_page(form: ProjectForm, status: int = 200) -> ResponseReturnValue:
-    return render_template("projects/new.html", form=form), status
+    return render_template("projects/new.html", **_form_context(form)), status
+
+
+def _form_context(form: ProjectForm) -> dict[str, Any]:
+    """What the fields show: the organisation that is known already, and the usual words."""
+    session, organisation_id = db.session(), (form.organisation_id.data or "").strip()
+    possible = organisation_id.isprintable() and len(organisation_id) <= ORGANISATION_ID_LENGTH
+    return {
+        "form": form,
+        "organisation": session.get(Organisation, organisation_id) if possible else None,
+        "usual": {
+            "plan": common_values(session, Project.plan, SUGGESTIONS),
+            "status": common_values(session, Project.status, SUGGESTIONS),
+        },
+    }
 
 
 def _edit_page(
@@ -232,7 +262,7 @@ def _edit_page(
     page = render_template(
         "projects/edit.html",
         project=project,
-        form=form,
+        **_form_context(form),
         conflict=conflict,
         differences=differences(form, project) if conflict else [],
     )

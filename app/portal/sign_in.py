@@ -12,7 +12,7 @@ from app.accounts.passwords import MAX_LENGTH
 from app.accounts.web_sessions import sign_in_to_portal, sign_out_of_portal
 from app.config import current_config
 from app.core.clock import utcnow
-from app.core.text import EMAIL_LENGTH
+from app.core.text import EMAIL_LENGTH, counted
 from app.extensions import db
 from app.portal.login import load_user
 from app.web.access import client_address, current_actor, public, safe_next
@@ -101,7 +101,7 @@ def _end_session() -> None:
 
 def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
     if who.wait_seconds:
-        seconds = "1 second" if who.wait_seconds == 1 else f"{who.wait_seconds} seconds"
+        seconds = counted(who.wait_seconds, "second")
         form.password.errors = [
             f"Too many wrong passwords for this account from your address. Try again in {seconds}."
         ]

@@ -186,4 +186,4 @@ def _duplicates(rows: Iterable[ReadRow]) -> Iterator[BadRow]:
         for row in own:
             first = first_lines.setdefault(row.name, row.line)
             if first != row.line:
-                yield BadRow(row.line, f"The same project stands on line {first} already.")
+                yield BadRow(row.line, f"Same project as line {first}.")

@@ -67,7 +67,9 @@ def check_email(field: str, what: str, text: str, length: int) -> str:
     """As `check_text`. Raises InvalidInput also unless it is blank or one bare e-mail address."""
     text = check_text(field, what, text, length)
     if text and (_NOT_IN_AN_ADDRESS.search(text) or not EMAIL.fullmatch(text)):
-        raise InvalidInput(field, f"{_quoted(text)} is no e-mail address; write name@example.com.")
+        raise InvalidInput(
+            field, f"{_quoted(text)} is not an e-mail address; write name@example.com."
+        )
     return text
 
 
@@ -78,7 +80,7 @@ def check_day(field: str, text: str) -> date | None:
         return None
     if not _ISO_DATE.fullmatch(text):
         raise InvalidInput(
-            field, f"{_quoted(text)} is no date; write year-month-day, such as 2026-12-31."
+            field, f"{_quoted(text)} is not a date; write year-month-day, such as 2026-12-31."
         )
     try:
         return date.fromisoformat(text)

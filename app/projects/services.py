@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.audit.feed import FeedKind, add_entry, delete_feed
 from app.audit.log import log_event
@@ -65,6 +65,19 @@ def list_plans(session: Session) -> list[str]:
     return sorted(plans, key=str.casefold)
 
 
+def common_values(session: Session, column: InstrumentedAttribute[str], limit: int) -> list[str]:
+    """The values of a column that most projects have, the most common first."""
+    return list(
+        session.scalars(
+            select(column)
+            .where(column != "")
+            .group_by(column)
+            .order_by(func.count().desc(), column)
+            .limit(limit)
+        )
+    )
+
+
 def is_current(now: datetime) -> ColumnElement[bool]:
     """Whether a plan has not expired: its last day (UTC) is today, later or not set."""
     return or_(Project.plan_expires_on.is_(None), Project.plan_expires_on >= now.date())
@@ -101,7 +114,7 @@ def create_project(
         _refuse_duplicate(session, organisation, fields.name)
     elif not fields.organisation_name:
         raise InvalidInput(
-            "organisation_name", f"{fields.organisation_id} is new here: enter its name."
+            "organisation_name", f"{fields.organisation_id} is a new organisation: enter its name."
         )
     project = _new_project(fields, now)
     with _refusing_conflicts(session):
@@ -243,7 +256,7 @@ def _of(organisation: Organisation) -> ColumnElement[bool]:
 def _refuse_duplicate(session: Session, organisation: Organisation, name: str) -> None:
     if session.scalar(select(Project.id).where(_of(organisation), Project.name == name)):
         raise InvalidInput(
-            "name", f"{organisation.name} has a project of this name already; choose another."
+            "name", f"{organisation.name} already has a project of this name; choose another name."
         )
 
 

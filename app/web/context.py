@@ -11,10 +11,16 @@ def init_app(app: Flask) -> None:
     """Give templates `asset`, `theme`, `server_now` (see templates/base.html) and two filters."""
     app.jinja_env.globals["asset"] = asset_address
     app.jinja_env.filters |= {"time_left": time_left, "utc_text": utc_text}
-    app.context_processor(lambda: {"theme": _theme(), "server_now": utcnow()})
+    app.context_processor(lambda: {"theme": _theme(), "times": _times(), "server_now": utcnow()})
 
 
 def _theme() -> str | None:
     """The colour theme that the visitor has chosen, or None for that of their system."""
     theme = request.cookies.get("theme") if has_request_context() else None
     return theme if theme in ("light", "dark") else None
+
+
+def _times() -> str:
+    """Where JavaScript shows instants: in "utc", as the visitor has chosen, or in "local" time."""
+    choice = request.cookies.get("times") if has_request_context() else None
+    return "utc" if choice == "utc" else "local"

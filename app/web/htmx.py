@@ -1,5 +1,7 @@
 """Rendering for htmx: pages and fragments, redirects and addresses."""
 
+import hashlib
+
 from flask import Response, make_response, render_template
 from htmx_flask import request
 from werkzeug.urls import iri_to_uri
@@ -14,6 +16,16 @@ def render(page: str, partial: str, /, status: int = 200, **context: object) -> 
     """Render the template `page`, or, for htmx's partial requests, the `partial` it includes."""
     template = partial if is_partial() else page
     return make_response(render_template(template, **context), status)
+
+
+def fingerprint(shown: object) -> str:
+    """Of what a list shows, as plain values: it changes when they do."""
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
+def is_seen(shown: str) -> bool:
+    """Whether a list that refreshes itself shows already what has this fingerprint (then: 204)."""
+    return is_partial() and request.args.get("seen") == shown
 
 
 def keep_address_in_step(response: Response, address: str) -> None:

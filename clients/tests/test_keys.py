@@ -104,7 +104,7 @@ def test_a_permanent_license_that_is_wrongly_filled(changes: Json) -> None:
 def test_a_permanent_license_from_the_future() -> None:
     check = check_key(permanent_license(), KEYS, now=ISSUED_AT - 6 * SECOND)
     assert check.state is KeyState.INVALID
-    assert check.sentence == "The key is not valid yet by the clock of this machine."
+    assert check.sentence == "By this machine's clock the key is not valid yet."
 
 
 def test_members_of_the_other_kind_do_not_change_the_kind() -> None:

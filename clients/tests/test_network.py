@@ -26,7 +26,7 @@ PATIENCE = 60.0
 
 def test_nobody_there(machine: Machine) -> None:
     there = Portal(f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(PortalUnreachable, match=r"^Nothing listens at 127\.0\.0\.1:\d+\.$"):
+    with pytest.raises(PortalUnreachable, match=r"^Nothing is listening at 127\.0\.0\.1:\d+\.$"):
         there.sign_in(AS_PARTNER, machine)
 
 

@@ -135,7 +135,7 @@ def test_throttled_says_for_how_long(agent: Agent, portal: StubPortal) -> None:
 
 def test_a_portal_that_is_not_there(agent: Agent) -> None:
     assert agent.sign_in(GONE) == 7
-    assert agent.err == "op-agent: not signed in: Nothing listens at 127.0.0.1:9.\n"
+    assert agent.err == "op-agent: not signed in: Nothing is listening at 127.0.0.1:9.\n"
 
 
 def test_a_portals_name_cannot_steer_the_terminal(agent: Agent, portal: StubPortal) -> None:
@@ -313,7 +313,7 @@ def test_an_outage_is_two_lines_however_long_it_takes() -> None:
     world.at(world.boot + 3000.0, lambda: setattr(portal, "trouble", None))
     assert shown_while_it_lives(io.StringIO(), portal, world)[:2] == [
         "The portal cannot be reached, still working until 2026-11-24 13:00:00 UTC. "
-        "(Nothing listens at portal.example.)",
+        "(Nothing is listening at portal.example.)",
         "The portal is reached again.",
     ]
 

@@ -132,4 +132,4 @@ def lived(world: World, agent: Agent, portal: FakePortal) -> tuple[Ended, float]
     return ended, world.boot - portal.started_at
 
 
-UNREACHABLE = PortalUnreachable("Nothing listens at portal.example.")
+UNREACHABLE = PortalUnreachable("Nothing is listening at portal.example.")

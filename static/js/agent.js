@@ -31,6 +31,14 @@
     if (!event.repeat) toggleKeyOptions();
   });
 
+  // A key has no lines of its own: Enter logs in, as in the other fields.
+  document.addEventListener("keydown", (event) => {
+    if (event.target.id !== "registration_key" || event.key !== "Enter") return;
+    if (event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    if (!event.repeat) event.target.form.requestSubmit();
+  });
+
   document.addEventListener("input", (event) => {
     if (event.target.id !== "registration_key") return;
     const save = document.getElementById("save_configuration");

@@ -4,11 +4,12 @@
 //   or an <option> with the same attributes
 //
 // At zero the element sends the bubbling event "countdown:end", once for each instant. The class is-ending marks the
-// last five minutes.
+// last five minutes, is-last the last minute.
 (() => {
   "use strict";
 
   const ENDING = 300000; // ms
+  const LAST = 60000;
 
   // What the server's clock said (ms), and what this machine's two clocks said then.
   let base;
@@ -50,6 +51,7 @@
     const text = over && done ? done : label.replace("{left}", timeLeft(left));
     if (element.textContent !== text) element.textContent = text;
     element.classList.toggle("is-ending", !over && left < ENDING);
+    element.classList.toggle("is-last", !over && left < LAST);
     element.classList.toggle("is-over", over);
     if (over && ended.get(element) !== until) {
       ended.set(element, until);

@@ -3,12 +3,21 @@
 (() => {
   "use strict";
 
+  // The focus begins on the way out ([autofocus]), for what is asked about can often not be undone; on the title where
+  // the text is so long that its beginning would be out of sight.
+  let asked = null;
+
   document.addEventListener("htmx:after:swap", () => {
     const dialog = document.getElementById("dialog");
     if (!dialog) return;
-    const filled = dialog.childElementCount > 0;
-    if (filled && !dialog.open) dialog.showModal();
-    if (!filled && dialog.open) dialog.close();
+    const question = dialog.firstElementChild;
+    if (question && !dialog.open) dialog.showModal();
+    if (!question && dialog.open) dialog.close();
+    if (question && question !== asked) {
+      const long = dialog.scrollHeight > dialog.clientHeight;
+      dialog.querySelector(long ? "#dialog-title" : "[autofocus]")?.focus();
+    }
+    asked = question;
   });
 
   // What the page as a whole has to say must be seen: not behind a dialog, and not above the fold.

@@ -10,8 +10,7 @@
       const minute = at.toISOString().slice(0, 16);
       if (element.dateTime.slice(0, 16) === minute) return;
       element.dateTime = `${minute}:00Z`;
-      const inUTC = new Date(at.getTime() + at.getTimezoneOffset() * 60000);
-      element.title = `${window.times.local(inUTC, "long")} UTC`;
+      element.title = `${window.times.utc(element.dateTime, "long")} UTC`;
     });
   }, 1000);
 

@@ -60,7 +60,8 @@ def test_the_first_client_user_on_a_machine_registers_it(session: Session, cast:
     assert agent.license.organisation_id == cast.acme
     assert agent.license.issued_at == NOW
     (event,) = events(session, AuditTag.MACHINE_REGISTERED)
-    assert (event.actor, event.subject) == (cast.carl, agent.license.key_id)
+    assert (event.actor, event.subject) == (cast.carl, f"LAPTOP-7 ({MAC})")
+    assert event.data["key_id"] == agent.license.key_id
     assert feed(session) == [
         (FeedKind.CLIENT_SIGNED_IN, cast.carl, f"LAPTOP-7 ({MAC})"),
         (FeedKind.MACHINE_REGISTERED, cast.carl, f"LAPTOP-7 ({MAC})"),

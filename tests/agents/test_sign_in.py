@@ -40,8 +40,8 @@ def test_a_sign_in_is_in_the_audit_log_with_the_key_id(session: Session, cast: C
     try_to_sign_in(session, cast.pat, text_of(license))
     (event,) = events(session, AuditTag.AGENT_SIGNED_IN)
     assert (event.actor, event.address) == (cast.pat, "198.51.100.9")
-    assert (event.organisation_id, event.subject) == (cast.acme, license.key_id)
-    assert event.data == {"mac_id": MAC}
+    assert (event.organisation_id, event.subject) == (cast.acme, MAC)
+    assert event.data == {"mac_id": MAC, "key_id": license.key_id}
 
 
 def test_the_record_of_a_refusal_names_the_key_that_is_known(session: Session, cast: Cast) -> None:
@@ -53,7 +53,8 @@ def test_the_record_of_a_refusal_names_the_key_that_is_known(session: Session, c
     refusals = events(session, AuditTag.AGENT_SIGN_IN_REFUSED)
     assert len(refusals) == 3
     for event in refusals:
-        assert (event.subject, event.organisation_id) == (license.key_id, cast.acme)
+        assert (event.data["key_id"], event.organisation_id) == (license.key_id, cast.acme)
+        assert event.subject == MAC
 
 
 @pytest.mark.parametrize("password", ["wrong", "", PASSWORD + " ", "\x00"])

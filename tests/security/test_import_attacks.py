@@ -66,7 +66,7 @@ def test_markup_in_headings_cells_reasons_and_file_names_is_text(ada: Visitor) -
         assert "<script>alert" not in page
         assert "<img" not in page
         assert not re.search(r"<[^>]*\sonerror=", page)
-    assert "is no e-mail address" not in page
+    assert "is not an e-mail address" not in page
     ada.post(CONFIRM, fields_of(" ".join(page.split())))
     assert "&lt;script&gt;alert(1)" in ada.get("/projects").text
     assert "<script>alert" not in ada.get("/projects").text

@@ -52,6 +52,10 @@ class TestImport:
         assert first.stderr == second.stderr == ""
         assert names(app) == ["Acme ERP", "Bolt Shop", "One", "Uno", "Two"]
 
+    def test_one_organisation_is_one(self, app: Flask, file: Path) -> None:
+        file.write_text("Organisation ID,Project name\nT-9,Nine\n")
+        assert run(app, "import", file).stdout.endswith("; 1 organisation created.\n")
+
     def test_takes_the_names_of_the_columns(self, app: Flask, file: Path) -> None:
         file.write_text("No,Brand,Mail,Tier,Until\n9,Nine,n@x.de,Gold,2027-01-31\n")
         done = run(
@@ -89,7 +93,7 @@ class TestImport:
         assert done.stderr.splitlines() == [
             "Line 5: The row has 1 cells, the header has 2.",
             "Line 6: Enter an Organisation ID.",
-            "Line 7: The same project stands on line 2 already.",
+            "Line 7: Same project as line 2.",
             "Nothing was imported: 3 rows are not right.",
         ]
         assert names(app) == ["Acme ERP", "Bolt Shop"]

@@ -99,7 +99,7 @@ def test_a_malformed_e_mail_is_used_wrongly(app: Flask, cast: Cast, email: str) 
         run(app, "reset-password", email, "--password-stdin", password="long enough"),
     ):
         assert done.exit_code == 2
-        assert "is no e-mail address" in done.stderr
+        assert "is not an e-mail address" in done.stderr
 
 
 @pytest.mark.parametrize("role", ["admin", "SUPER_ADMIN", "", "clients"])
@@ -125,7 +125,7 @@ def test_an_unknown_organisation_is_refused(app: Flask, cast: Cast) -> None:
 
 def test_a_taken_e_mail_is_refused(app: Flask, cast: Cast) -> None:
     done = create(app, "ADA@example.com", "partner")
-    assert (done.exit_code, done.stderr) == (1, "There is a user ada@example.com already.\n")
+    assert (done.exit_code, done.stderr) == (1, "There is already a user ada@example.com.\n")
     assert user(app, cast.ada).role == "super_admin"
 
 

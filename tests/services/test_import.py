@@ -183,8 +183,8 @@ def test_a_thousand_headings_are_not_all_repeated() -> None:
         ("ORG-1,Acme,,,,", "The row has 6 cells, the header has 5."),
         (",Acme,,,", "Enter an Organisation ID."),
         ("ORG-1, ,,,", "Enter a project name."),
-        ("ORG-1,Acme,nobody,,", "“nobody” is no e-mail address; write name@example.com."),
-        ("ORG-1,Acme,,,31.12.2026", "“31.12.2026” is no date"),
+        ("ORG-1,Acme,nobody,,", "“nobody” is not an e-mail address; write name@example.com."),
+        ("ORG-1,Acme,,,31.12.2026", "“31.12.2026” is not a date"),
         ("ORG-1,Acme,,,2026-02-30", "There is no day 2026-02-30."),
         (f"ORG-1,{'x' * 300},,,", "too long: 300 characters, and 200 are allowed"),
         (f"{'1' * 65},Acme,,,", "too long: 65 characters, and 64 are allowed"),
@@ -208,18 +208,18 @@ def test_every_bad_row_is_reported_with_every_reason_in_the_files_order() -> Non
     assert bad_rows(text) == [
         BadRow(
             2,
-            "“x” is no e-mail address; write name@example.com. "
-            "“y” is no date; write year-month-day, such as 2026-12-31.",
+            "“x” is not an e-mail address; write name@example.com. "
+            "“y” is not a date; write year-month-day, such as 2026-12-31.",
         ),
-        BadRow(4, "The same project stands on line 3 already."),
+        BadRow(4, "Same project as line 3."),
         BadRow(5, "Enter a project name."),
-        BadRow(6, "The same project stands on line 3 already."),
+        BadRow(6, "Same project as line 3."),
     ]
 
 
 def test_the_same_project_is_the_same_in_any_spelling_of_its_letters() -> None:
     assert bad_rows("CIK,Name\n1,Caf\u00e9\n1, Cafe\u0301 \n") == [
-        BadRow(3, "The same project stands on line 2 already.")
+        BadRow(3, "Same project as line 2.")
     ]
 
 

@@ -111,7 +111,7 @@ def test_an_organisation_has_each_project_name_once(session: Session, cast: Cast
     with pytest.raises(InvalidInput) as refused:
         make(session, cast, "Acme ERP", cast.acme)
     assert refused.value.field == "name"
-    assert refused.value.detail == "Acme has a project of this name already; choose another."
+    assert refused.value.detail == "Acme already has a project of this name; choose another name."
     assert make(session, cast, "Acme ERP", cast.bolt)
 
 

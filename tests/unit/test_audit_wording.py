@@ -44,6 +44,13 @@ def test_a_tag_says_its_data_in_words(
     assert details(data, TAGS[tag].data) == told
 
 
+def test_what_the_subject_says_is_not_said_again() -> None:
+    mac, key_id = "02:00:00:00:00:01", "FE6J-DGGJ"
+    known, data = TAGS["machine.detached"].data, {"mac_id": mac, "key_id": key_id}
+    assert details(data, known, f"LAPTOP-7 ({mac})") == [("Key ID", key_id)]
+    assert details(data, known, key_id) == [("MAC ID", mac), ("Key ID", key_id)]
+
+
 @pytest.mark.parametrize("reason", ["role", "key_expired", "wrong", "2026-11-24T18:40:00+00:00"])
 def test_a_free_text_that_looks_like_a_code_is_shown_as_the_text_it_is(reason: str) -> None:
     """What a value is, its tag says: neither its name nor how it looks."""

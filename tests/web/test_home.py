@@ -1,16 +1,19 @@
 """Home: what matters now, at a glance."""
 
+import html
 import re
 from datetime import date, timedelta
 
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from app.config import current_config
 from app.core.tokens import hash_token, new_token
 from app.extensions import db
 from app.licenses.services import issue_license, revoke_license
-from app.models import AgentSession, Project
+from app.models import Agent, AgentSession, Project
+from tests.agents.stage import MAC, signed_in
+from tests.agents.stage import issue as issue_to_sign_in
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 CHOICES = (3600, 10800, 86400)
@@ -55,8 +58,8 @@ def test_the_tiles_count_and_lead_on(app: Flask, clock: Clock, cast: Cast, ada: 
     found = tiles(page.text)
     assert {label: number for label, (number, _) in found.items()} == {
         "total projects": "2",
-        "active projects": "1",
-        "keys active now": "1",
+        "active project": "1",
+        "key active now": "1",
         "partners signed in now": "0",
     }
     for _, address in found.values():
@@ -91,9 +94,42 @@ def test_a_partner_who_is_signed_in_is_counted_while_heard_from(
         db.session.commit()
         db.session.remove()
     clock.advance(seconds=899)
-    assert tiles(ada.get("/").text)["partners signed in now"][0] == "1"
+    page = ada.get("/")
+    assert tiles(page.text)["partner signed in now"] == ("1", "/#signed-in")
+    table = page.text[page.text.index('id="signed-in"') : page.text.index("Keys that end soonest")]
+    for part in (cast.pat, "Acme", f"/projects/{cast.acme_project}/agents", "45 min"):
+        assert part in table
+    assert re.search(r"<button[^>]*>\s*End session ", table)
     clock.advance(seconds=1)
     assert tiles(ada.get("/").text)["partners signed in now"][0] == "0"
+
+
+def test_home_refreshes_itself_and_says_nothing_while_nothing_has_changed(
+    app: Flask, clock: Clock, cast: Cast, ada: Visitor
+) -> None:
+    """It stood open all day, and said in the evening who was signed in in the morning."""
+    page = ada.get("/").text
+    assert 'hx-trigger="every 5s, check, countdown:end"' in page
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page)[1]
+    clock.advance(minutes=5)
+    answer = ada.get(f"/?seen={seen}", htmx=True)
+    assert (answer.status_code, answer.data) == (204, b"")
+    key_id = issue(app, cast, cast.acme)
+    answer = ada.get(f"/?seen={seen}", htmx=True)
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    assert key_id in answer.text
+
+
+def test_an_auditor_sees_who_is_signed_in_and_ends_nothing(
+    app: Flask, clock: Clock, cast: Cast, audrey: Visitor
+) -> None:
+    with app.app_context():
+        signed_in(db.session(), cast.pat, issue_to_sign_in(db.session(), cast))
+        db.session.commit()
+    page = audrey.get("/").text
+    assert cast.pat in page
+    assert "End session" not in page
 
 
 def test_the_keys_that_end_soonest_stand_on_top_and_lead_to_their_license_tab(
@@ -158,6 +194,35 @@ def test_recent_activity_says_who_did_what_to_what(
     assert key_id in timeline
     assert "Acme" in timeline
     assert "Signed in to the portal" in timeline
+
+
+def test_recent_activity_names_machines_and_people_and_not_their_licenses(
+    app: Flask, clock: Clock, cast: Cast, ada: Visitor
+) -> None:
+    """ "Detached a machine FE6J-DGGJ" told nobody which machine: that is its license's ID."""
+    machine = f"LAPTOP-7 ({MAC})"
+    tab = f"/projects/{cast.acme_project}/agents"
+    with app.app_context():
+        signed_in(db.session(), cast.carl, hostname="LAPTOP-7")
+        agent = db.session.scalars(select(Agent)).one()
+        number, license_id = agent.id, agent.license.key_id
+        db.session.commit()
+    ada.post(f"{tab}/machines/{number}/detach")
+    ada.post(f"{tab}/machines/{number}/revoke-license")
+    ada.post(f"{tab}/machines/{number}/dissociate")
+    ada.get("/")  # takes what was flashed, which names the license that was revoked
+    said = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", ada.get("/").text)).split())
+    for sentence in (
+        f"Registered a machine {machine} · Acme",
+        f"Signed in on an OP Agent {machine} · Acme",
+        f"OP Agent session ended {cast.carl} on {machine} · Acme",
+        f"Detached a machine {machine} · Acme",
+        f"Revoked a machine's license {machine} · Acme",
+        f"Dissociated a machine {machine} · Acme",
+    ):
+        assert sentence in said
+    assert license_id not in said
+    assert f"Key ID: {license_id}" in re.sub(r"<[^>]+>", "", ada.get("/audit").text)
 
 
 def test_an_empty_portal_says_what_to_do_next(app: Flask, cast: Cast, ada: Visitor) -> None:

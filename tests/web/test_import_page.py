@@ -233,7 +233,7 @@ class TestThePreview:
             (4, "The project name is too long: 300 characters, and 200 are allowed."),
             (5, "The project name is a spreadsheet formula (“=1+1”); write it as plain text."),
             (6, "The project name holds a control character (U+0000); take it out."),
-            (8, "The same project stands on line 7 already."),
+            (8, "Same project as line 7."),
         ):
             assert f">Line {line}</strong>: <bdi>{reason}</bdi>" in page
         assert "Import</button>" not in page
@@ -287,7 +287,7 @@ class TestTheImport:
         for _ in range(2):
             assert ada.post(CONFIRM, fields).status_code == 303
         again = plain(ada.get("/projects"))
-        assert "clients.csv was imported already: 2 created, 0 updated, 0 left alone." in again
+        assert "clients.csv was imported before: 2 created, 0 updated, 0 left alone." in again
         assert names(app) == ["One", "Two"]
         with app.app_context():
             events = select(AuditEvent).where(AuditEvent.tag == "project.imported")

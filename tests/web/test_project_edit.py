@@ -89,7 +89,7 @@ def test_the_form_has_the_contracts_words(ada: Visitor) -> None:
     for field, label in LABELS.items():
         assert re.search(rf'<label[^>]*for="{field}">\s*{label}\s*</label>', text), label
         (control,) = re.findall(rf'<input[^>]* name="{field}"[^>]*>', text)
-        assert 'type="text"' in control
+        assert f'type="{"date" if field == "plan_expires_on" else "text"}"' in control
     assert re.search(r"<button[^>]*>.*?Save\s*</button>", text, re.S)
     assert value(text, "status") == "Active"
 
@@ -112,7 +112,7 @@ def test_a_known_organisation_keeps_its_name_and_the_person_is_told(
     known = FIELDS | {"organisation_id": cast.acme, "organisation_name": "ACME Ltd"}
     assert flashed(ada, ada.post("/projects/new", known)) == (
         "Cargo was created. It was added to Acme (ORG-000123). "
-        "The organisation keeps that name, and not “ACME Ltd”."
+        "The organisation keeps that name; “ACME Ltd” was not used."
     )
     for number, name in enumerate(("", "Acme")):
         more = known | {"organisation_name": name, "name": f"Cargo {number}"}
@@ -126,7 +126,7 @@ def test_the_same_form_sent_twice_makes_one_project(app: Flask, ada: Visitor) ->
     again = ada.post("/projects/new", FIELDS)
     assert again.status_code == 422
     assert beside(again.text, "name") == (
-        "Cargo & Co has a project of this name already; choose another."
+        "Cargo & Co already has a project of this name; choose another name."
     )
     assert count(app) == before
 
@@ -153,7 +153,7 @@ BAD = [
     ("field", "text", "sentence"),
     [
         *BAD,
-        ("organisation_name", "", "ORG-9 is new here: enter its name."),
+        ("organisation_name", "", "ORG-9 is a new organisation: enter its name."),
         ("organisation_id", "", "Enter an Organisation ID."),
         ("organisation_id", "1" * 65, "64 are allowed"),
         ("organisation_id", "ORG\u200b9", "invisible character"),
@@ -265,7 +265,7 @@ def test_a_name_that_the_organisation_has_already_is_refused(
     ada.post("/projects/new", FIELDS | {"organisation_id": cast.acme, "name": "Acme Shop"})
     answer = ada.post(edit, fields_of(ada.get(edit)) | {"name": "Acme Shop"})
     assert answer.status_code == 422
-    assert "has a project of this name already" in beside(answer.text, "name")
+    assert "already has a project of this name" in beside(answer.text, "name")
 
 
 def test_of_two_admins_the_second_is_shown_what_changed_and_may_save_again(
@@ -343,3 +343,57 @@ def test_a_form_from_elsewhere_changes_nothing(ada: Visitor, edit: str, cast: Ca
     """Another site has the admin's browser send a form: it lacks the token."""
     for address in ("/projects/new", edit, f"/projects/{cast.acme_project}/archive"):
         assert ada.client.post(address, data=FIELDS).status_code == 400, address
+
+
+# What helps to fill it in
+
+
+def known(text: str) -> str:
+    """What the form says of the organisation whose ID was typed."""
+    said = re.search(r'id="organisation-known"[^>]*>(.*?)</p>', text, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", "", said[1] if said else text).split())
+
+
+def test_a_known_organisation_id_says_where_the_project_will_be_added(
+    ada: Visitor, cast: Cast
+) -> None:
+    sentence = "Acme exists: the project will be added there."
+    typed = f"/projects/new?organisation_id={cast.acme}"
+    assert known(ada.get(typed, htmx=True).text) == sentence
+    assert known(ada.get(typed).text) == sentence
+    assert f'value="{cast.acme}"' in ada.get(typed).text
+    refused = ada.post("/projects/new", {"organisation_id": cast.acme})
+    assert refused.status_code == 422
+    assert known(refused.text) == sentence
+
+
+@pytest.mark.parametrize("typed", ["", "ORG-NOBODY", "%00", "x" * 70, "%ED%A0%80", "%20"])
+def test_any_other_organisation_id_says_nothing(ada: Visitor, typed: str) -> None:
+    answer = ada.get(f"/projects/new?organisation_id={typed}", htmx=True)
+    assert (answer.status_code, known(answer.text)) == (200, "")
+
+
+def test_an_auditor_may_not_ask_that(audrey: Visitor, cast: Cast) -> None:
+    typed = f"/projects/new?organisation_id={cast.acme}"
+    assert audrey.get(typed, htmx=True).status_code == 403
+
+
+def test_the_words_that_other_projects_have_are_offered(
+    app: Flask, ada: Visitor, cast: Cast
+) -> None:
+    with app.app_context():
+        db.session.get(Project, cast.acme_project).plan = "Freight & more"
+        db.session.commit()
+    for address in ("/projects/new", f"/projects/{cast.bolt_project}/edit"):
+        text = ada.get(address).text
+        assert 'data-fill="plan">Freight &amp; more</button>' in text
+        assert 'data-fill="status">Active</button>' in text
+
+
+def test_a_day_that_is_none_stays_in_its_field_as_it_was_typed(ada: Visitor) -> None:
+    """A date picker shows nothing of "31.12.2026": what was typed would be gone."""
+    for typed, kind in (("31.12.2026", "text"), ("2026-02-30", "text"), ("2026-12-31", "date")):
+        text = ada.post("/projects/new", {"plan_expires_on": typed}).text
+        (control,) = re.findall(r'<input[^>]* name="plan_expires_on"[^>]*>', text)
+        assert f'type="{kind}"' in control
+        assert f'value="{typed}"' in control

@@ -99,6 +99,7 @@ def test_a_project_that_is_not_there_is_a_page_of_our_own(ada: Visitor, number: 
         answer = ada.get(f"/projects/{number}{end}")
         assert answer.status_code == 404, end
         assert "Rolling Window" in answer.text
+        assert '<a class="btn btn-primary" href="/projects">Manage Projects</a>' in answer.text
     for end in ("/edit", "/archive", "/restore", "/delete"):
         assert ada.post(f"/projects/{number}{end}", FIELDS).status_code == 404, end
 
@@ -170,6 +171,10 @@ def test_a_project_with_a_past_is_only_archived(
         answer = ada.post(f"{address}/delete")
         assert answer.status_code == 409
         assert f"has {what} on record" in answer.text
+        for refused in (page, answer, ada.get(f"{address}/delete", htmx=True)):
+            assert re.search(rf'href="{address}/archive"[^>]*>Archive instead</a>', refused.text)
+        ada.post(f"{address}/archive")
+        assert "Archive instead" not in ada.get(f"{address}/delete").text
     with app.app_context():
         assert db.session.get(Project, cast.acme_project)
         db.session.remove()

@@ -277,6 +277,8 @@ def test_the_eleventh_wrong_password_in_a_minute_is_429(
     answer = visitor.sign_in(cast.ada, "wrong")
     assert answer.headers["Retry-After"] == "60"
     assert "Try again in 60 seconds." in answer.text
+    clock.advance(seconds=59)
+    assert "Try again in 1 second." in visitor.sign_in(cast.ada, "wrong").text
     assert f'value="{cast.ada}"' in answer.text
 
 

@@ -56,7 +56,7 @@ def check_key(
     except NotAKey as reason:
         return KeyCheck(KeyState.INVALID, str(reason))
     if now < key.issued_at - CLOCKS_APART:
-        sentence = "The key is not valid yet by the clock of this machine."
+        sentence = "By this machine's clock the key is not valid yet."
         return KeyCheck(KeyState.INVALID, sentence, key)
     revoked_at = revoked.revoked_at(key.key_id) if revoked else None
     if revoked_at is not None and (key.expires_at is None or revoked_at < key.expires_at):

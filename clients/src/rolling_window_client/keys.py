@@ -146,7 +146,7 @@ def _verified_kind(public_key: Ed25519PublicKey, signature: bytes, signed_text: 
 
 def _issued_at(timestamp: bytes) -> datetime:
     if timestamp.startswith(b"\0") or len(timestamp) > 8:
-        raise NotAKey("The key's issue instant is not spelt as it should be.")
+        raise NotAKey("The key's issue time is not written as it should be.")
     try:
         return _EPOCH + timedelta(seconds=int.from_bytes(timestamp, "big"))
     except OverflowError:

@@ -292,9 +292,9 @@ def _told(cause: BaseException, host: str) -> str | None:
         case NameResolutionError():
             sentence = f"The host name of {host} is not known."
         case ConnectionRefusedError():
-            sentence = f"Nothing listens at {host}."
+            sentence = f"Nothing is listening at {host}."
         case NewConnectionError():
-            sentence = f"There is no way to {host}."
+            sentence = f"There is no network route to {host}."
         case ConnectTimeoutError() | ReadTimeoutError() | TimeoutError():
             sentence = f"{host} does not answer in time."
     return sentence

@@ -198,7 +198,8 @@ def test_configuration_data_is_not_saved_even_if_a_client_sends_it(
     assert "Configuration data cannot be saved under a temporary license." in answer.text
     with app.app_context():
         (event,) = events(db.session(), AuditTag.CONFIGURATION_REFUSED)
-        assert (event.actor, event.subject) == (Cast.pat, license.key_id)
+        assert (event.actor, event.data["key_id"]) == (Cast.pat, license.key_id)
+        assert event.subject == event.data["mac_id"]
 
 
 def test_saving_after_the_end_is_refused_as_any_request(
