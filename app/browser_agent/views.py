@@ -27,6 +27,7 @@ from app.core.permissions import ROLE_LABELS
 from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
+from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.transaction import begin_write, defer_write, outside_transaction
 
@@ -48,9 +49,13 @@ BROWSER_CONFIGURATION = {"agent": "browser"}
 def window() -> ResponseReturnValue:
     token = request.cookies.get(COOKIE)
     if token is None:
-        return _sign_in_window(AgentSignInForm())
+        return _sign_in_window(AgentSignInForm(formdata=entered()))
     outcome = _heartbeat(token)
-    return _ended(outcome) if isinstance(outcome, SessionEnd) else _workspace(outcome)
+    if isinstance(outcome, SessionEnd):
+        return _ended(outcome)
+    if request.endpoint == "console.log_in":
+        return redirect_see_other(ADDRESS)
+    return _workspace(outcome)
 
 
 @blueprint.post(ADDRESS)
@@ -92,6 +97,7 @@ def log_in() -> ResponseReturnValue:
 @blueprint.post(f"{ADDRESS}/configuration")
 @public
 @defer_write
+@shown_again_by(window)
 def configuration() -> ResponseReturnValue:
     outcome = _heartbeat(request.cookies.get(COOKIE, ""))
     if isinstance(outcome, SessionEnd):
@@ -105,6 +111,7 @@ def configuration() -> ResponseReturnValue:
 
 @blueprint.post(f"{ADDRESS}/logout")
 @public
+@shown_again_by(window)
 def log_out() -> ResponseReturnValue:
     _end_session_of_cookie()
     flash("You are logged out.", "success")
@@ -113,6 +120,7 @@ def log_out() -> ResponseReturnValue:
 
 @blueprint.post(f"{ADDRESS}/confirm")
 @public
+@shown_again_by(window)
 def confirm() -> ResponseReturnValue:
     """Called by the page when it has logged out after its session's end."""
     token = request.cookies.get(ENDED_COOKIE) or request.cookies.get(COOKIE, "")

@@ -33,6 +33,7 @@ from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.license_form import GenerateForm
 from app.projects.services import get_project
 from app.web.access import current_actor, requires, restore_fields
+from app.web.forms_again import entered, undone
 from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.paging import requested_page
 
@@ -81,12 +82,12 @@ def never_store(response: Response) -> Response:
 @requires(Permission.VIEW_PORTAL)
 def license_tab(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    asked = request.args.get("key", "").strip()
+    form = GenerateForm(formdata=entered(), ttl=request.args.get("ttl"))
+    asked = request.values.get("key", "").strip()
     chosen = _license_of(project, asked)
     listing = _listing(project, chosen)
     if is_partial() and request.args.get("seen") == listing.fingerprint:
         return "", 204
-    form = GenerateForm(formdata=None, ttl=request.args.get("ttl"))
     unknown = asked[:SHOWN_CHARACTERS] if chosen is None else ""
     return _show_tab(project, form, listing, status=404 if unknown else 200, unknown=unknown)
 
@@ -94,6 +95,7 @@ def license_tab(project_id: int) -> ResponseReturnValue:
 @blueprint.post("")
 @requires(Permission.ISSUE_LICENSES)
 @restore_fields("ttl", "key")
+@undone("nothing was generated")
 def generate(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     form = GenerateForm()

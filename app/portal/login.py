@@ -4,14 +4,21 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from flask import Response, g, request
+from flask import Response, g, request, session
 from flask_login import UserMixin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.accounts.web_sessions import find_web_session, touch_web_session
+from app.accounts.web_sessions import (
+    EndedSession,
+    WebSessionEnd,
+    find_ended_web_session,
+    find_web_session,
+    touch_web_session,
+)
 from app.config import current_config
 from app.core.clock import utcnow
+from app.core.durations import format_ttl
 from app.core.permissions import ROLE_LABELS, Permission, Role, allows
 from app.extensions import db, login_manager
 from app.models.engine import writing
@@ -63,6 +70,36 @@ def load_user(token: str) -> PortalUser | None:
         web_session.last_active_at,
         token,
     )
+
+
+def sign_in_that_ended() -> EndedSession | None:
+    """Whose sign-in this browser's cookie was, and why it is over; None if it says nothing."""
+    config = current_config()
+    token = session.get("_user_id")
+    if not isinstance(token, str):
+        return None
+    return find_ended_web_session(
+        db.session(),
+        token=token,
+        now=utcnow(),
+        idle_seconds=config.session_idle_seconds,
+        max_seconds=config.session_max_seconds,
+    )
+
+
+def reason_to_sign_in(ended: EndedSession | None, undone: str) -> str:
+    """Why somebody has to sign in, and what was not done; "" if there is nothing to say."""
+    config = current_config()
+    idle, longest = format_ttl(config.session_idle_seconds), format_ttl(config.session_max_seconds)
+    reasons = {
+        WebSessionEnd.IDLE: f"You were signed out because there was no activity for {idle}. ",
+        WebSessionEnd.TOO_OLD: f"You were signed out because a sign-in lasts {longest} at most. ",
+        WebSessionEnd.ENDED: "You were signed out. ",
+    }
+    reason = reasons[ended.end] if ended else ""
+    if undone:
+        return f"{reason}Sign in to go on; {undone}."
+    return f"{reason}Sign in to go on." if reason else ""
 
 
 def note_activity(response: Response) -> Response:

@@ -29,6 +29,7 @@ from app.projects.services import (
     why_not_deletable,
 )
 from app.web.access import current_actor, requires
+from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
 from app.web.paging import requested_page
 
@@ -71,7 +72,7 @@ def list_projects() -> ResponseReturnValue:
 @blueprint.get("/new")
 @requires(Permission.MANAGE_PROJECTS)
 def new_project() -> ResponseReturnValue:
-    return _new_page(ProjectForm(formdata=None))
+    return _new_page(ProjectForm(formdata=entered()))
 
 
 @blueprint.post("/new")
@@ -118,7 +119,7 @@ def overview(project_id: int) -> ResponseReturnValue:
 @requires(Permission.MANAGE_PROJECTS)
 def edit_project(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    return _edit_page(project, form_of(project))
+    return _edit_page(project, form_of(project, entered()))
 
 
 @blueprint.post("/<id:project_id>/edit")
@@ -181,6 +182,7 @@ def archive(project_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<id:project_id>/restore")
 @requires(Permission.MANAGE_PROJECTS)
+@shown_again_by(overview)
 def restore(project_id: int) -> ResponseReturnValue:
     project = restore_project(
         db.session(), actor=current_actor(), project_id=project_id, now=utcnow()

@@ -14,8 +14,9 @@ from app.config import current_config
 from app.core.clock import utcnow
 from app.core.text import EMAIL_LENGTH
 from app.extensions import db
-from app.portal.login import load_user
+from app.portal.login import load_user, reason_to_sign_in, sign_in_that_ended
 from app.web.access import client_address, current_actor, public, safe_next
+from app.web.forms_again import KEPT, entered, shown_again_by, undone_by_kept_form
 from app.web.htmx import redirect_see_other
 from app.web.transaction import defer_write, outside_transaction
 
@@ -49,10 +50,10 @@ blueprint = Blueprint("accounts", __name__)
 @blueprint.get("/login")
 @public
 def sign_in_page() -> ResponseReturnValue:
-    next_address = safe_next(request.args.get("next"))
+    next_address = safe_next(request.values.get("next"))
     if current_user.is_authenticated:
         return redirect_see_other(next_address or "/")
-    return _sign_in_form(SignInForm(next=next_address), 200)
+    return _sign_in_form(SignInForm(entered(), next=next_address), 200)
 
 
 @blueprint.post("/login")
@@ -76,16 +77,29 @@ def sign_in() -> ResponseReturnValue:
     token = sign_in_to_portal(db.session(), who=who, now=utcnow())
     if token is None:
         return _refused(form, who)
+    form_kept = session.get(KEPT)
     _end_session()
+    if form_kept:
+        session[KEPT] = form_kept
     db.session.flush()
     login_user(load_user(token))
     return redirect_see_other(safe_next(form.next.data) or "/")
 
 
+def _signed_out_already() -> ResponseReturnValue | None:
+    """A second sign-out has nothing left to do, so nothing speaks against it."""
+    return None if current_user.is_authenticated else _signed_out()
+
+
 @blueprint.post("/logout")
 @public
+@shown_again_by(_signed_out_already)
 def sign_out() -> ResponseReturnValue:
     _end_session()
+    return _signed_out()
+
+
+def _signed_out() -> ResponseReturnValue:
     flash("You are signed out.", "success")
     return redirect_see_other("/login")
 
@@ -120,4 +134,5 @@ def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
 
 
 def _sign_in_form(form: SignInForm, status: int) -> ResponseReturnValue:
-    return render_template("accounts/sign_in.html", form=form), status
+    reason = reason_to_sign_in(sign_in_that_ended(), undone_by_kept_form())
+    return render_template("accounts/sign_in.html", form=form, reason=reason), status
