@@ -61,4 +61,7 @@ class Confirmation:
 
 
 def ask(confirmation: Confirmation) -> Response:
-    return render("confirm/page.html", "confirm/_dialog.html", confirmation=confirmation)
+    """The question, as a page or in the dialog, wherever the form that asks for it stands."""
+    response = render("confirm/page.html", "confirm/_dialog.html", confirmation=confirmation)
+    response.headers["HX-Retarget"] = "#dialog"
+    return response

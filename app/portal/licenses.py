@@ -41,7 +41,7 @@ blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
-PARTIALS = {"keys": "licenses/_keys.html", "ttl-preview": "licenses/_ttl_preview.html"}
+PARTIALS = {"keys": "licenses/_keys.html"}
 """The template for each target element of htmx; for any other, that of the whole tab."""
 
 
@@ -225,8 +225,8 @@ def _show_tab(
         "form": form,
         "listing": listing,
         "now": listing.now,
-        "ttl": ttl,
         "instructions": _instructions(project, listing),
+        "ttl_seconds": config.license_ttls,
         "works_until": whole_second(listing.now) + timedelta(seconds=ttl),
         "unknown": unknown,
         "message": message,
