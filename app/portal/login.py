@@ -25,6 +25,8 @@ from app.models.engine import writing
 
 log = logging.getLogger(__name__)
 TOUCH_EVERY = timedelta(seconds=30)
+IDLE_ENDS = "X-Idle-Ends"
+"""The header that tells a page when its sign-in will end for want of activity."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class PortalUser(UserMixin):
     role: Role
     session_id: int
     last_active_at: datetime
+    idle_ends_at: datetime
+    """When the sign-in ends unless something is done after this request."""
     token: str = field(repr=False)
 
     @property
@@ -52,24 +56,31 @@ class PortalUser(UserMixin):
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_user(token: str) -> PortalUser | None:
-    config = current_config()
+    config, now = current_config(), utcnow()
     web_session = find_web_session(
         db.session(),
         token=token,
-        now=utcnow(),
+        now=now,
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
     )
     if web_session is None:
         return None
+    active_at = now if _counts(web_session.last_active_at, now) else web_session.last_active_at
     return PortalUser(
-        web_session.user.id,
-        web_session.user.email,
-        web_session.user.role,
-        web_session.id,
-        web_session.last_active_at,
-        token,
+        id=web_session.user.id,
+        email=web_session.user.email,
+        role=web_session.user.role,
+        session_id=web_session.id,
+        last_active_at=web_session.last_active_at,
+        idle_ends_at=active_at + timedelta(seconds=config.session_idle_seconds),
+        token=token,
     )
+
+
+def _counts(last_active_at: datetime, now: datetime) -> bool:
+    """Whether this request is stored as activity."""
+    return "X-Timer" not in request.headers and now - last_active_at >= TOUCH_EVERY
 
 
 def sign_in_that_ended() -> EndedSession | None:
@@ -110,9 +121,10 @@ def note_activity(response: Response) -> Response:
     """
     user = g.get("_login_user")
     now = utcnow()
-    if not isinstance(user, PortalUser) or "X-Timer" in request.headers:
+    if not isinstance(user, PortalUser):
         return response
-    if now - user.last_active_at < TOUCH_EVERY:
+    response.headers[IDLE_ENDS] = user.idle_ends_at.isoformat(timespec="milliseconds")
+    if not _counts(user.last_active_at, now):
         return response
     try:
         with writing(wait_ms=100), Session(db.engine) as session, session.begin():

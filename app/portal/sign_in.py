@@ -9,13 +9,17 @@ from wtforms.validators import InputRequired, Length
 
 from app.accounts.authentication import Authentication, authenticate
 from app.accounts.passwords import MAX_LENGTH
-from app.accounts.web_sessions import sign_in_to_portal, sign_out_of_portal
+from app.accounts.web_sessions import (
+    sign_in_to_portal,
+    sign_out_of_portal,
+    touch_web_session,
+)
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.text import EMAIL_LENGTH
 from app.extensions import db
 from app.portal.login import load_user, reason_to_sign_in, sign_in_that_ended
-from app.web.access import client_address, current_actor, public, safe_next
+from app.web.access import SignInNeeded, client_address, current_actor, public, safe_next
 from app.web.forms_again import KEPT, entered, shown_again_by, undone_by_kept_form
 from app.web.htmx import redirect_see_other
 from app.web.transaction import defer_write, outside_transaction
@@ -84,6 +88,17 @@ def sign_in() -> ResponseReturnValue:
     db.session.flush()
     login_user(load_user(token))
     return redirect_see_other(safe_next(form.next.data) or "/")
+
+
+@blueprint.post("/stay-signed-in")
+@public
+@shown_again_by(sign_in_page)
+def stay() -> ResponseReturnValue:
+    """The answer to a page's notice that the sign-in is about to end: this was activity."""
+    if not current_user.is_authenticated:
+        raise SignInNeeded("/")
+    touch_web_session(db.session(), session_id=current_user.session_id, now=utcnow())
+    return "", 204
 
 
 def _signed_out_already() -> ResponseReturnValue | None:

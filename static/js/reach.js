@@ -3,6 +3,8 @@
 //
 // A form that the browser itself would send is sent only when the portal answers, or what was typed would give way to
 // the browser's error page. Results of a search that could not be renewed are marked as old (#old-results).
+//
+//   reach.lost(source, submitter), reach.found()   for who sends something without htmx
 (() => {
   "use strict";
 
@@ -39,6 +41,8 @@
     failed = null;
     say(false);
   }
+
+  window.reach = { lost, found };
 
   function again() {
     const { source, submitter } = failed ?? {};

@@ -1,6 +1,7 @@
 """Forms that are out of date, and forms sent after a sign-in had ended: nobody types twice."""
 
 import re
+from datetime import datetime, timedelta
 from html import unescape
 from io import BytesIO
 
@@ -347,3 +348,33 @@ def test_whoever_has_signed_out_or_was_never_in_is_given_no_reason(
     ada.post("/logout")
     for person in (ada, visitor):
         assert "You were signed out" not in person.get("/login?next=/audit").text
+
+
+class TestStayingSignedIn:
+    def ends(self, answer: TestResponse) -> datetime:
+        return datetime.fromisoformat(answer.headers["X-Idle-Ends"])
+
+    def test_every_answer_says_when_the_sign_in_will_end(self, clock: Clock, ada: Visitor) -> None:
+        clock.advance(minutes=10)
+        page = ada.get("/audit")
+        assert self.ends(page) == clock.now() + timedelta(minutes=30)
+        assert f'data-idle-ends="{page.headers["X-Idle-Ends"]}"' in page.text
+        clock.advance(minutes=10)
+        poll = ada.client.get("/audit", headers={"X-Timer": "1"})
+        assert self.ends(poll) == clock.now() + timedelta(minutes=20)
+
+    def test_stay_signed_in_is_activity(self, clock: Clock, ada: Visitor) -> None:
+        ada.get("/audit")
+        clock.advance(minutes=29)
+        answer = ada.post("/stay-signed-in")
+        assert answer.status_code == 204
+        assert self.ends(answer) == clock.now() + timedelta(minutes=30)
+        clock.advance(minutes=29)
+        assert ada.get("/audit").status_code == 200
+
+    def test_it_takes_a_form_of_this_site_and_somebody_signed_in(
+        self, clock: Clock, ada: Visitor, visitor: Visitor
+    ) -> None:
+        assert ada.client.post("/stay-signed-in").status_code == 400
+        assert visitor.post("/stay-signed-in").status_code == 401
+        assert "X-Idle-Ends" not in visitor.get("/login").headers
