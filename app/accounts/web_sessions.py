@@ -1,6 +1,8 @@
 """Sessions of browsers on the portal."""
 
 from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import NamedTuple
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, contains_eager
@@ -12,6 +14,22 @@ from app.core.actor import Actor
 from app.core.permissions import Permission, allows
 from app.core.tokens import hash_token, new_token
 from app.models import WebSession
+
+
+class WebSessionEnd(Enum):
+    """Why a sign-in on the portal is over."""
+
+    IDLE = auto()
+    TOO_OLD = auto()
+    ENDED = auto()
+    """Signed out, or ended with every other one of its user."""
+
+
+class EndedSession(NamedTuple):
+    """A sign-in that is over: whose it was, and why it ended."""
+
+    user_id: int
+    end: WebSessionEnd
 
 
 def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -> str | None:
@@ -50,21 +68,40 @@ def find_web_session(
     start, or when its user is disabled. With `lock`, neither it nor its user is changed by
     anybody else until the commit: nothing is done in the name of somebody who was disabled.
     """
+    found = _by_token(session, token, lock=lock)
+    if found is None or _end_of(found, now, idle_seconds, max_seconds) is not None:
+        return None
+    return found
+
+
+def find_ended_web_session(
+    session: Session, *, token: str, now: datetime, idle_seconds: int, max_seconds: int
+) -> EndedSession | None:
+    """Whose sign-in the one behind a cookie's token was and why it is over; None if unknown."""
+    found = _by_token(session, token)
+    end = _end_of(found, now, idle_seconds, max_seconds) if found else None
+    return EndedSession(found.user_id, end) if found and end else None
+
+
+def _by_token(session: Session, token: str, *, lock: bool = False) -> WebSession | None:
     query = select(WebSession).where(WebSession.token_hash == hash_token(token))
     if lock:
         # Not the outer join of the relationship: PostgreSQL locks no row that may be missing.
         query = query.join(WebSession.user).options(contains_eager(WebSession.user))
         query = query.with_for_update(read=True).execution_options(populate_existing=True)
-    web_session = session.scalar(query)
-    if web_session is None or web_session.ended_at is not None:
+    return session.scalar(query)
+
+
+def _end_of(
+    found: WebSession, now: datetime, idle_seconds: int, max_seconds: int
+) -> WebSessionEnd | None:
+    if found.ended_at is not None or found.user.disabled_at is not None:
+        return WebSessionEnd.ENDED
+    idle_at = found.last_active_at + timedelta(seconds=idle_seconds)
+    too_old_at = found.started_at + timedelta(seconds=max_seconds)
+    if now < min(idle_at, too_old_at):
         return None
-    if web_session.user.disabled_at is not None:
-        return None
-    if now >= web_session.last_active_at + timedelta(seconds=idle_seconds):
-        return None
-    if now >= web_session.started_at + timedelta(seconds=max_seconds):
-        return None
-    return web_session
+    return WebSessionEnd.IDLE if idle_at <= too_old_at else WebSessionEnd.TOO_OLD
 
 
 def touch_web_session(session: Session, *, session_id: int, now: datetime) -> None:

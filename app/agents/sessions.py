@@ -53,6 +53,11 @@ def heartbeat(
     return agent_session
 
 
+def session_behind(session: Session, token: str) -> AgentSession | None:
+    """The session behind a token, live or ended; None if there is none."""
+    return _find_session(session, token)[0]
+
+
 def _note_heard(session: Session, agent_session: AgentSession, now: datetime) -> None:
     session.execute(
         update(AgentSession)

@@ -40,6 +40,10 @@ class AuditTag(StrEnum):
         "Tried what their role does not allow",
         {"permission": Datum("permission")},
     )
+    FORM_REFUSED = (
+        "portal.form_refused",
+        "Sent a form that was out of date, or not this portal's",
+    )
     USER_CREATED = "user.created", "Created a user", {"role": Datum("role", code())}
     USER_DISABLED = "user.disabled", "Disabled a user"
     USER_ENABLED = "user.enabled", "Enabled a user"

@@ -3,20 +3,37 @@
 It has its own cookie: being signed in here is independent of being signed in on the portal.
 """
 
+import hashlib
 from datetime import datetime
 from math import ceil
 
-from flask import Blueprint, Response, flash, g, get_template_attribute, make_response, request
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    g,
+    get_template_attribute,
+    make_response,
+    request,
+    session,
+)
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import generate_csrf
 from markupsafe import escape
 
 from app.accounts.authentication import authenticate
-from app.agents.codes import AT, EndCause, RefusalCode
+from app.agents.codes import AT, EndCause, EndCode, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.mac import new_local_mac, normalise_mac
 from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
-from app.agents.sessions import confirm_end, heartbeat, lock_session, sign_out
+from app.agents.sessions import (
+    confirm_end,
+    heartbeat,
+    lock_session,
+    session_behind,
+    sign_out,
+)
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.browser_agent.forms import AgentSignInForm
@@ -28,6 +45,7 @@ from app.core.text import counted
 from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
+from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.transaction import begin_write, defer_write, outside_transaction
 
@@ -49,9 +67,13 @@ BROWSER_CONFIGURATION = {"agent": "browser"}
 def window() -> ResponseReturnValue:
     token = request.cookies.get(COOKIE)
     if token is None:
-        return _sign_in_window(AgentSignInForm())
+        return _sign_in_window(AgentSignInForm(formdata=entered()))
     outcome = _heartbeat(token)
-    return _ended(outcome) if isinstance(outcome, SessionEnd) else _workspace(outcome)
+    if isinstance(outcome, SessionEnd):
+        return _ended(outcome)
+    if request.endpoint == "console.log_in":
+        return redirect_see_other(ADDRESS)
+    return _workspace(outcome)
 
 
 @blueprint.post(ADDRESS)
@@ -94,6 +116,7 @@ def log_in() -> ResponseReturnValue:
 @blueprint.post(f"{ADDRESS}/configuration")
 @public
 @defer_write
+@shown_again_by(window)
 def configuration() -> ResponseReturnValue:
     outcome = _heartbeat(request.cookies.get(COOKIE, ""))
     if isinstance(outcome, SessionEnd):
@@ -115,6 +138,7 @@ def configuration() -> ResponseReturnValue:
 
 @blueprint.post(f"{ADDRESS}/logout")
 @public
+@shown_again_by(window)
 def log_out() -> ResponseReturnValue:
     _end_session_of_cookie()
     flash("You are logged out.", "success")
@@ -123,6 +147,7 @@ def log_out() -> ResponseReturnValue:
 
 @blueprint.post(f"{ADDRESS}/confirm")
 @public
+@shown_again_by(window)
 def confirm() -> ResponseReturnValue:
     """Called by the page when it has logged out after its session's end."""
     token = request.cookies.get(ENDED_COOKIE) or request.cookies.get(COOKIE, "")
@@ -140,15 +165,20 @@ def keep_to_this_browser(response: Response) -> Response:
     return response
 
 
-def _sign_in_window(
-    form: AgentSignInForm, status: int = 200, ended: SessionEnd | None = None
-) -> Response:
-    return _window(
-        status,
-        title="OP Agent log-in",
-        form=form,
-        ended=ended and _sentence(ended.sentence, ended.at),
-    )
+def _sign_in_window(form: AgentSignInForm, status: int = 200) -> Response:
+    return _window(status, title="OP Agent log-in", form=form)
+
+
+def _after_the_end(end: SessionEnd, agent_session: AgentSession | None) -> dict[str, object]:
+    """What the sign-in window says after a session's end, ready for the same person to go on."""
+    login_id = agent_session.user.email if agent_session else ""
+    key_ended = end.code in (EndCode.KEY_EXPIRED, EndCode.KEY_REVOKED)
+    return {
+        "form": AgentSignInForm(formdata=None, login_id=login_id),
+        "ended": _sentence(end.sentence, end.at),
+        "key_options_open": agent_session is not None and agent_session.temporary_license_id,
+        "key_needed_for": agent_session.organisation if agent_session and key_ended else None,
+    }
 
 
 def _workspace(
@@ -156,8 +186,12 @@ def _workspace(
 ) -> Response:
     license, now = agent_session.temporary_license, utcnow()
     expiry = SessionEnd(EndCause.KEY_EXPIRED, license.expires_at) if license else None
+    seen = _fingerprint(agent_session)
+    if is_partial() and request.args.get("seen") == seen:
+        return make_response("", 204)
     return _window(
         status,
+        seen=seen,
         title=agent_session.organisation.name,
         agent_session=agent_session,
         role_label=ROLE_LABELS[agent_session.user.role],
@@ -165,10 +199,16 @@ def _workspace(
         now=now,
         seconds_left=max(1, ceil((expiry.at - now).total_seconds())) if expiry else None,
         refusal=refusal,
-        # For the sign-in window that the page shows at the expiry if the server is unreachable.
-        form=AgentSignInForm(formdata=None),
-        expired=expiry and _sentence(expiry.sentence, expiry.at),
+        # For the sign-in window that the page shows by itself if the server is unreachable.
+        afterwards=_after_the_end(expiry or SessionEnd(EndCause.SIGNED_OUT, now), agent_session),
     )
+
+
+def _fingerprint(agent_session: AgentSession) -> str:
+    """Changes when anything in the workspace does, the token of its forms included."""
+    generate_csrf()
+    shown = [agent_session.id, agent_session.organisation.name, agent_session.user.role.value]
+    return hashlib.sha256(repr([*shown, session["csrf_token"]]).encode()).hexdigest()[:16]
 
 
 def _window(status: int, **context: object) -> Response:
@@ -183,7 +223,8 @@ def _window(status: int, **context: object) -> Response:
 
 
 def _ended(end: SessionEnd) -> Response:
-    response = _sign_in_window(AgentSignInForm(formdata=None), 401, ended=end)
+    agent_session = session_behind(db.session(), request.cookies.get(COOKIE, ""))
+    response = _window(401, title="OP Agent log-in", **_after_the_end(end, agent_session))
     if is_partial():
         # After a heartbeat the cookie stays, so that the browser's other windows are told too.
         return response

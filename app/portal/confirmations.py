@@ -63,4 +63,8 @@ class Confirmation:
 
 
 def ask(confirmation: Confirmation, status: int = 200) -> Response:
-    return render("confirm/page.html", "confirm/_dialog.html", status, confirmation=confirmation)
+    """The question, as a page or in the dialog, wherever the form that asks for it stands."""
+    page, dialog = "confirm/page.html", "confirm/_dialog.html"
+    response = render(page, dialog, status, confirmation=confirmation)
+    response.headers["HX-Retarget"] = "#dialog"
+    return response

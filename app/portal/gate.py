@@ -1,7 +1,8 @@
 """The check of access before every request, of whichever face."""
 
-from flask import current_app, g
+from flask import Response, current_app, g
 from flask_login import current_user
+from flask_wtf.csrf import CSRFError
 from htmx_flask import request
 
 from app.audit.log import log_event
@@ -10,31 +11,36 @@ from app.core.clock import utcnow
 from app.core.errors import NotAllowed
 from app.core.permissions import Permission, allows
 from app.extensions import csrf, db
+from app.portal.login import reason_to_sign_in, sign_in_that_ended
 from app.web.access import SignInNeeded, address_to_return_to, current_actor
+from app.web.errors import wants_problem
+from app.web.forms_again import bring_form_back, keep_form, page_of_form, show_again
 from app.web.transaction import SAFE_METHODS, begin_write, choose_transaction
 
 
-def check_access() -> None:
+def check_access() -> Response | None:
     """Before every request: check the sign-in, the CSRF token and the permission.
 
-    Raises SignInNeeded (303 or 401), CSRFError (400) or NotAllowed (403).
+    Raises SignInNeeded (303 or 401), CSRFError (400) or NotAllowed (403). A form that is out of
+    date is answered with the same form.
     """
     choose_transaction()
     if request.endpoint is None:
-        return
+        return None
     view = current_app.view_functions[request.endpoint]
     if not hasattr(view, "permission"):
         raise NotAllowed("This address says nothing about who may use it, so nobody may.")
     permission: Permission | None = view.permission
     if permission is not None and not current_user.is_authenticated:
-        raise SignInNeeded(address_to_return_to(getattr(view, "restored_fields", ())))
-    csrf.protect(apply_exemptions=True)
-    if permission is not None and not allows(current_user.role, permission):
-        if request.method not in SAFE_METHODS:
-            _log_denial(permission)
-        raise NotAllowed(
-            "Your role does not allow this. Ask a super admin if you think that it should."
-        )
+        raise _sign_in_needed(getattr(view, "restored_fields", ()))
+    try:
+        csrf.protect(apply_exemptions=True)
+    except CSRFError as error:
+        return _out_of_date(error)
+    _check_role(permission)
+    if permission is not None:
+        bring_form_back(current_user.id)
+    return None
 
 
 def begin_checked_write() -> None:
@@ -46,21 +52,42 @@ def begin_checked_write() -> None:
     begin_write()
     g.pop("_login_user", None)  # Flask-Login keeps the user of the transaction before
     view = current_app.view_functions[str(request.endpoint)]
-    permission: Permission = getattr(view, "permission")  # noqa: B009 (mypy knows no stamps)
     if not current_user.is_authenticated:
-        raise SignInNeeded(address_to_return_to(()))
-    if not allows(current_user.role, permission):
-        raise NotAllowed("Your role does not allow this any more.")
+        raise _sign_in_needed(())
+    _check_role(getattr(view, "permission", None))
 
 
-def _log_denial(permission: Permission) -> None:
-    begin_write()
-    log_event(
-        db.session(),
-        AuditTag.NOT_ALLOWED,
-        actor=current_actor(),
-        now=utcnow(),
-        subject=request.path,
-        permission=permission.value,
+def _check_role(permission: Permission | None) -> None:
+    if permission is None or allows(current_user.role, permission):
+        return
+    if request.method not in SAFE_METHODS:
+        _record(AuditTag.NOT_ALLOWED, permission=permission.value)
+    raise NotAllowed(
+        "Your role does not allow this. Ask a super admin if you think that it should."
     )
+
+
+def _out_of_date(error: CSRFError) -> Response:
+    """The answer to a form without this sign-in's token: nothing is done, it is shown again."""
+    if current_user.is_authenticated:
+        _record(AuditTag.FORM_REFUSED)
+    page = None if wants_problem() else page_of_form()
+    _check_role(getattr(page, "permission", None))
+    answer = show_again(page) if page else None
+    if answer is None:
+        raise error
+    return answer
+
+
+def _sign_in_needed(restored_fields: tuple[str, ...]) -> SignInNeeded:
+    """The sign-in that is asked for; a form that was sent is kept until then."""
+    address = address_to_return_to(restored_fields)
+    ended = sign_in_that_ended()
+    undone = keep_form(address, ended.user_id if ended else None)
+    return SignInNeeded(address, reason_to_sign_in(ended, undone))
+
+
+def _record(tag: AuditTag, **data: str) -> None:
+    begin_write()
+    log_event(db.session(), tag, actor=current_actor(), now=utcnow(), subject=request.path, **data)
     db.session.commit()

@@ -37,6 +37,7 @@ from app.projects.importing import ImportResult, preview_projects
 from app.projects.rows import ReadFile, read_projects
 from app.web.access import current_actor, requires
 from app.web.errors import http_error
+from app.web.forms_again import shown_again_by, undone
 from app.web.htmx import is_partial, redirect_see_other, render
 from app.web.transaction import abandon_write, defer_write, takes_uploads
 
@@ -53,10 +54,10 @@ FIELDS_OF_A_FORM = 64 * 1024
 @blueprint.get("")
 @requires(Permission.MANAGE_PROJECTS)
 def page() -> ResponseReturnValue:
-    draft = _draft_of(request.args)
-    if "draft" in request.args and not _is_waiting(draft):
+    draft = _draft_of(request.values)
+    if "draft" in request.values and not _is_waiting(draft):
         return _not_to_import(draft)
-    return _import_page(UploadForm(formdata=None), draft, request.args)
+    return _import_page(UploadForm(formdata=None), draft, request.values)
 
 
 @blueprint.post("")
@@ -100,6 +101,8 @@ def file_too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 @blueprint.post("/confirm")
 @requires(Permission.MANAGE_PROJECTS)
 @defer_write
+@shown_again_by(page)
+@undone("nothing was imported")
 def confirm() -> ResponseReturnValue:
     draft = _draft_of(request.form)
     if draft is None or not _is_waiting(draft):

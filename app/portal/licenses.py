@@ -35,6 +35,7 @@ from app.portal.license_form import GenerateForm
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
 from app.projects.services import get_project
 from app.web.access import current_actor, requires, restore_fields
+from app.web.forms_again import entered, undone
 from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
 from app.web.paging import requested_page
 
@@ -42,7 +43,7 @@ blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
-PARTIALS = {"keys": "licenses/_keys.html", "ttl-preview": "licenses/_ttl_preview.html"}
+PARTIALS = {"keys": "licenses/_keys.html"}
 """The template for each target element of htmx; for any other, that of the whole tab."""
 
 
@@ -83,13 +84,13 @@ def never_store(response: Response) -> Response:
 @requires(Permission.VIEW_PORTAL)
 def license_tab(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    asked = request.args.get("key", "").strip()
+    form = GenerateForm(formdata=entered(), ttl=request.args.get("ttl"))
+    asked = request.values.get("key", "").strip()
     chosen = _license_of(project, asked)
     listing = _listing(project, chosen)
     if is_seen(listing.fingerprint):
         return "", 204
     listing = _with_showing_logged(listing)
-    form = GenerateForm(formdata=None, ttl=request.args.get("ttl"))
     unknown = asked[:SHOWN_CHARACTERS] if chosen is None else ""
     return _show_tab(project, form, listing, status=404 if unknown else 200, unknown=unknown)
 
@@ -97,6 +98,7 @@ def license_tab(project_id: int) -> ResponseReturnValue:
 @blueprint.post("")
 @requires(Permission.ISSUE_LICENSES)
 @restore_fields("ttl", "key")
+@undone("nothing was generated")
 def generate(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     form = GenerateForm()
@@ -243,8 +245,8 @@ def _show_tab(
         "listing": listing,
         "now": listing.now,
         "heartbeat_seconds": config.heartbeat_seconds,
-        "ttl": ttl,
         "instructions": _instructions(project, listing),
+        "ttl_seconds": config.license_ttls,
         "works_until": whole_second(listing.now) + timedelta(seconds=ttl),
         "unknown": unknown,
         "message": message,

@@ -4,20 +4,29 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from flask import Response, g, request
+from flask import Response, g, request, session
 from flask_login import UserMixin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.accounts.web_sessions import find_web_session, touch_web_session
+from app.accounts.web_sessions import (
+    EndedSession,
+    WebSessionEnd,
+    find_ended_web_session,
+    find_web_session,
+    touch_web_session,
+)
 from app.config import current_config
 from app.core.clock import utcnow
+from app.core.durations import format_ttl
 from app.core.permissions import ROLE_LABELS, Permission, Role, allows
 from app.extensions import db, login_manager
 from app.models.engine import is_reading, writing
 
 log = logging.getLogger(__name__)
 TOUCH_EVERY = timedelta(seconds=30)
+IDLE_ENDS = "X-Idle-Ends"
+"""The header that tells a page when its sign-in will end for want of activity."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,8 @@ class PortalUser(UserMixin):
     session_id: int
     signed_in_at: datetime
     last_active_at: datetime
+    idle_ends_at: datetime
+    """When the sign-in ends unless something is done after this request."""
     token: str = field(repr=False)
 
     @property
@@ -46,26 +57,63 @@ class PortalUser(UserMixin):
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_user(token: str) -> PortalUser | None:
-    config = current_config()
+    config, now = current_config(), utcnow()
     web_session = find_web_session(
         db.session(),
         token=token,
-        now=utcnow(),
+        now=now,
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
         lock=not is_reading(),
     )
     if web_session is None:
         return None
+    active_at = now if _counts(web_session.last_active_at, now) else web_session.last_active_at
     return PortalUser(
-        web_session.user.id,
-        web_session.user.email,
-        web_session.user.role,
-        web_session.id,
-        web_session.started_at,
-        web_session.last_active_at,
-        token,
+        id=web_session.user.id,
+        email=web_session.user.email,
+        role=web_session.user.role,
+        session_id=web_session.id,
+        signed_in_at=web_session.started_at,
+        last_active_at=web_session.last_active_at,
+        idle_ends_at=active_at + timedelta(seconds=config.session_idle_seconds),
+        token=token,
     )
+
+
+def _counts(last_active_at: datetime, now: datetime) -> bool:
+    """Whether this request is stored as activity."""
+    return "X-Timer" not in request.headers and now - last_active_at >= TOUCH_EVERY
+
+
+def sign_in_that_ended() -> EndedSession | None:
+    """Whose sign-in this browser's cookie was, and why it is over; None if it says nothing."""
+    config = current_config()
+    token = session.get("_user_id")
+    if not isinstance(token, str):
+        return None
+    return find_ended_web_session(
+        db.session(),
+        token=token,
+        now=utcnow(),
+        idle_seconds=config.session_idle_seconds,
+        max_seconds=config.session_max_seconds,
+    )
+
+
+def reason_to_sign_in(ended: EndedSession | None, undone: str) -> str:
+    """Why somebody has to sign in, and what was not done; "" if there is nothing to say."""
+    config = current_config()
+    idle, longest = format_ttl(config.session_idle_seconds), format_ttl(config.session_max_seconds)
+    reasons = {
+        WebSessionEnd.IDLE: f"You were signed out because there was no activity for {idle}. ",
+        WebSessionEnd.TOO_OLD: f"You were signed out because a sign-in lasts {longest} at most. ",
+        WebSessionEnd.ENDED: "You were signed out. ",
+    }
+    reason = reasons[ended.end] if ended else ""
+    if undone:
+        return f"{reason}Sign in to go on; {undone}."
+    return f"{reason}Sign in to go on." if reason else ""
 
 
 def note_activity(response: Response) -> Response:
@@ -76,9 +124,10 @@ def note_activity(response: Response) -> Response:
     """
     user = g.get("_login_user")
     now = utcnow()
-    if not isinstance(user, PortalUser) or "X-Timer" in request.headers:
+    if not isinstance(user, PortalUser):
         return response
-    if now - user.last_active_at < TOUCH_EVERY:
+    response.headers[IDLE_ENDS] = user.idle_ends_at.isoformat(timespec="milliseconds")
+    if not _counts(user.last_active_at, now):
         return response
     try:
         with writing(wait_ms=100), Session(db.engine) as session, session.begin():

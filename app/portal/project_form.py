@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 from wtforms import HiddenField, StringField
 
 from app.core.errors import InvalidInput
@@ -75,9 +76,11 @@ for field in INPUTS:
     setattr(ProjectForm, field.name, _input(field))
 
 
-def form_of(project: Project) -> ProjectForm:
-    """The form that edits `project`, filled in with its present values."""
-    return ProjectForm(formdata=None, data=values_of(project) | {"version": version_of(project)})
+def form_of(project: Project, entered: MultiDict[str, str] | None) -> ProjectForm:
+    """The form that changes `project`: as it is now, or with what was `entered`."""
+    form = ProjectForm(formdata=entered, data=values_of(project) | {"version": version_of(project)})
+    form.organisation_id.data = project.organisation_id
+    return form
 
 
 def values_of(project: Project) -> dict[str, str]:

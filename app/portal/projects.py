@@ -31,6 +31,7 @@ from app.projects.services import (
     why_not_deletable,
 )
 from app.web.access import current_actor, requires
+from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
 from app.web.paging import requested_page
 
@@ -75,7 +76,7 @@ def list_projects() -> ResponseReturnValue:
 @requires(Permission.MANAGE_PROJECTS)
 def new_project() -> ResponseReturnValue:
     """The form; for htmx, which sends an Organisation ID while it is typed, whether it is known."""
-    form = ProjectForm(formdata=None, data=request.args)
+    form = ProjectForm(formdata=entered(), data=request.args)
     return render("projects/new.html", "projects/_organisation.html", **_form_context(form))
 
 
@@ -123,7 +124,7 @@ def overview(project_id: int) -> ResponseReturnValue:
 @requires(Permission.MANAGE_PROJECTS)
 def edit_project(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    return _edit_page(project, form_of(project))
+    return _edit_page(project, form_of(project, entered()))
 
 
 @blueprint.post("/<id:project_id>/edit")
@@ -186,6 +187,7 @@ def archive(project_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<id:project_id>/restore")
 @requires(Permission.MANAGE_PROJECTS)
+@shown_again_by(overview)
 def restore(project_id: int) -> ResponseReturnValue:
     project = restore_project(
         db.session(), actor=current_actor(), project_id=project_id, now=utcnow()

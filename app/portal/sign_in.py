@@ -9,13 +9,18 @@ from wtforms.validators import InputRequired, Length
 
 from app.accounts.authentication import Authentication, authenticate
 from app.accounts.passwords import MAX_LENGTH
-from app.accounts.web_sessions import sign_in_to_portal, sign_out_of_portal
+from app.accounts.web_sessions import (
+    sign_in_to_portal,
+    sign_out_of_portal,
+    touch_web_session,
+)
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.text import EMAIL_LENGTH, counted
 from app.extensions import db
-from app.portal.login import load_user
-from app.web.access import client_address, current_actor, public, safe_next
+from app.portal.login import load_user, reason_to_sign_in, sign_in_that_ended
+from app.web.access import SignInNeeded, client_address, current_actor, public, safe_next
+from app.web.forms_again import KEPT, entered, shown_again_by, undone_by_kept_form
 from app.web.htmx import redirect_see_other
 from app.web.transaction import defer_write, outside_transaction
 
@@ -49,10 +54,10 @@ blueprint = Blueprint("accounts", __name__)
 @blueprint.get("/login")
 @public
 def sign_in_page() -> ResponseReturnValue:
-    next_address = safe_next(request.args.get("next"))
+    next_address = safe_next(request.values.get("next"))
     if current_user.is_authenticated:
         return redirect_see_other(next_address or "/")
-    return _sign_in_form(SignInForm(next=next_address), 200)
+    return _sign_in_form(SignInForm(entered(), next=next_address), 200)
 
 
 @blueprint.post("/login")
@@ -76,16 +81,40 @@ def sign_in() -> ResponseReturnValue:
     token = sign_in_to_portal(db.session(), who=who, now=utcnow())
     if token is None:
         return _refused(form, who)
+    form_kept = session.get(KEPT)
     _end_session()
+    if form_kept:
+        session[KEPT] = form_kept
     db.session.flush()
     login_user(load_user(token))
     return redirect_see_other(safe_next(form.next.data) or "/")
 
 
+@blueprint.post("/stay-signed-in")
+@public
+@shown_again_by(sign_in_page)
+def stay() -> ResponseReturnValue:
+    """The answer to a page's notice that the sign-in is about to end: this was activity."""
+    if not current_user.is_authenticated:
+        raise SignInNeeded("/")
+    touch_web_session(db.session(), session_id=current_user.session_id, now=utcnow())
+    return "", 204
+
+
+def _signed_out_already() -> ResponseReturnValue | None:
+    """A second sign-out has nothing left to do, so nothing speaks against it."""
+    return None if current_user.is_authenticated else _signed_out()
+
+
 @blueprint.post("/logout")
 @public
+@shown_again_by(_signed_out_already)
 def sign_out() -> ResponseReturnValue:
     _end_session()
+    return _signed_out()
+
+
+def _signed_out() -> ResponseReturnValue:
     flash("You are signed out.", "success")
     return redirect_see_other("/login")
 
@@ -120,4 +149,5 @@ def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
 
 
 def _sign_in_form(form: SignInForm, status: int) -> ResponseReturnValue:
-    return render_template("accounts/sign_in.html", form=form), status
+    reason = reason_to_sign_in(sign_in_that_ended(), undone_by_kept_form())
+    return render_template("accounts/sign_in.html", form=form, reason=reason), status

@@ -46,11 +46,12 @@ def restore_fields(*names: str) -> Callable[[View], View]:
 
 
 class SignInNeeded(Unauthorized):
-    """Nobody is signed in. `next_address` is the page to return to afterwards."""
+    """Nobody is signed in. `next_address` is the page to return to, `reason` why, if known."""
 
-    def __init__(self, next_address: str) -> None:
+    def __init__(self, next_address: str, reason: str = "") -> None:
         super().__init__()
         self.next_address = next_address
+        self.reason = reason
 
 
 def current_actor() -> Actor:
@@ -92,7 +93,11 @@ def address_to_return_to(restored_fields: tuple[str, ...]) -> str:
         page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
     except ValueError:
         return "/"
+    same_site = page.netloc == request.host
+    searches = request.method in SAFE_METHODS and request.args and "X-Timer" not in request.headers
+    if same_site and searches and page.path == request.path:
+        return safe_next(str(request.full_path).removesuffix("?")) or "/"
     kept = {name: request.form[name] for name in restored_fields if request.form.get(name)}
     query = urlencode(dict(parse_qsl(page.query)) | kept) if kept else page.query
     address = page.path + (f"?{query}" if query else "")
-    return (safe_next(address) if page.netloc == request.host else None) or "/"
+    return (safe_next(address) if same_site else None) or "/"

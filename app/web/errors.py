@@ -149,7 +149,10 @@ def sign_in_needed(error: SignInNeeded) -> WerkzeugResponse:
     address = sign_in_address(error.next_address)
     if request.method in SAFE_METHODS and not request.htmx and not wants_problem():
         return redirect(address, 303)
-    response = error_response(ERROR_TEXTS[401], sign_in_address=address)
+    said = ERROR_TEXTS[401]
+    if error.reason:
+        said = said._replace(detail=error.reason)
+    response = error_response(said, sign_in_address=address)
     if request.htmx:
         response.headers["HX-Redirect"] = address
     return response

@@ -2,7 +2,8 @@
 //
 // Sign-in: [data-key-options] and Ctrl+F10 show and hide the fields for a registration key; with a key, nothing can
 // be saved. Workspace: #heartbeat asks the server by itself (htmx) and is asked once more at the instant at which the
-// license ends (data-ends); if no answer comes, the page logs itself out with what is in <template id="logged-out">.
+// license ends (data-ends); if no answer comes, the page logs itself out with what is in <template data-title>.
+// agent-log-out.js does the same on "Log out".
 (() => {
   "use strict";
 
@@ -57,14 +58,18 @@
   let over = null; // since when this page holds the license for ended, on the steady clock
   let warned = Infinity;
 
-  function logOut(heartbeat) {
-    const template = document.getElementById("logged-out");
+  // Without the server: `said` stands where the window says why the session ended.
+  function logOut(said = null) {
+    const template = document.querySelector("template[data-title]");
     const agent = document.getElementById("agent");
-    window.htmx.trigger(heartbeat, "htmx:abort");
+    window.htmx.trigger(document.getElementById("heartbeat"), "htmx:abort");
     agent.replaceChildren(template.content.cloneNode(true));
+    if (said) agent.querySelector("[data-ended]").replaceChildren(said);
     window.htmx.process(agent);
     document.title = template.dataset.title;
   }
+
+  window.agent = { logOut };
 
   function warn(left) {
     const next = WARNINGS.find((seconds) => left <= seconds * 1000 && seconds < warned);
@@ -85,7 +90,7 @@
     over ??= performance.now();
     if (performance.now() - over > GRACE) {
       over = null;
-      logOut(heartbeat);
+      logOut();
     } else {
       // While an answer is awaited this asks nothing more (hx-sync).
       window.htmx.trigger(heartbeat, "check");

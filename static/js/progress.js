@@ -1,13 +1,14 @@
 // What is under way, and what failed.
 //
-// A thin bar on top while a request runs (its delay is in the style sheet); after two seconds of a change being sent,
-// a sentence (the form's own, if it has data-slow); when the portal does not answer, an alert. A form that is being
+// A thin bar on top while a request runs (its delay is in the style sheet), and the words of [data-busy] in the form's
+// button; after a while of a change being sent, a sentence (the form's own, if it has data-slow). A form that is being
 // sent is not sent twice. Requests made by a timer (hx-trigger="every ...", or anything under data-quiet) show no bar;
 // what one of them told in #notices goes when the next succeeds.
 (() => {
   "use strict";
 
-  const PATIENCE = 2000;
+  const PATIENCE = 3000;
+  const NO_FLICKER = 150;
   const root = document.documentElement;
   const running = new Map();
   let sentForm = null;
@@ -27,6 +28,28 @@
     element.textContent = shown ? text ?? element.dataset.text : "";
   }
 
+  // The button of a form that is being sent says so, unless the answer is quick.
+
+  let busyLabel = null;
+  let busyTimer;
+
+  function busy(form) {
+    const label = form?.querySelector?.("[data-busy]");
+    if (!label || label === busyLabel) return;
+    idle();
+    busyTimer = setTimeout(() => {
+      busyLabel = label;
+      label.dataset.usual = label.textContent;
+      label.textContent = label.dataset.busy;
+    }, NO_FLICKER);
+  }
+
+  function idle() {
+    clearTimeout(busyTimer);
+    if (busyLabel) busyLabel.textContent = busyLabel.dataset.usual;
+    busyLabel = null;
+  }
+
   const slow = () => notice("slow-notice", true, sentForm?.dataset.slow);
 
   function refresh() {
@@ -41,31 +64,28 @@
     const quiet = isQuiet(ctx.sourceElement);
     const changes = (ctx.request.method ?? "GET").toUpperCase() !== "GET";
     running.set(ctx, { quiet, timer: changes ? setTimeout(slow, PATIENCE) : 0 });
+    if (changes) busy(ctx.sourceElement);
     refresh();
   });
 
   document.addEventListener("htmx:finally:request", (event) => {
-    clearTimeout(running.get(event.detail.ctx)?.timer);
+    const request = running.get(event.detail.ctx);
+    clearTimeout(request?.timer);
     running.delete(event.detail.ctx);
+    if (request?.timer) idle();
     refresh();
   });
 
   document.addEventListener("htmx:after:request", (event) => {
     const { ctx } = event.detail;
-    notice("failure-notice", false);
     const failed = ctx.response.status >= 400;
     if (!isQuiet(ctx.sourceElement)) {
       // What was refused before has been done now: an old refusal beside it would mislead.
-      if (!failed) document.querySelectorAll("#notices .alert-danger").forEach((n) => n.remove());
+      if (!failed) document.querySelectorAll("#notices :is(.alert-danger, .alert-warning)").forEach((n) => n.remove());
       return;
     }
     if (timerFailed && !failed) document.getElementById("notices")?.replaceChildren();
     timerFailed = failed;
-  });
-
-  document.addEventListener("htmx:error", (event) => {
-    const { ctx } = event.detail;
-    if (ctx && !ctx.response) notice("failure-notice", true);
   });
 
   document.addEventListener("submit", (event) => {
@@ -78,12 +98,14 @@
     }
     sentForm = form;
     sentTimer = setTimeout(slow, PATIENCE);
+    busy(form);
     refresh();
   });
 
   // Back to this page, or kept by the browser: nothing is being sent any more.
   window.addEventListener("pageshow", () => {
     sentForm = null;
+    idle();
     clearTimeout(sentTimer);
     refresh();
   });

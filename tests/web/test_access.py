@@ -26,6 +26,7 @@ PUBLIC = {
     "accounts.sign_in",
     "accounts.sign_in_page",
     "accounts.sign_out",
+    "accounts.stay",
     "assets.asset",
 }
 """Open to everybody, besides the OP Agent's window, which asks for its own session, as the JSON

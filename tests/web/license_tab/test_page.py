@@ -1,5 +1,6 @@
 """A project's License tab: what it shows, and to whom."""
 
+import json
 import re
 from html import unescape
 
@@ -8,6 +9,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.core.clock import utcnow
+from app.core.durations import parse_ttl
 from app.extensions import db
 from app.licenses.queries import licenses_of
 from app.licenses.services import key_text
@@ -206,15 +208,20 @@ class TestThePage:
 
 
 class TestThePreview:
-    def test_is_a_fragment_of_the_same_address(self, ada: Visitor, tab: str) -> None:
-        headers = {"HX-Request": "true", "HX-Request-Type": "partial"}
-        answer = ada.client.get(f"{tab}?ttl=3d", headers=headers | {"HX-Target": "div#ttl-preview"})
-        assert answer.status_code == 200
+    def test_says_until_when_a_key_of_the_chosen_ttl_will_work(
+        self, ada: Visitor, tab: str
+    ) -> None:
+        answer = ada.get(f"{tab}?ttl=3d")
         assert "This key will work until Fri 27 Nov 2026, 15:40 UTC (3 days from now)" in words(
             answer
         )
-        assert "<select" not in answer.text
-        assert "HX-Target" in answer.headers["Vary"]
+
+    def test_the_page_can_work_it_out_for_every_choice(self, ada: Visitor, tab: str) -> None:
+        page = ada.get(tab).text
+        seconds = json.loads(re.search(r'data-seconds="([^"]+)"', page)[1])
+        choices = re.findall(r'<option(?: selected)? value="([0-9]+[hd])">', page)
+        assert seconds == [parse_ttl(choice) for choice in choices]
+        assert (seconds[0], seconds[-1]) == (3600, 7 * 86400)
 
     def test_can_be_rewritten_in_the_viewers_zone(self, ada: Visitor, tab: str) -> None:
         text = ada.get(f"{tab}?ttl=3h").text

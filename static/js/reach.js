@@ -1,0 +1,112 @@
+// When the portal cannot be reached the page says so once, keeps what was typed, and tries again: on a button
+// ([data-retry]), and by itself when the network is back.
+//
+// A form that the browser itself would send is sent only when the portal answers, or what was typed would give way to
+// the browser's error page. Results of a search that could not be renewed are marked as old (#old-results).
+//
+//   reach.lost(source, submitter), reach.found()   for who sends something without htmx
+(() => {
+  "use strict";
+
+  const PATIENCE = 30000; // ms, as htmx has
+  const TIMER = '[hx-trigger*="every "]';
+  const notice = document.getElementById("failure-notice");
+  let failed = null; // what to try again: { source, submitter }
+  let byItself = false;
+  let asking = null; // the form for which the portal is being looked for
+
+  function say(shown) {
+    if (shown === notice.matches(":popover-open")) return;
+    // Shown first, for a live region tells only what changes in it. In the top layer, above an open dialog.
+    if (shown) notice.showPopover();
+    else notice.hidePopover();
+    notice.querySelector("[data-words]").textContent = shown ? notice.dataset.text : "";
+  }
+
+  function markOld(old) {
+    const note = document.getElementById("old-results");
+    if (!note) return;
+    note.hidden = !old;
+    document.getElementById("results").classList.toggle("is-old", old);
+  }
+
+  function lost(source, submitter = null) {
+    // A timer goes on by itself; what a person asked for is what is to be tried again.
+    if (!failed || !source.matches(TIMER)) failed = { source, submitter };
+    byItself = true;
+    say(true);
+  }
+
+  function found() {
+    failed = null;
+    say(false);
+  }
+
+  window.reach = { lost, found };
+
+  function again() {
+    const { source, submitter } = failed ?? {};
+    if (!source?.isConnected) return;
+    const form = source.matches("form") ? source : source.form;
+    if (source.matches(TIMER)) window.htmx.trigger(source, "check");
+    else if (form?.matches("[hx-get], [hx-post]") || source === form) form.requestSubmit(submitter);
+    else if (source.matches("select")) source.dispatchEvent(new Event("change", { bubbles: true }));
+    else source.click();
+  }
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-retry]")) again();
+  });
+
+  window.addEventListener("online", () => {
+    if (byItself) again();
+  });
+
+  // Somebody goes on typing: what was sent before is not sent behind their back.
+  document.addEventListener("input", (event) => {
+    if (failed && event.target.form && event.target.form === (failed.source.form ?? failed.source)) byItself = false;
+  });
+
+  document.addEventListener("htmx:error", (event) => {
+    const { ctx } = event.detail;
+    if (!ctx || ctx.response) return;
+    if (ctx.target?.id === "results") markOld(true);
+    lost(ctx.sourceElement);
+  });
+
+  document.addEventListener("htmx:after:request", (event) => {
+    const { target } = event.detail.ctx;
+    if (target?.id === "results") markOld(false);
+    found();
+  });
+
+  async function reachable() {
+    try {
+      const icon = document.querySelector("link[rel=icon]").href;
+      await fetch(icon, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  document.addEventListener("submit", async (event) => {
+    const { target: form, submitter } = event;
+    const method = submitter?.getAttribute("formmethod") ?? form.method;
+    if (event.defaultPrevented || method.toLowerCase() !== "post" || form.matches("[hx-post]")) return;
+    if (form.dataset.sending) return;
+    event.preventDefault();
+    if (asking === form) return;
+    asking = form;
+    const answers = await reachable();
+    asking = null;
+    if (!answers) {
+      lost(form, submitter);
+      return;
+    }
+    found();
+    form.dataset.sending = "yes";
+    form.requestSubmit(submitter);
+    delete form.dataset.sending;
+  });
+})();
