@@ -28,10 +28,7 @@ def serve() -> None:
     settings = current_config()
     _refuse_taken_port(settings)
     _set_up(settings)
-    click.echo(f"Rolling Window serves on http://{settings.bind.host}:{settings.bind.port}/")
-    click.echo(
-        f"The OP Agent in the browser: http://{settings.bind.host}:{settings.bind.port}/agent"
-    )
+    _say_address(settings)
     sys.stdout.flush()
     arguments = [
         "gunicorn",
@@ -42,6 +39,24 @@ def serve() -> None:
         "--no-control-socket",
     ]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 (no shell is wanted)
+
+
+def _say_address(settings: Config) -> None:
+    """Say where the portal is, as people reach it, and what is dangerous about how they do."""
+    address = settings.public_url or f"http://{settings.bind}"
+    if settings.https and not settings.public_url:
+        address = f"https://{settings.hosts[0] if settings.hosts else 'YOUR-NAME'}"
+    click.echo(f"Rolling Window serves on {address}/")
+    click.echo(f"The OP Agent in the browser: {address}/agent")
+    if settings.https or settings.public_url:
+        click.echo(f"The proxy in front passes requests on to {settings.bind}")
+    if not (settings.bind.is_loopback or settings.https):
+        click.echo(
+            f"PORTAL_BIND: {settings.bind} can be reached from other machines without encryption: "
+            "whoever is on the way reads passwords and keys. Put HTTPS in front and set "
+            "PORTAL_HTTPS=on, or bind to 127.0.0.1.",
+            err=True,
+        )
 
 
 def _set_up(settings: Config) -> None:

@@ -9,15 +9,16 @@ from app.audit.tags import AuditTag
 from app.core.clock import utcnow
 from app.core.errors import NotAllowed
 from app.core.permissions import Permission, allows
-from app.extensions import csrf, db
+from app.extensions import db
 from app.web.access import SignInNeeded, address_to_return_to, current_actor
+from app.web.same_origin import check_form
 from app.web.transaction import SAFE_METHODS, begin_write, choose_transaction
 
 
 def check_access() -> None:
     """Before every request: check the sign-in, the CSRF token and the permission.
 
-    Raises SignInNeeded (303 or 401), CSRFError (400) or NotAllowed (403).
+    Raises SignInNeeded (303 or 401), CSRFError or FormFromElsewhere (400), or NotAllowed (403).
     """
     choose_transaction()
     if request.endpoint is None:
@@ -28,7 +29,7 @@ def check_access() -> None:
     permission: Permission | None = view.permission
     if permission is not None and not current_user.is_authenticated:
         raise SignInNeeded(address_to_return_to(getattr(view, "restored_fields", ())))
-    csrf.protect(apply_exemptions=True)
+    check_form()
     if permission is not None and not allows(current_user.role, permission):
         if request.method not in SAFE_METHODS:
             _log_denial(permission)

@@ -1,6 +1,6 @@
 """Signing in to the portal, and out of it."""
 
-from flask import Blueprint, flash, make_response, render_template, request, session
+from flask import Blueprint, flash, make_response, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user
 from flask_wtf import FlaskForm
@@ -51,7 +51,7 @@ blueprint = Blueprint("accounts", __name__)
 def sign_in_page() -> ResponseReturnValue:
     next_address = safe_next(request.args.get("next"))
     if current_user.is_authenticated:
-        return redirect_see_other(next_address or "/")
+        return redirect_see_other(next_address or url_for("home.index"))
     return _sign_in_form(SignInForm(next=next_address), 200)
 
 
@@ -79,7 +79,7 @@ def sign_in() -> ResponseReturnValue:
     _end_session()
     db.session.flush()
     login_user(load_user(token))
-    return redirect_see_other(safe_next(form.next.data) or "/")
+    return redirect_see_other(safe_next(form.next.data) or url_for("home.index"))
 
 
 @blueprint.post("/logout")
@@ -87,7 +87,7 @@ def sign_in() -> ResponseReturnValue:
 def sign_out() -> ResponseReturnValue:
     _end_session()
     flash("You are signed out.", "success")
-    return redirect_see_other("/login")
+    return redirect_see_other(url_for("accounts.sign_in_page"))
 
 
 def _end_session() -> None:

@@ -27,6 +27,7 @@ PUBLIC = {
     "accounts.sign_in_page",
     "accounts.sign_out",
     "assets.asset",
+    "health.healthz",
 }
 """Open to everybody, besides the OP Agent's window, which asks for its own session, as the JSON
 interface asks for a token.
