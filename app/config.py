@@ -34,26 +34,37 @@ HOST = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 
 
 class Bind(NamedTuple):
-    """The address and port that the portal listens on."""
+    """The address and port that the portal listens on, or `unix:/PATH` and no port."""
 
     host: str
     port: int
 
     @property
+    def path(self) -> str:
+        """The file of a Unix socket, else ""."""
+        return self.host.removeprefix("unix:") if not self.port else ""
+
+    @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
         return self.host in ("localhost", "[::1]") or self.host.startswith("127.")
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.is_loopback or bool(self.path)
+
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return self.host if self.path else f"{self.host}:{self.port}"
 
 
 def _bind(text: str) -> Bind:
+    if re.fullmatch(r"unix:/.{1,100}", text):
+        return Bind(text, 0)
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):([0-9]{1,5})", text)
     if not match or not 1 <= int(match[2]) <= 65535:
         raise ConfigError(
             f"{text!r} is not an address; allowed: HOST:PORT with a port from 1 to 65535, "
-            "such as 127.0.0.1:8000."
+            "such as 127.0.0.1:8000, or unix:/PATH."
         )
     return Bind(match[1], int(match[2]))
 
@@ -232,7 +243,7 @@ class Config:
     @property
     def answered_hosts(self) -> tuple[str, ...]:
         """The names that the portal answers to; empty: to any."""
-        if self.hosts or self.bind.is_loopback or not self.public_url:
+        if self.hosts or self.bind.is_local or not self.public_url:
             return self.hosts
         named = re.sub(r":[0-9]+$", "", urlsplit(self.public_url).netloc.lower())
         return (named, self.bind.host, "localhost", "127.0.0.1", "[::1]")

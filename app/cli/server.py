@@ -1,7 +1,9 @@
 """`flask serve`: set up the database, keys and first users, then start the server."""
 
+import errno
 import os
 import socket
+import stat
 import sys
 
 import click
@@ -26,14 +28,14 @@ from app.licenses.keyring import ensure_signing_key, private_key
 def serve() -> None:
     """Create or upgrade the database, make keys and first users, then serve."""
     settings = current_config()
-    _refuse_taken_port(settings)
+    _refuse_taken_address(settings)
     _set_up(settings)
     _say_address(settings)
     sys.stdout.flush()
     arguments = [
         "gunicorn",
         "wsgi:app",
-        *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
+        *("--bind", str(settings.bind), *(() if settings.bind.path else ("--reuse-port",))),
         *("--workers", str(settings.workers), "--threads", str(settings.threads)),
         *("--worker-class", "app.cli.worker.BufferingWorker", "--log-level", "warning"),
         "--no-control-socket",
@@ -43,14 +45,16 @@ def serve() -> None:
 
 def _say_address(settings: Config) -> None:
     """Say where the portal is, as people reach it, and what is dangerous about how they do."""
+    proxied = settings.https or settings.public_url or settings.bind.path
     address = settings.public_url or f"http://{settings.bind}"
-    if settings.https and not settings.public_url:
-        address = f"https://{settings.hosts[0] if settings.hosts else 'YOUR-NAME'}"
+    if proxied and not settings.public_url:
+        name = settings.hosts[0] if settings.hosts else "YOUR-NAME"
+        address = f"http{'s' if settings.https else ''}://{name}"
     click.echo(f"Rolling Window serves on {address}/")
     click.echo(f"The OP Agent in the browser: {address}/agent")
-    if settings.https or settings.public_url:
-        click.echo(f"The proxy in front passes requests on to {settings.bind}")
-    if not (settings.bind.is_loopback or settings.https):
+    if proxied:
+        click.echo(f"It listens on {settings.bind} for the proxy in front.")
+    if not (settings.bind.is_local or settings.https):
         click.echo(
             f"PORTAL_BIND: {settings.bind} can be reached from other machines without encryption: "
             "whoever is on the way reads passwords and keys. Put HTTPS in front and set "
@@ -112,16 +116,38 @@ def _load_sample_data(settings: Config) -> None:
     )
 
 
-def _refuse_taken_port(settings: Config) -> None:
-    """Refuse a port in use: with --reuse-port, gunicorn would share it with another portal."""
-    host = settings.bind.host.strip("[]")
+def _refuse_taken_address(settings: Config) -> None:
+    """Refuse an address in use: gunicorn would share the port, or take the socket's file away."""
+    bind = settings.bind
+    try:
+        if bind.path:
+            _try_path(bind.path)
+        else:
+            _try_port(bind.host.strip("[]"), bind.port)
+    except OSError as error:
+        refuse(
+            f"PORTAL_BIND: {bind} cannot be used "
+            f"({error.strerror}); stop what uses it or choose another address."
+        )
+
+
+def _try_port(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _try_path(path: str) -> None:
+    """A socket that nobody listens on was left by a portal that was stopped hard."""
+    with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.bind((host, settings.bind.port))
-        except OSError as error:
-            refuse(
-                f"PORTAL_BIND: {settings.bind.host}:{settings.bind.port} cannot be used "
-                f"({error.strerror}); stop what uses it or choose another address."
-            )
+            probe.connect(path)
+        except ConnectionRefusedError:
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                raise
+        except FileNotFoundError:
+            probe.bind(path)
+            os.unlink(path)
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -11,8 +11,7 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from app.config import Bind, load_config
-from app.core.errors import ConfigError
+from app.config import Bind
 from app.extensions import db
 from tests.agents.stage import issue
 from tests.conftest import PASSWORD, Cast, Clock, Visitor
@@ -205,32 +204,3 @@ def _no_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr("sqlalchemy.engine.Engine.connect", fail)
         yield
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "portal.example",
-        "ftp://p.example",
-        "https://",
-        "https://a b",
-        "https://p.example?x",
-        "https://u:p@p.example",
-        "https://p.example/a//b",
-        "https://p.example/#x",
-    ],
-)
-def test_a_public_address_that_is_none(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^PORTAL_PUBLIC_URL: .* https://portal\.example"):
-        load_config({"PORTAL_PUBLIC_URL": text})
-
-
-def test_addresses_are_read() -> None:
-    assert load_config({"PORTAL_PUBLIC_URL": "https://p.example/x/"}).public_url == (
-        "https://p.example/x"
-    )
-    hosts = load_config({"PORTAL_HOSTS": "A.example, b.example:8443,[::1]"}).hosts
-    assert hosts == ("a.example", "b.example:8443", "[::1]")
-    for text in ("a b", "*.example", "https://a.example", ","):
-        with pytest.raises(ConfigError, match=r"^PORTAL_HOSTS: "):
-            load_config({"PORTAL_HOSTS": text})
