@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from flask import Flask
 from flask.typing import ResponseReturnValue
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import api, browser_agent, cli, portal
 from app.accounts.passwords import hashing_places
@@ -14,12 +13,13 @@ from app.extensions import csrf, db, htmx, login_manager, migrate
 from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
-from app.web import context, errors
+from app.web import context, errors, health
 from app.web.assets import blueprint as assets
 from app.web.deadline import late_answer
 from app.web.headers import add_headers
 from app.web.ids import IdConverter
 from app.web.page_sessions import PageSessions
+from app.web.proxies import believe_proxies, check_host
 from app.web.transaction import one_transaction, reset_transaction
 
 FORM_BYTES = 2 * 1024 * 1024
@@ -55,12 +55,19 @@ def create_app(config: Config | None = None) -> Flask:
         SESSION_COOKIE_SECURE=config.https,
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,  # web/same_origin.py looks at more than the Referer
     )
     hashing_places.allow(config.hashes_at_once)
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
-    for blueprint in (assets, *portal.BLUEPRINTS, *browser_agent.BLUEPRINTS, *api.BLUEPRINTS):
+    for blueprint in (
+        assets,
+        health.blueprint,
+        *portal.BLUEPRINTS,
+        *browser_agent.BLUEPRINTS,
+        *api.BLUEPRINTS,
+    ):
         app.register_blueprint(blueprint)
     cli.init_app(app)
     return app
@@ -83,13 +90,13 @@ def _bind_extensions(app: Flask, config: Config) -> None:
 
 
 def _set_up_requests(app: Flask, config: Config) -> None:
-    hops = config.trusted_proxies
-    if hops:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
+    if config.trusted_proxies:
+        app.wsgi_app = believe_proxies(  # type: ignore[method-assign]
+            app.wsgi_app, config.trusted_proxies
         )
     app.url_map.converters["id"] = IdConverter
     app.session_interface = PageSessions()
+    app.before_request(check_host)
     app.before_request(check_access)
     app.after_request(add_headers)
     app.after_request(login.note_activity)

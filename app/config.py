@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from dotenv import dotenv_values
 from flask import current_app
@@ -30,21 +30,63 @@ SWITCH = {"on": True, "1": True, "true": True, "yes": True}
 SWITCH |= {"off": False, "0": False, "false": False, "no": False}
 
 
+HOST = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+
+
 class Bind(NamedTuple):
-    """The address and port that the portal listens on."""
+    """The address and port that the portal listens on, or `unix:/PATH` and no port."""
 
     host: str
     port: int
 
+    @property
+    def path(self) -> str:
+        """The file of a Unix socket, else ""."""
+        return self.host.removeprefix("unix:") if not self.port else ""
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in ("localhost", "[::1]") or self.host.startswith("127.")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.is_loopback or bool(self.path)
+
+    def __str__(self) -> str:
+        return self.host if self.path else f"{self.host}:{self.port}"
+
 
 def _bind(text: str) -> Bind:
+    if re.fullmatch(r"unix:/.{1,100}", text):
+        return Bind(text, 0)
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):([0-9]{1,5})", text)
     if not match or not 1 <= int(match[2]) <= 65535:
         raise ConfigError(
             f"{text!r} is not an address; allowed: HOST:PORT with a port from 1 to 65535, "
-            "such as 127.0.0.1:8000."
+            "such as 127.0.0.1:8000, or unix:/PATH."
         )
     return Bind(match[1], int(match[2]))
+
+
+def _public_url(text: str) -> str:
+    """The address without a slash at its end."""
+    if not re.fullmatch(rf"https?://{HOST}(/[A-Za-z0-9._~-]+)*/?", text):
+        raise ConfigError(
+            f"{text!r} is not understood; allowed: the address that people open, such as "
+            "https://portal.example or https://intranet.example/portal."
+        )
+    return text.rstrip("/")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().lower() for part in text.split(","))
+    if not all(re.fullmatch(HOST, host) for host in hosts):
+        raise ConfigError(
+            f"{text!r} is not understood; allowed: names with commas between them, such as "
+            "portal.example,portal.example:8443."
+        )
+    return hosts
 
 
 def _database(text: str) -> str:
@@ -183,6 +225,9 @@ class Config:
     database_wait_seconds: int = _setting(_whole(1, 600), 60)
     trusted_proxies: int = _setting(_whole(0, 10), 0)
     https: bool = _setting(_switch, False)
+    public_url: str = _setting(_public_url, "")
+    hosts: tuple[str, ...] = _setting(_hosts, ())
+    """Names, with or without a port, in lower case; empty: see `answered_hosts`."""
     workers: int = _setting(_whole(1, 64), 2)
     threads: int = _setting(_whole(1, 64), 8)
     """In each worker, for requests that may write; besides them half as many that only read."""
@@ -195,6 +240,14 @@ class Config:
         if url.drivername != "sqlite" or url.database is None:
             return None
         return Path(os.fsdecode(unquote_to_bytes(url.database.removeprefix("file:"))))
+
+    @property
+    def answered_hosts(self) -> tuple[str, ...]:
+        """The names that the portal answers to; empty: to any."""
+        if self.hosts or self.bind.is_local or not self.public_url:
+            return self.hosts
+        named = re.sub(r":[0-9]+$", "", urlsplit(self.public_url).netloc.lower())
+        return (named, self.bind.host, "localhost", "127.0.0.1", "[::1]")
 
     @property
     def agent_limits(self) -> SessionLimits:

@@ -11,6 +11,7 @@ from app.agents.codes import AT, NAME, EndCause, RefusalCode
 from app.api.operations import BODY_BYTES, SCHEMAS, AnyObject, Text, answer, operation
 from app.web.access import public
 from app.web.errors import ERROR_TEXTS
+from app.web.proxies import path_prefix, public_root
 
 blueprint = Blueprint("docs", __name__, url_prefix="/api")
 
@@ -99,7 +100,7 @@ def openapi_document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
-        "servers": [{"url": "/"}],
+        "servers": [{"url": path_prefix() or "/"}],
         "paths": paths,
         "components": {"schemas": schemas["$defs"], "securitySchemes": {"session_token": token}},
     }
@@ -157,7 +158,7 @@ def _example(method: str, path: str, call: Mapping[str, Any]) -> str | None:
     if path == request.path:
         return None
     option = "" if method in ("get", "post") else f" -X {method.upper()}"
-    command = f"curl -s{option} {request.host_url.rstrip('/')}{path}"
+    command = f"curl -s{option} {public_root() or path_prefix()}{path}"
     if call["security"]:
         command += " -H 'Authorization: Bearer SESSION_TOKEN'"
     if "requestBody" in call:

@@ -16,6 +16,7 @@ from flask import (
     make_response,
     request,
     session,
+    url_for,
 )
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
@@ -133,7 +134,7 @@ def configuration() -> ResponseReturnValue:
     refusal = _save_configuration(outcome)
     if refusal is not None:
         return _workspace(outcome, 403, refusal=refusal)
-    return redirect_see_other(ADDRESS)
+    return redirect_see_other(url_for("console.window"))
 
 
 @blueprint.post(f"{ADDRESS}/logout")
@@ -142,7 +143,7 @@ def configuration() -> ResponseReturnValue:
 def log_out() -> ResponseReturnValue:
     _end_session_of_cookie()
     flash("You are logged out.", "success")
-    return _without_cookie(redirect_see_other(ADDRESS), COOKIE)
+    return _without_cookie(redirect_see_other(url_for("console.window")), COOKIE)
 
 
 @blueprint.post(f"{ADDRESS}/confirm")
@@ -242,7 +243,7 @@ def _signed_in(form: AgentSignInForm, signed_in: SignedIn) -> Response:
         flash(f"This machine is registered with {organisation} now.", "success")
     if form.save_configuration.data:
         _save_configuration(agent_session)
-    response = redirect_see_other(ADDRESS)
+    response = redirect_see_other(url_for("console.window"))
     _set_cookie(response, COOKIE, signed_in.token)
     return response
 
@@ -309,7 +310,7 @@ def _set_cookie(response: Response, name: str, value: str, max_age: int | None =
         name,
         value,
         max_age=max_age,
-        path=ADDRESS,
+        path=url_for("console.window"),
         httponly=True,
         samesite="Strict",
         secure=current_config().https,
@@ -318,6 +319,10 @@ def _set_cookie(response: Response, name: str, value: str, max_age: int | None =
 
 def _without_cookie(response: Response, name: str) -> Response:
     response.delete_cookie(
-        name, path=ADDRESS, httponly=True, samesite="Strict", secure=current_config().https
+        name,
+        path=url_for("console.window"),
+        httponly=True,
+        samesite="Strict",
+        secure=current_config().https,
     )
     return response

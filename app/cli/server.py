@@ -1,7 +1,9 @@
 """`flask serve`: set up the database, keys and first users, then start the server."""
 
+import errno
 import os
 import socket
+import stat
 import sys
 from pathlib import Path
 
@@ -29,17 +31,14 @@ COMMAND = ".venv/bin/flask --app wsgi"
 def serve() -> None:
     """Create or upgrade the database, make keys and first users, then serve."""
     settings = current_config()
-    _refuse_taken_port(settings)
+    _refuse_taken_address(settings)
     set_up(settings)
-    click.echo(f"Rolling Window serves on http://{settings.bind.host}:{settings.bind.port}/")
-    click.echo(
-        f"The OP Agent in the browser: http://{settings.bind.host}:{settings.bind.port}/agent"
-    )
+    _say_address(settings)
     sys.stdout.flush()
     arguments = [
         "gunicorn",
         "wsgi:app",
-        *("--bind", f"{settings.bind.host}:{settings.bind.port}", "--reuse-port"),
+        *("--bind", str(settings.bind), *(() if settings.bind.path else ("--reuse-port",))),
         *("--workers", str(settings.workers), "--threads", str(settings.threads)),
         # By its path: the leading process must not import the portal, whose code may change.
         *("--config", str(Path(__file__).with_name("worker.py")), "--log-level", "warning"),
@@ -50,13 +49,33 @@ def serve() -> None:
     )
 
 
+def _say_address(settings: Config) -> None:
+    """Say where the portal is, as people reach it, and what is dangerous about how they do."""
+    proxied = settings.https or settings.public_url or settings.bind.path
+    address = settings.public_url or f"http://{settings.bind}"
+    if proxied and not settings.public_url:
+        name = settings.hosts[0] if settings.hosts else "YOUR-NAME"
+        address = f"http{'s' if settings.https else ''}://{name}"
+    click.echo(f"Rolling Window serves on {address}/")
+    click.echo(f"The OP Agent in the browser: {address}/agent")
+    if proxied:
+        click.echo(f"It listens on {settings.bind} for the proxy in front.")
+    if not (settings.bind.is_local or settings.https):
+        click.echo(
+            f"PORTAL_BIND: {settings.bind} can be reached from other machines without encryption: "
+            "whoever is on the way reads passwords and keys. Put HTTPS in front and set "
+            "PORTAL_HTTPS=on, or bind to 127.0.0.1.",
+            err=True,
+        )
+
+
 def _environment_of_server(settings: Config) -> dict[str, str]:
     """The environment without what came from `.env`, which the workers read anew at a reload.
 
     What cannot change while the server runs is fixed in it.
     """
     fixed = {
-        "PORTAL_BIND": f"{settings.bind.host}:{settings.bind.port}",
+        "PORTAL_BIND": str(settings.bind),
         "PORTAL_INSTANCE": str(settings.instance),
         "PORTAL_DATABASE_URL": f"sqlite:///{settings.database_file}"
         if settings.database_file
@@ -175,16 +194,38 @@ def _tell_how_to_get_in() -> None:
     click.echo(f"  {COMMAND} users reset-password {emails[0]}")
 
 
-def _refuse_taken_port(settings: Config) -> None:
-    """Refuse a port in use: with --reuse-port, gunicorn would share it with another portal."""
-    host = settings.bind.host.strip("[]")
+def _refuse_taken_address(settings: Config) -> None:
+    """Refuse an address in use: gunicorn would share the port, or take the socket's file away."""
+    bind = settings.bind
+    try:
+        if bind.path:
+            _try_path(bind.path)
+        else:
+            _try_port(bind.host.strip("[]"), bind.port)
+    except OSError as error:
+        refuse(
+            f"PORTAL_BIND: {bind} cannot be used "
+            f"({error.strerror}); stop what uses it or choose another address."
+        )
+
+
+def _try_port(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _try_path(path: str) -> None:
+    """A socket that nobody listens on was left by a portal that was stopped hard."""
+    with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.bind((host, settings.bind.port))
-        except OSError as error:
-            refuse(
-                f"PORTAL_BIND: {settings.bind.host}:{settings.bind.port} cannot be used "
-                f"({error.strerror}); stop what uses it or choose another address."
-            )
+            probe.connect(path)
+        except ConnectionRefusedError:
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                raise
+        except FileNotFoundError:
+            probe.bind(path)
+            os.unlink(path)
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -51,6 +51,14 @@ class NotFound(PortalError):
     title = "There is nothing here"
 
 
+class UnknownHost(PortalError):
+    """The portal does not answer to the name by which it was asked for."""
+
+    status = 421
+    code = "unknown_host"
+    title = "This is not the address of this portal"
+
+
 class NotAllowed(PortalError):
     status = 403
     code = "not_allowed"

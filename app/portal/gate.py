@@ -10,19 +10,20 @@ from app.audit.tags import AuditTag
 from app.core.clock import utcnow
 from app.core.errors import NotAllowed
 from app.core.permissions import Permission, allows
-from app.extensions import csrf, db
+from app.extensions import db
 from app.portal.login import reason_to_sign_in, sign_in_that_ended
 from app.web.access import SignInNeeded, address_to_return_to, current_actor
 from app.web.errors import wants_problem
 from app.web.forms_again import bring_form_back, keep_form, page_of_form, show_again
+from app.web.same_origin import check_form
 from app.web.transaction import SAFE_METHODS, begin_write, choose_transaction
 
 
 def check_access() -> Response | None:
     """Before every request: check the sign-in, the CSRF token and the permission.
 
-    Raises SignInNeeded (303 or 401), CSRFError (400) or NotAllowed (403). A form that is out of
-    date is answered with the same form.
+    Raises SignInNeeded (303 or 401), CSRFError or FormFromElsewhere (400) or NotAllowed (403). A
+    form that is out of date is answered with the same form.
     """
     choose_transaction()
     if request.endpoint is None:
@@ -34,7 +35,7 @@ def check_access() -> Response | None:
     if permission is not None and not current_user.is_authenticated:
         raise _sign_in_needed(getattr(view, "restored_fields", ()))
     try:
-        csrf.protect(apply_exemptions=True)
+        check_form()
     except CSRFError as error:
         return _out_of_date(error)
     _check_role(permission)

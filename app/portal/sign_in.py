@@ -1,6 +1,6 @@
 """Signing in to the portal, and out of it."""
 
-from flask import Blueprint, flash, make_response, render_template, request, session
+from flask import Blueprint, flash, make_response, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user
 from flask_wtf import FlaskForm
@@ -56,7 +56,7 @@ blueprint = Blueprint("accounts", __name__)
 def sign_in_page() -> ResponseReturnValue:
     next_address = safe_next(request.values.get("next"))
     if current_user.is_authenticated:
-        return redirect_see_other(next_address or "/")
+        return redirect_see_other(next_address or url_for("home.index"))
     return _sign_in_form(SignInForm(entered(), next=next_address), 200)
 
 
@@ -87,7 +87,7 @@ def sign_in() -> ResponseReturnValue:
         session[KEPT] = form_kept
     db.session.flush()
     login_user(load_user(token))
-    return redirect_see_other(safe_next(form.next.data) or "/")
+    return redirect_see_other(safe_next(form.next.data) or url_for("home.index"))
 
 
 @blueprint.post("/stay-signed-in")
@@ -96,7 +96,7 @@ def sign_in() -> ResponseReturnValue:
 def stay() -> ResponseReturnValue:
     """The answer to a page's notice that the sign-in is about to end: this was activity."""
     if not current_user.is_authenticated:
-        raise SignInNeeded("/")
+        raise SignInNeeded(url_for("home.index"))
     touch_web_session(db.session(), session_id=current_user.session_id, now=utcnow())
     return "", 204
 
@@ -116,7 +116,7 @@ def sign_out() -> ResponseReturnValue:
 
 def _signed_out() -> ResponseReturnValue:
     flash("You are signed out.", "success")
-    return redirect_see_other("/login")
+    return redirect_see_other(url_for("accounts.sign_in_page"))
 
 
 def _end_session() -> None:

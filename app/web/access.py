@@ -1,8 +1,9 @@
 """Who may use a route. Deny by default: a view without a stamp is refused."""
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from flask_login import current_user
 from htmx_flask import request
@@ -10,6 +11,7 @@ from werkzeug.exceptions import Unauthorized
 
 from app.core.actor import Actor
 from app.core.permissions import Permission
+from app.web.proxies import path_prefix
 from app.web.transaction import SAFE_METHODS
 
 View = TypeVar("View", bound=Callable[..., object])
@@ -70,34 +72,46 @@ def client_address() -> str:
 
 
 def safe_next(address: str | None) -> str | None:
-    """`address` if it is a path on this site, else None: an open redirect helps phishing."""
+    """`address` if it is a path on this site, else None: an open redirect helps phishing.
+
+    Behind a path prefix only what is below it is this site.
+    """
     if not address or len(address) > 2000 or not address.startswith("/"):
         return None
     if address.startswith("//") or "\\" in address:
         return None
     if any(ord(character) < 33 or ord(character) == 127 for character in address):
         return None
-    return address
+    return address if _is_below(address, path_prefix()) else None
+
+
+def _is_below(address: str, prefix: str) -> bool:
+    """Whether `address`, as browsers read it, is `prefix` or below it."""
+    path = unquote(re.split(r"[?#]", address)[0])
+    return not prefix or (path.startswith(f"{prefix}/") and ".." not in path.split("/"))
 
 
 def sign_in_address(next_address: str | None) -> str:
     """The address of the sign-in page, which leads on to `next_address`."""
-    return f"/login?next={quote(next_address, safe='')}" if next_address else "/login"
+    page = f"{path_prefix()}/login"
+    return f"{page}?next={quote(next_address, safe='')}" if next_address else page
 
 
 def address_to_return_to(restored_fields: tuple[str, ...]) -> str:
     """The address of this page; of a form or fragment, that of the page which contains it."""
     if request.method in SAFE_METHODS and not request.htmx:
-        return str(request.full_path).removesuffix("?")
+        return path_prefix() + str(request.full_path).removesuffix("?")
+    home = f"{path_prefix()}/"
     try:
         page = urlsplit(request.headers.get("HX-Current-URL") or request.referrer or "")
     except ValueError:
-        return "/"
+        return home
     same_site = page.netloc == request.host
     searches = request.method in SAFE_METHODS and request.args and "X-Timer" not in request.headers
-    if same_site and searches and page.path == request.path:
-        return safe_next(str(request.full_path).removesuffix("?")) or "/"
+    here = path_prefix() + request.path
+    if same_site and searches and page.path == here:
+        return safe_next(path_prefix() + str(request.full_path).removesuffix("?")) or home
     kept = {name: request.form[name] for name in restored_fields if request.form.get(name)}
     query = urlencode(dict(parse_qsl(page.query)) | kept) if kept else page.query
     address = page.path + (f"?{query}" if query else "")
-    return (safe_next(address) if same_site else None) or "/"
+    return (safe_next(address) if same_site else None) or home

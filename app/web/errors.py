@@ -18,6 +18,7 @@ from app.models.database_errors import explain_database_error
 from app.models.engine import set_reading
 from app.web.access import SignInNeeded, sign_in_address
 from app.web.htmx import is_partial
+from app.web.proxies import path_prefix
 from app.web.transaction import SAFE_METHODS
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,12 @@ def wants_problem() -> bool:
 
 def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
     """A response with problem details (RFC 9457)."""
-    body = {"type": f"/api/docs#{code}", "status": status, "code": code, "title": title}
+    body = {
+        "type": f"{path_prefix()}/api/docs#{code}",
+        "status": status,
+        "code": code,
+        "title": title,
+    }
     response = jsonify(body | {"detail": detail} | more)
     response.status_code = status
     response.content_type = "application/problem+json"

@@ -23,7 +23,7 @@
   function keep(choice) {
     const secure = location.protocol === "https:" ? "; Secure" : "";
     const life = choice === "system" ? 0 : 365 * 24 * 3600;
-    document.cookie = `theme=${choice}; Path=/; Max-Age=${life}; SameSite=Lax${secure}`;
+    document.cookie = `theme=${choice}; Path=${root.dataset.cookiePath}; Max-Age=${life}; SameSite=Lax${secure}`;
   }
 
   paint();

@@ -93,7 +93,7 @@
     root.dataset.times = choice;
     const secure = location.protocol === "https:" ? "; Secure" : "";
     const life = choice === "utc" ? 365 * 24 * 3600 : 0;
-    document.cookie = `times=${choice}; Path=/; Max-Age=${life}; SameSite=Lax${secure}`;
+    document.cookie = `times=${choice}; Path=${document.documentElement.dataset.cookiePath}; Max-Age=${life}; SameSite=Lax${secure}`;
     for (const [selector, writer] of Object.entries(writers)) document.querySelectorAll(selector).forEach(writer);
     window.announce(`Times are in ${choice === "utc" ? "UTC" : "this browser's time zone"}.`);
   });

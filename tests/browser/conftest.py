@@ -32,7 +32,7 @@ from tests.conftest import PASSWORD, Cast, Clock, missing
 CHROMIUM = Path("/usr/bin/chromium")
 HOST_NAME = "portal.test"
 """Another name of this machine, for the browser only: plain http by host name is less trusted."""
-OWN_HOSTS = ("127.0.0.1", HOST_NAME)
+OWN_HOSTS = ("127.0.0.1", "localhost", HOST_NAME)
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "correct horse battery"
 SETTINGS = {

@@ -16,6 +16,11 @@ from app.keyformat.signing_keys import new_private_key, private_key_to_pem
 
 SETTINGS = {
     "BIND": ("0.0.0.0:80", {"bind": ("0.0.0.0", 80)}),
+    "PUBLIC_URL": ("https://p.example:8443/x/", {"public_url": "https://p.example:8443/x"}),
+    "HOSTS": (
+        "A.example, b.example:8443,[::1]",
+        {"hosts": ("a.example", "b.example:8443", "[::1]")},
+    ),
     "INSTANCE": ("/srv/portal", {"instance": Path("/srv/portal")}),
     "SECRET_KEY": ("k" * 32, {"secret_key": "k" * 32}),
     "SIGNING_KEYS": ("/srv/keys", {"signing_keys": "/srv/keys"}),
@@ -36,7 +41,15 @@ SETTINGS = {
     "WORKERS": ("4", {"workers": 4}),
 }
 WRONG = {
-    "BIND": ("8000", "localhost", "localhost:0", "localhost:65536", "::1:80", "a b:80", "h:八"),
+    "BIND": (
+        *("8000", "localhost", "localhost:0", "localhost:65536", "::1:80", "a b:80", "h:八"),
+        *("unix:", "unix:portal.sock", "unix:/" + "x" * 101),
+    ),
+    "PUBLIC_URL": (
+        *("portal.example", "ftp://p.example", "https://", "https://a b", "https://p.example?x"),
+        *("https://u:p@p.example", "https://p.example/a//b", "https://p.example/#x"),
+    ),
+    "HOSTS": ("a b", "*.example", "https://a.example", ",", "a.example/x"),
     "DATABASE_URL": (
         "portal.db",
         "mysql://host/db",

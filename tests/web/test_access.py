@@ -28,6 +28,7 @@ PUBLIC = {
     "accounts.sign_out",
     "accounts.stay",
     "assets.asset",
+    "health.healthz",
 }
 """Open to everybody, besides the OP Agent's window, which asks for its own session, as the JSON
 interface asks for a token.

@@ -205,6 +205,6 @@ def _do(app: Flask, command: str) -> int:
             headers[name] = value
         else:
             address = word
-    assert address.startswith("http://localhost/")
+    assert address.startswith("http://127.0.0.1:8000/")
     method = method or ("POST" if body else "GET")
     return app.test_client().open(address, method=method, data=body, headers=headers).status_code
