@@ -14,13 +14,13 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _SPACES = re.compile(
     "[ \u00a0\u115f\u1160\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]+"
 )
-"""What looks like a space or several: a no-break space, an em space, a blank letter."""
+"""Characters that look like space: no-break spaces, em spaces, blank letters."""
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2060-\u2065\u206a-\u206f\ufeff"
     "\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
 )
-"""What Unicode lets a font ignore; without what turns the reading direction around, and is seen."""
+"""Characters that Unicode lets fonts ignore, without those that change the reading direction."""
 
 _JOINERS = re.compile("[\u200c\u200d]+")
 _VARIANTS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
@@ -69,11 +69,11 @@ def _decomposed(text: str) -> str:
 
 
 def tidied(text: str) -> str:
-    """`text` so that two that look the same are the same: what is compared, and what is stored.
+    """`text` as it is compared and stored, so that texts that look the same are the same.
 
-    Its words one plain space apart and none around it, invisible characters dropped, in Unicode's
-    NFC. Joiners and variation selectors stay where they change what is seen: in scripts that join
-    their letters, and in emoji. Control characters stay: it is for checks to refuse them.
+    In Unicode NFC, words one plain space apart, invisible characters dropped. Joiners and
+    variation selectors stay where they can be seen, in scripts that join letters and in emoji.
+    Control characters stay, for checks to refuse.
     """
     if text.isascii():
         text = text.strip()
@@ -88,7 +88,7 @@ def tidied(text: str) -> str:
 
 
 def _needed_joiner(found: re.Match[str]) -> str:
-    """The first of these joiners if what stands around it needs one, else nothing."""
+    """The first of these joiners if the characters around need one, else nothing."""
     joiner, left, right = found[0][0], _before(found), _after(found)
     arabic = unicodedata.bidirectional(left) == unicodedata.bidirectional(right) == "AL"
     indic = unicodedata.combining(left) == _VIRAMA
@@ -97,7 +97,7 @@ def _needed_joiner(found: re.Match[str]) -> str:
 
 
 def _needed_variant(found: re.Match[str]) -> str:
-    """The first of these variation selectors after a picture, a keycap or an ideograph."""
+    """The first of these variation selectors if it follows a picture or ideograph, else nothing."""
     left, right = _before(found), _after(found)
     ideograph = left >= "\u2e80" and unicodedata.category(left) == "Lo"
     return found[0][0] if _is_picture(left) or ideograph or right == "\u20e3" else ""

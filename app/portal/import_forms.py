@@ -26,7 +26,7 @@ CHARACTERS_SHOWN = 60
 """The most characters shown of a heading or a cell."""
 
 MOST_UNPACKED = 2 * MOST_BYTES
-"""Of a workbook: its text is several times as long, and slower to read than a CSV file's."""
+"""The most bytes of an unpacked workbook, which is slower to read than a CSV file."""
 
 MOST_LINES = 500_000
 """Ten megabytes can hold millions of very short lines, each of which takes memory."""
@@ -136,12 +136,12 @@ def columns_form(args: Mapping[str, str], head: Head) -> ColumnsForm:
 
 
 def read_with(head: Head) -> str:
-    """What parts the columns of a file, or which sheet of it was read."""
+    """The delimiter or sheet with which a file was read."""
     return head.table.sheet or DELIMITERS[head.table.delimiter]
 
 
 def _fill_layout(form: ColumnsForm, head: Head) -> None:
-    """A workbook has sheets and no delimiter, any other file a delimiter and no sheets."""
+    """Fill in the sheet of a workbook, or the delimiter of any other file."""
     table = head.table
     if table.sheet:
         names = dict.fromkeys((*table.sheets, table.sheet))

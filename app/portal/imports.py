@@ -168,9 +168,9 @@ def _head(content: bytes, layout: Layout) -> Head:
 
 
 def _head_of(draft: ImportDraft, args: Mapping[str, str]) -> tuple[Head, str]:
-    """How a file that waits begins, read as `args` say; if it cannot be, as it seems right.
+    """The beginning of a file, read with the layout in `args`.
 
-    Then with a sentence that says why.
+    If that fails, it is read without, and a sentence says why.
     """
     try:
         return _head(draft.content, layout_of(args)), ""

@@ -1,4 +1,4 @@
-"""Reading a CSV file: its encoding, what parts its columns, its headings and its lines."""
+"""Reading a CSV file: its encoding, its delimiter, its headings and its lines."""
 
 import csv
 import io
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-"""What may part the columns, and how that is called."""
+"""The delimiters, and their names."""
 
 _SAMPLE = 1 << 16
-"""So many characters tell what parts the columns."""
+"""How many characters are looked at to find the delimiter."""
 
 _LINES_COMPARED = 50
 _SAYS_DELIMITER = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*\s*', re.IGNORECASE)
-"""The first line that Excel takes, and some programs write."""
+"""A first line that tells Excel the delimiter; some programs write it."""
 
 _READ_AS_WINDOWS = (
     "The file is not UTF-8 and was read as Windows-1252. If letters with accents are wrong, save "
@@ -41,9 +41,9 @@ _READ_AS_WINDOWS = (
 
 @contextmanager
 def open_csv(file: BinaryIO, layout: Layout, recognise: Recognise) -> Iterator[Table]:
-    """What a CSV file holds; the file stays open.
+    """The table in a CSV file; `file` is not closed.
 
-    Raises InvalidInput (field "file") for one that cannot be read at all.
+    Raises InvalidInput (field "file") if the file cannot be read.
     """
     encoding = find_encoding(file)
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
@@ -69,7 +69,7 @@ def _table(text: io.TextIOWrapper, layout: Layout, recognise: Recognise, encodin
 
 
 def _refuse_what_has_no_cells(sample: str) -> None:
-    """Nothing but delimiters; or a web page or XML, which some programs call an Excel file."""
+    """Refuse a file of delimiters alone, and the web pages and XML that some call Excel files."""
     if not sample.strip('",;|\t\r\n '):
         raise refusal("The file is empty.")
     if re.match(r"\s*<(!doctype|html|table|\?xml|head|meta)\b", sample, re.IGNORECASE):
@@ -80,12 +80,12 @@ def _refuse_what_has_no_cells(sample: str) -> None:
 
 
 def find_delimiter(sample: str, recognise: Recognise) -> str:
-    """What parts the columns: what gives the most headings that are known, and even rows."""
+    """The delimiter that gives the most known headings, and even rows."""
     return max(DELIMITERS, key=lambda delimiter: _merit(sample, delimiter, recognise))
 
 
 def _merit(sample: str, delimiter: str, recognise: Recognise) -> tuple[float, ...]:
-    """How well the beginning of a file is read with a delimiter; more is better."""
+    """How well a delimiter suits the beginning of a file; greater is better."""
     numbered = _numbered(_reader(io.StringIO(sample, newline=""), delimiter))
     lines = list(islice(numbered, _LINES_COMPARED))
     if len(sample) == _SAMPLE:
@@ -102,7 +102,7 @@ def _merit(sample: str, delimiter: str, recognise: Recognise) -> tuple[float, ..
 
 
 def _filled(cells: list[str]) -> int:
-    """How many cells a row has without the blank ones at its end."""
+    """How many cells a row has, without blank ones at its end."""
     blank = takewhile(lambda cell: not cell.strip(), reversed(cells))
     return len(cells) - sum(1 for _ in blank)
 
@@ -112,9 +112,9 @@ def _reader(text: io.TextIOBase, delimiter: str) -> "Reader":
 
 
 def _numbered(reader: "Reader", lines_before: int = 0) -> Iterator[Line]:
-    """The rows of a file; those without any text are passed over.
+    """The rows of a file, without blank ones.
 
-    Where the file stops being CSV: the reason, and nothing after it.
+    Where the file stops being valid CSV, a last line gives the reason as its `fault`.
     """
     while True:
         number = reader.line_num + 1 + lines_before
@@ -130,6 +130,6 @@ def _numbered(reader: "Reader", lines_before: int = 0) -> Iterator[Line]:
 
 
 def _count_lines(text: io.TextIOWrapper) -> int:
-    """How many line ends are left, be they those of Unix, Windows or an old Macintosh."""
+    """How many line endings are left: those of Unix, Windows or old Macintoshes."""
     portions = iter(lambda: text.read(1 << 16), "")
     return sum(max(portion.count("\n"), portion.count("\r")) for portion in portions)

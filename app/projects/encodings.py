@@ -1,4 +1,4 @@
-"""In which encoding a text file is written: UTF-8, UTF-16, or plainly Windows-1252."""
+"""Finding the encoding of a text file: UTF-8, UTF-16, or clearly Windows-1252."""
 
 import codecs
 import re
@@ -13,7 +13,7 @@ _PORTION = 1 << 16
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _UTF_8_WITHIN = re.compile(rb"[\xc3-\xc5\xd0\xd1][\x80-\xbf]|\xe2\x80")
-"""Letters as UTF-8 writes them; read as Windows-1252 they would be "Ã¤" or "â€“"."""
+"""Characters in UTF-8; read as Windows-1252 they would be "Ã¤" or "â€“"."""
 
 _NOT_WESTERN = re.compile(
     r"""[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]                  # no text at all
@@ -24,13 +24,13 @@ _NOT_WESTERN = re.compile(
     """,
     re.VERBOSE,
 )
-"""What stands in no list of western names: the text is in another encoding."""
+"""Text that no list of western European names contains: it has another encoding."""
 
 
 def find_encoding(file: BinaryIO) -> str:
-    """The name of a file's encoding, as Python knows it. The file is left at its beginning.
+    """Python's name of a file's encoding; the file is rewound.
 
-    Raises InvalidInput (field "file") if it is none of those that can be read.
+    Raises InvalidInput (field "file") if it is another one, or the file is damaged.
     """
     start = file.read(_PORTION)
     file.seek(0)
@@ -48,7 +48,7 @@ def find_encoding(file: BinaryIO) -> str:
 
 
 def _without_mark(start: bytes) -> str | None:
-    """UTF-16 that does not say so: every other byte of its first letters is zero."""
+    """The kind of UTF-16 without a byte order mark, in which every other byte is zero, or None."""
     even, odd = start[:200:2], start[1:200:2]
     if len(odd) > 1 and odd.count(0) > len(odd) // 2 and not even.count(0):
         return "utf-16-le"

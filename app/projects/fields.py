@@ -205,7 +205,7 @@ DETAILS = tuple(field for field in OF_PROJECT if field.name != "name")
 """The fields of a project besides its name and its organisation."""
 
 GUESSED = sorted(FIELDS, key=lambda field: not field.column.holds)
-"""In the order in which imports guess columns: what a file must have comes first."""
+"""The order in which imports guess columns: required ones first."""
 
 
 def as_text(value: str | date | None) -> str | None:

@@ -170,7 +170,7 @@ class _Changes:
     unchanged: list[ReadRow] = field(default_factory=list)
 
     def add_organisation(self, row: ReadRow) -> None:
-        """A new one is named by the first of its rows that says a name, else by the first."""
+        """Add a new organisation, named by the first of its rows that has a name for it."""
         first = self.organisations.setdefault(row.organisation_id, row)
         if row.organisation_name and not first.organisation_name:
             self.organisations[row.organisation_id] = row

@@ -12,9 +12,9 @@ from app.projects.workbook import is_workbook, open_workbook
 
 @dataclass(frozen=True)
 class Head:
-    """How a file begins: its table, and its first rows, whatever they hold.
+    """The beginning of a file: its table and its first rows, not checked.
 
-    `more_lines` is how many lines follow.
+    `more_lines` is how many lines follow, approximately.
     """
 
     table: Table
@@ -29,19 +29,19 @@ class Head:
 def open_table(
     file: BinaryIO, layout: Layout, recognise: Recognise
 ) -> AbstractContextManager[Table]:
-    """What a CSV file or a sheet of a workbook holds; the file stays open.
+    """The table in a CSV file or in a sheet of a workbook; `file` is not closed.
 
-    Raises InvalidInput (field "file" or "sheet") for one that cannot be read at all, also while
-    its lines are read.
+    Raises InvalidInput (field "file" or "sheet") if the file cannot be read, possibly only while
+    its lines are being read.
     """
     opened = open_workbook if is_workbook(file) else open_csv
     return opened(file, layout, recognise)
 
 
 def read_head(file: BinaryIO, layout: Layout, recognise: Recognise, *, rows: int) -> Head:
-    """The headings and at most `rows` rows of a file.
+    """The headings and at most `rows` rows of a file, which is read to its end.
 
-    Raises InvalidInput (field "file" or "sheet") for a file that cannot be read at all.
+    Raises InvalidInput (field "file" or "sheet") if the file cannot be read or has no rows.
     """
     with open_table(file, layout, recognise) as table:
         first = list(islice(table.lines, rows))

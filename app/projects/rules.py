@@ -20,14 +20,14 @@ _FORMULA = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-"""What Excel, LibreOffice or Google Sheets would run. They run whatever begins with "="; after
-another sign only what is an expression, and "@Home (NL)" or "+31 (20) 555" are shown as they are.
-Tabs and line breaks before a sign never get here: they are taken away, or refused."""
+"""What Excel, LibreOffice or Google Sheets would run: all that begins with "=", and expressions that
+begin with another sign. "@Home (NL)" and "+31 (20) 555" are shown as they are. Tabs and line breaks
+before a sign have been stripped or refused."""
 
 _ERRORS = frozenset(
     ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!")
 )
-"""What spreadsheets show, and save, where a formula went wrong."""
+"""What spreadsheets show, and save, where a formula failed."""
 
 _NOT_IN_AN_ADDRESS = re.compile(r"[<>(),;:\"\[\]\\]")
 """Characters around an address that was copied with a name, or between several addresses."""

@@ -1,6 +1,6 @@
-"""A file as a table: its headings and its numbered lines, whatever its format.
+"""A file of any format as a table: finding its headings, and numbering its lines.
 
-Nothing here knows what a project is: `rows` says what the lines mean.
+Nothing here knows what a project is: `rows` interprets the lines.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +13,20 @@ from app.core.text import tidied
 
 MOST_COLUMNS = 1000
 HEADINGS_AMONG = 20
-"""The headings are looked for among so many lines that hold something."""
+"""Among how many lines with text the headings are looked for."""
 
 _CELLS_AMONG = 50_000
 _CHARACTERS = 1000
 """Of a heading."""
 
 Recognise = Callable[[Sequence[str]], int]
-"""How many of these headings are known: what tells headings from a title, and delimiters apart."""
+"""How many of a line's cells are known headings; finds the headings and the delimiter."""
 
 
 class Line(NamedTuple):
-    """A row of cells and the line of the file on which it begins; of a sheet, its row.
+    """A row of cells, and the number of the line on which it begins; of a sheet, its row number.
 
-    With a `fault` it cannot be read, and nothing comes after it.
+    A line with a `fault`, a sentence, could not be read, and no line follows it.
     """
 
     number: int
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file is to be read where that was chosen; None: as it seems right."""
+    """The delimiter and the sheet that a user chose; None to find them."""
 
     delimiter: str | None = None
     sheet: str | None = None
@@ -47,11 +47,11 @@ AS_IT_SEEMS = Layout()
 
 @dataclass(frozen=True)
 class Table:
-    """The headings of a file, and the lines that follow, which are read as they are asked for.
+    """The headings of a file, and an iterator over the lines below them.
 
-    `count_rest` says how many lines are left, about, and leaves none. `delimiter` is what parts
-    the columns of a text file; `sheets` are what a workbook has, and `sheet` is the one read.
-    `notes` are sentences on how the file was understood, where somebody should have a look.
+    `count_rest` consumes the lines that are left and returns about how many there were. A text
+    file has a `delimiter`; a workbook has `sheets`, of which `sheet` is read. `notes` are
+    sentences on how the file was read, for the user to check.
     """
 
     headings: list[str]
@@ -65,7 +65,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Body:
-    """Lines, parted into the headings and what follows; `notes` as in Table."""
+    """The headings and the lines below them; `notes` as in Table."""
 
     headings: list[str]
     lines: Iterator[Line]
@@ -73,19 +73,19 @@ class Body:
 
 
 def refusal(sentence: str) -> InvalidInput:
-    """The refusal of a whole file."""
+    """The error for a file that cannot be read."""
     return InvalidInput("file", sentence)
 
 
 def nothing_to_import() -> InvalidInput:
-    """The refusal of a file that has headings and nothing else."""
+    """The error for a file that has headings and nothing else."""
     return refusal("There is nothing to import: the file has a header and no rows.")
 
 
 def part_headings(lines: Iterator[Line], recognise: Recognise) -> Body:
-    """Find the headings among the first lines, of which none is blank.
+    """Find the headings among the first lines; `lines` has no blank ones.
 
-    Raises InvalidInput (field "file") where there are none.
+    Raises InvalidInput (field "file") if there are no lines or too many columns.
     """
     first: list[Line] = []
     cells = 0
@@ -111,9 +111,9 @@ def part_headings(lines: Iterator[Line], recognise: Recognise) -> Body:
 
 
 def heading_place(rows: Sequence[Sequence[str]], recognise: Recognise) -> int:
-    """Which of a file's first rows has the headings: the one with the most that are known.
+    """The index of the headings among a file's first rows: the row with the most known headings.
 
-    Where fewer than two are known it is the first row with text in more than one cell.
+    If no row has two, it is the first row with text in more than one cell.
     """
     known = [recognise(row[:MOST_COLUMNS]) for row in rows]
     most = max(known)

@@ -1,7 +1,7 @@
-"""Reading a sheet of a workbook as Excel, LibreOffice and others save it: .xlsx.
+"""Reading a sheet of an .xlsx workbook, as Excel, LibreOffice and others save it.
 
-Workbooks come from outside. What one unfolds to is looked at before it is unfolded, and a row is
-read at a time, so that a small file that is huge inside costs little.
+Workbooks come from outside. The unpacked size is checked before anything is unpacked, and one row
+is read at a time, so that a small file that is huge inside costs little.
 """
 
 import re
@@ -21,7 +21,7 @@ from app.projects.tables import Layout, Line, Recognise, Table, part_headings, r
 MOST_UNPACKED = 200 * 1024 * 1024
 _MOST_PARTS = 5000
 _MOST_ROWS = 1_048_576
-"""A sheet has no more; a row that says otherwise is made up."""
+"""The most rows that a sheet can have."""
 
 _ZIP = b"PK\x03\x04"
 _OLD = b"\xd0\xcf\x11\xe0"
@@ -31,16 +31,16 @@ warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
 
 
 def is_workbook(file: BinaryIO) -> bool:
-    """Whether a file is one that spreadsheet programs save by themselves, or claims to be."""
+    """Whether a file begins like a workbook, new or old."""
     start = file.read(4)
     file.seek(0)
     return start in (_ZIP, _OLD)
 
 
 def unpacked_size(file: BinaryIO) -> int:
-    """What a workbook unfolds to, in bytes, as its table of contents says.
+    """A workbook's unpacked size in bytes, as its directory states it.
 
-    No more is ever unfolded. Raises InvalidInput (field "file") for what is no workbook.
+    `zipfile` never unpacks more than that. Raises InvalidInput (field "file") if it is no workbook.
     """
     start = file.read(4)
     file.seek(0)
@@ -68,10 +68,10 @@ def unpacked_size(file: BinaryIO) -> int:
 
 @contextmanager
 def open_workbook(file: BinaryIO, layout: Layout, recognise: Recognise) -> Iterator[Table]:
-    """What a sheet holds, the one named or the first with rows in it; the file stays open.
+    """The table in a sheet, the chosen one or the first with rows; `file` is not closed.
 
-    Raises InvalidInput (field "file") for a workbook that cannot be read, and (field "sheet") for
-    a sheet that is not there.
+    Raises InvalidInput (field "file") if the workbook cannot be read, possibly only while its rows
+    are being read, and (field "sheet") if the chosen sheet is missing.
     """
     if unpacked_size(file) > MOST_UNPACKED:
         raise _too_large()
@@ -99,7 +99,7 @@ def _opened(file: BinaryIO) -> Any:
     try:
         return load_workbook(file, read_only=True, data_only=True, keep_links=False)
     except Exception:
-        # What a made-up workbook makes its reader raise has no end: KeyError, ParseError, ...
+        # A forged workbook can raise almost anything here: KeyError, ParseError, ...
         raise _damaged() from None
 
 
@@ -122,7 +122,7 @@ def _has_rows(sheet: Any) -> bool:
 
 
 def _numbered(rows: Iterable[tuple[Any, ...]]) -> Iterator[Line]:
-    """The rows of a sheet; those without any text are passed over."""
+    """The rows of a sheet, without blank ones."""
     numbered = enumerate(rows, start=1)
     while True:
         try:
@@ -139,7 +139,7 @@ def _numbered(rows: Iterable[tuple[Any, ...]]) -> Iterator[Line]:
 
 
 def _text(cell: Any) -> str:
-    """What a cell shows, with dates as ISO 8601 has them."""
+    """The text of a cell; dates in ISO 8601."""
     value = cell.value
     if value is None:
         return ""

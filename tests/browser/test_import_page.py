@@ -105,8 +105,11 @@ def test_refused_rows_are_corrected_and_the_columns_need_not_be_chosen_again(
 ) -> None:
     preview(at_page, csv_file(prefix, f"{prefix}-3,=1+1,", f"{prefix}-3,x,,y"))
     choose(at_page, "Plan", "Tier")
+    expect(at_page).to_have_url(re.compile(r"&plan=2(&|$)"))
     expect(
-        at_page.get_by_text("2 rows are refused, so nothing can be imported yet")
+        at_page.locator("#preview").get_by_text(
+            "2 rows are refused, so nothing can be imported yet"
+        )
     ).to_be_visible()
     expect(at_page.get_by_text("Line 6: The row has 4 cells, the header has 3.")).to_be_visible()
     expect(at_page.get_by_role("button", name="Import", exact=True)).to_have_count(0)
