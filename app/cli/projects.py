@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 
 import click
@@ -23,10 +24,12 @@ from app.core.clock import utcnow
 from app.core.errors import InvalidInput
 from app.core.text import counted
 from app.models import Project
-from app.projects.fields import BY_NAME, FIELDS, IMPORTED, as_text
+from app.projects.csv_file import DELIMITERS
+from app.projects.fields import BY_NAME, FIELDS, as_text
 from app.projects.importing import ImportResult, import_projects
-from app.projects.rows import BadRow, ReadFile, read_projects
+from app.projects.rows import BadRow, ReadFile, name_unused, read_projects
 from app.projects.search import LONGEST_SEARCH, find_projects, read_search
+from app.projects.tables import Layout
 
 HEADINGS = ("ID", *(field.heading for field in FIELDS))
 BAD_ROWS_PRINTED = 100
@@ -63,8 +66,8 @@ def _row(project: Project) -> dict[str, str | int | None]:
 
 
 def _column_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add an option for the column of each field that is imported."""
-    for field in reversed(IMPORTED):
+    """Add an option for the column of each field."""
+    for field in reversed(FIELDS):
         column = field.column
         option = click.option(column.option, field.name, metavar="C", help=column.help)
         command = option(command)
@@ -74,16 +77,35 @@ def _column_options(command: Callable[..., None]) -> Callable[..., None]:
 @group.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_column_options
+@click.option(
+    "--delimiter",
+    type=click.Choice(list(DELIMITERS.values())),
+    help="What parts the columns of a CSV file, if it is not found.",
+)
+@click.option("--sheet", metavar="NAME", help="The sheet of a workbook; else the first.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
-def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str | None) -> None:
-    """Import projects from the CSV file FILE: all of it, or nothing.
+def import_file(
+    file: Path,
+    delimiter: str | None,
+    sheet: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **named_columns: str | None,
+) -> None:
+    """Import projects from the CSV file or .xlsx workbook FILE: all of it, or nothing.
 
     Each row is a project. Rows with one Organisation ID are projects of one organisation, named
     by the first of them unless it is known already. A project that is known, by Organisation ID
-    and name, is updated. C is a column's heading; without it the usual headings are looked for.
+    and name, is updated. C is a column's heading, or "" if the file has no such column; without
+    it the usual headings are looked for.
     """
-    read = _read(file, named_columns)
+    characters = {name: character for character, name in DELIMITERS.items()}
+    layout = Layout(delimiter=characters.get(delimiter or ""), sheet=sheet)
+    read = _read(file, layout, named_columns)
+    for note in (*read.notes, name_unused(read.unused)):
+        if note:
+            click.echo(note, err=True)
     if read.bad_rows:
         _refuse_bad_rows(read.bad_rows, as_json)
     # Keep the garbage collector from scanning a million rows while other writers wait.
@@ -107,10 +129,14 @@ def import_file(file: Path, dry_run: bool, as_json: bool, **named_columns: str |
         click.echo(_summary(result, dry_run))
 
 
-def _read(file: Path, named_columns: Mapping[str, str | None]) -> ReadFile:
+def _read(file: Path, layout: Layout, named_columns: Mapping[str, str | None]) -> ReadFile:
     try:
         with file.open("rb") as opened, _progress("Reading", file.stat().st_size) as progress:
-            return read_projects(opened, named_columns=named_columns, progress=progress)
+            # What comes through a pipe cannot be read twice, and its beginning is.
+            content = opened if opened.seekable() else BytesIO(opened.read())
+            return read_projects(
+                content, named_columns=named_columns, layout=layout, progress=progress
+            )
     except InvalidInput as error:
         field = BY_NAME.get(error.field)
         refuse(f"{error.detail} ({field.column.option})" if field else error.detail)

@@ -11,6 +11,23 @@ LABEL_LENGTH = 50
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
+_SPACES = re.compile(
+    "[ \u00a0\u115f\u1160\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]+"
+)
+"""Characters that look like space: no-break spaces, em spaces, blank letters."""
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2060-\u2065\u206a-\u206f\ufeff"
+    "\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
+)
+"""Characters that Unicode lets fonts ignore, without those that change the reading direction."""
+
+_JOINERS = re.compile("[\u200c\u200d]+")
+_VARIANTS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
+_HYPHENS = re.compile("[\u2010\u2011]")
+_VIRAMA = 9
+"""The combining class of the sign after which Indic scripts need joiners."""
+
 _REPLACED = {
     **{"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i"},
     **{"æ": "ae", "œ": "oe", "ð": "d", "þ": "th"},
@@ -49,6 +66,55 @@ def fold(text: str) -> str:
 
 def _decomposed(text: str) -> str:
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+
+
+def tidied(text: str) -> str:
+    """`text` as it is compared and stored, so that texts that look the same are the same.
+
+    In Unicode NFC, words one plain space apart, invisible characters dropped. Joiners and
+    variation selectors stay where they can be seen, in scripts that join letters and in emoji.
+    Control characters stay, for checks to refuse.
+    """
+    if text.isascii():
+        text = text.strip()
+        return _SPACES.sub(" ", text) if "  " in text else text
+    before = None
+    while text != before:
+        before = text
+        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+        text = _VARIANTS.sub(_needed_variant, _JOINERS.sub(_needed_joiner, text))
+        text = _SPACES.sub(" ", _HYPHENS.sub("-", text)).strip()
+    return text
+
+
+def _needed_joiner(found: re.Match[str]) -> str:
+    """The first of these joiners if the characters around need one, else nothing."""
+    joiner, left, right = found[0][0], _before(found), _after(found)
+    arabic = unicodedata.bidirectional(left) == unicodedata.bidirectional(right) == "AL"
+    indic = unicodedata.combining(left) == _VIRAMA
+    emoji = joiner == "\u200d" and _is_picture(left) and _is_picture(right)
+    return joiner if arabic or indic or emoji else ""
+
+
+def _needed_variant(found: re.Match[str]) -> str:
+    """The first of these variation selectors if it follows a picture or ideograph, else nothing."""
+    left, right = _before(found), _after(found)
+    ideograph = left >= "\u2e80" and unicodedata.category(left) == "Lo"
+    return found[0][0] if _is_picture(left) or ideograph or right == "\u20e3" else ""
+
+
+def _before(found: re.Match[str]) -> str:
+    """The character that stands before; a space at the beginning."""
+    return found.string[found.start() - 1] if found.start() else " "
+
+
+def _after(found: re.Match[str]) -> str:
+    """The character that stands after; a space at the end."""
+    return found.string[found.end()] if found.end() < len(found.string) else " "
+
+
+def _is_picture(character: str) -> bool:
+    return character == "\ufe0f" or unicodedata.category(character) in ("So", "Sk")
 
 
 def is_email(text: str) -> bool:

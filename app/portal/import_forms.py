@@ -4,21 +4,29 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from io import BytesIO
 
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import SelectField
 
 from app.core.errors import InvalidInput
-from app.core.text import printable
-from app.projects.fields import IMPORTED, Kind
+from app.core.text import printable, shortened
+from app.projects.csv_file import DELIMITERS
+from app.projects.fields import FIELDS, Kind
 from app.projects.importing import ImportResult
+from app.projects.reading import Head
 from app.projects.rows import guess_columns
+from app.projects.tables import Layout
+from app.projects.workbook import is_workbook, unpacked_size
 
 MOST_MEGABYTES = 10
 MOST_BYTES = MOST_MEGABYTES * 1024 * 1024
 CHARACTERS_SHOWN = 60
 """The most characters shown of a heading or a cell."""
+
+MOST_UNPACKED = 2 * MOST_BYTES
+"""The most bytes of an unpacked workbook, which is slower to read than a CSV file."""
 
 MOST_LINES = 500_000
 """Ten megabytes can hold millions of very short lines, each of which takes memory."""
@@ -33,8 +41,9 @@ class FileTooLarge(InvalidInput):
         super().__init__(
             "file",
             f"The file is too large: up to {MOST_MEGABYTES} MB and {MOST_LINES:,} lines can be "
-            "imported here. Import it on the portal's machine, in the folder where the portal is "
-            "installed, with the command “.venv/bin/flask --app wsgi projects import FILE”.",
+            f"imported here, of a workbook {2 * MOST_MEGABYTES} MB unpacked. Import it on the "
+            "portal's machine, in the folder where the portal is installed, with the command "
+            "“.venv/bin/flask --app wsgi projects import FILE”.",
         )
 
 
@@ -44,9 +53,12 @@ class UploadForm(FlaskForm):
     def content(self) -> bytes:
         """The content of the uploaded file. Raises InvalidInput (field "file"), FileTooLarge."""
         if not self.file.data:
-            raise InvalidInput("file", "Choose a CSV file.")
+            raise InvalidInput("file", "Choose a CSV file or an .xlsx workbook.")
         content: bytes = self.file.data.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
+            raise FileTooLarge
+        file = BytesIO(content)
+        if is_workbook(file) and unpacked_size(file) > MOST_UNPACKED:
             raise FileTooLarge
         return content
 
@@ -58,21 +70,25 @@ class UploadForm(FlaskForm):
 class ColumnsForm(FlaskForm):
     """The position of each field's column in a file; blank if the file does not have it.
 
-    It has a choice for each field of IMPORTED, added below.
+    It has a choice for each field of FIELDS, added below, and one for the delimiter or the sheet.
     """
 
     class Meta:
         csrf = False
 
+    delimiter = SelectField("Delimiter", validate_choice=False)
+    sheet = SelectField("Sheet", validate_choice=False)
+
     @property
     def chosen(self) -> dict[str, str]:
         """The choices as query arguments of an address."""
-        return {field.name: field.data for field in self}
+        return {field.name: field.data for field in self if field.data is not None}
 
     @property
     def columns(self) -> dict[str, int]:
         """The positions of the chosen columns, by the fields' names."""
-        return {name: int(position) for name, position in self.chosen.items() if position}
+        positions = {field.name: self[field.name].data for field in FIELDS}
+        return {name: int(position) for name, position in positions.items() if position}
 
     @property
     def used_for(self) -> dict[int, list[str]]:
@@ -83,34 +99,67 @@ class ColumnsForm(FlaskForm):
         return labels
 
 
-for field in IMPORTED:
+for field in FIELDS:
     setattr(ColumnsForm, field.name, SelectField(field.label, validate_choice=False))
 
+_CHARACTERS = {name: character for character, name in DELIMITERS.items()}
 
-def columns_form(args: Mapping[str, str], headings: Sequence[str]) -> ColumnsForm:
-    """The form filled in from `args`; fields missing there are guessed from the headings."""
+
+def layout_of(args: Mapping[str, str]) -> Layout:
+    """The delimiter or sheet chosen in `args`."""
+    return Layout(_CHARACTERS.get(args.get("delimiter", "")), args.get("sheet"))
+
+
+def columns_form(args: Mapping[str, str], head: Head) -> ColumnsForm:
+    """The form filled in from `args`; fields missing there are guessed from the headings.
+
+    `read_with` in `args` is the delimiter or sheet with which the columns were chosen; if the
+    file is now read with another one, all columns are guessed again.
+    """
+    headings = head.headings
     guessed = guess_columns(headings)
     labels = heading_labels(headings)
     form = ColumnsForm(formdata=None)
-    for field in IMPORTED:
-        choice, asked = form[field.name], args.get(field.name)
+    _fill_layout(form, head)
+    same = args.get("read_with", read_with(head)) == read_with(head)
+    for field in FIELDS:
+        choice, asked = form[field.name], args.get(field.name) if same else None
         position = (
             guessed.get(field.name) if asked is None else _column_position(asked, len(headings))
         )
-        nothing = "Choose a column" if field.required else "Not in the file"
+        nothing = "Choose a column" if field.column.holds else "Not in the file"
         choice.choices = [("", nothing), *((str(n), label) for n, label in enumerate(labels))]
         choice.data = "" if position is None else str(position)
-        if position is None and field.required:
+        if position is None and field.column.holds:
             choice.errors = [f"Choose the column that holds {field.column.holds}."]
     return form
+
+
+def read_with(head: Head) -> str:
+    """The delimiter or sheet with which a file was read."""
+    return head.table.sheet or DELIMITERS[head.table.delimiter]
+
+
+def _fill_layout(form: ColumnsForm, head: Head) -> None:
+    """Fill in the sheet of a workbook, or the delimiter of any other file."""
+    table = head.table
+    if table.sheet:
+        names = dict.fromkeys((*table.sheets, table.sheet))
+        form.sheet.choices = [(name, shortened(name, CHARACTERS_SHOWN)) for name in names]
+        form.sheet.data = table.sheet
+        form.delimiter.data = None
+    else:
+        form.delimiter.choices = [(name, name.capitalize()) for name in _CHARACTERS]
+        form.delimiter.data = DELIMITERS[table.delimiter]
+        form.sheet.data = None
 
 
 def optional_columns() -> str:
     """The optional fields of a file, as part of a sentence."""
     words = [
         f"{field.what} (as 2026-12-31)" if field.kind is Kind.DAY else field.what
-        for field in IMPORTED
-        if not field.required
+        for field in FIELDS
+        if not field.column.holds
     ]
     return f"{', '.join(words[:-1])} and {words[-1]}"
 

@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
-from app.core.text import shortened
+from app.core.text import printable, shortened
 from app.extensions import db
 from app.models import ImportDraft
 from app.portal.gate import begin_checked_write
@@ -27,14 +27,17 @@ from app.portal.import_forms import (
     columns_form,
     expectation,
     heading_labels,
+    layout_of,
     optional_columns,
     read_expectation,
+    read_with,
 )
-from app.projects.csv_file import Head, read_head
 from app.projects.drafts import find_draft, import_draft, keep_draft
-from app.projects.fields import IMPORTED
+from app.projects.fields import DETAILS, FIELDS
 from app.projects.importing import ImportResult, preview_projects
-from app.projects.rows import ReadFile, read_projects
+from app.projects.reading import Head, read_head
+from app.projects.rows import ReadFile, guess_columns, name_unused, read_projects
+from app.projects.tables import AS_IT_SEEMS, Layout
 from app.web.access import current_actor, requires
 from app.web.errors import http_error
 from app.web.forms_again import shown_again_by, undone
@@ -47,6 +50,7 @@ ROWS_SHOWN = 5
 COLUMNS_SHOWN = 20
 BAD_ROWS_SHOWN = 100
 PROJECTS_SHOWN = 20
+ONE_COLUMN = "Everything stands in one column: choose another delimiter."
 FIELDS_OF_A_FORM = 64 * 1024
 """How many bytes an upload may have besides the file."""
 
@@ -69,13 +73,13 @@ def preview() -> ResponseReturnValue:
     last = _draft_of(request.form)
     try:
         content = form.content()
-        head = _head(content)
+        head = _head(content, AS_IT_SEEMS)
         if head.more_lines > MOST_LINES:
             raise FileTooLarge
     except InvalidInput as error:
         form.refuse(error)
         return _import_page(form, last, request.form, error.status)
-    columns = _columns_kept(last, head)
+    columns = _columns_kept(last, content)
     begin_checked_write()
     token = keep_draft(
         db.session(),
@@ -107,7 +111,7 @@ def confirm() -> ResponseReturnValue:
     draft = _draft_of(request.form)
     if draft is None or not _is_waiting(draft):
         return _not_to_import(draft)
-    form = columns_form(request.form, _head(draft.content).headings)
+    form = columns_form(request.form, _head_of(draft, request.form)[0])
     expected = read_expectation(request.form.get("expected", ""))
     again = redirect_see_other(_address(draft.token, form.chosen))
     file = _rows(draft, form)
@@ -160,22 +164,44 @@ def _counts(result: ImportResult) -> str:
     return f"{result.created} created, {result.updated} updated, {result.unchanged} left alone"
 
 
-def _head(content: bytes) -> Head:
-    return read_head(BytesIO(content), rows=ROWS_SHOWN)
+def _head(content: bytes, layout: Layout) -> Head:
+    return read_head(
+        BytesIO(content), layout, lambda headings: len(guess_columns(headings)), rows=ROWS_SHOWN
+    )
+
+
+def _head_of(draft: ImportDraft, args: Mapping[str, str]) -> tuple[Head, str]:
+    """The beginning of a file, read with the layout in `args`.
+
+    If that fails, it is read without, and a sentence says why.
+    """
+    try:
+        return _head(draft.content, layout_of(args)), ""
+    except InvalidInput as error:
+        asked = args.get("sheet") or args.get("delimiter", "")
+        note = f"“{shortened(asked, CHARACTERS_SHOWN)}” could not be shown. {error.detail}"
+        return _head(draft.content, AS_IT_SEEMS), note
 
 
 def _rows(draft: ImportDraft, form: ColumnsForm) -> ReadFile | None:
     """The rows of a file; None while a required column has not been chosen."""
     if form.errors:
         return None
-    return read_projects(BytesIO(draft.content), columns=form.columns)
+    return read_projects(
+        BytesIO(draft.content), columns=form.columns, layout=layout_of(form.chosen)
+    )
 
 
-def _columns_kept(last: ImportDraft | None, head: Head) -> dict[str, str]:
+def _columns_kept(last: ImportDraft | None, content: bytes) -> dict[str, str]:
     """The columns chosen for the last file, if the new file has the same headings."""
-    if last is None or last.result is not None or _head(last.content).headings != head.headings:
+    if last is None or last.result is not None:
         return {}
-    return columns_form(request.form, head.headings).chosen
+    layout = layout_of(request.form)
+    try:
+        before, head = _head(last.content, layout), _head(content, layout)
+    except InvalidInput:
+        return {}
+    return columns_form(request.form, head).chosen if before.headings == head.headings else {}
 
 
 def _address(token: str, columns: Mapping[str, str]) -> str:
@@ -206,8 +232,8 @@ def _import_page(
 
 def _preview_context(draft: ImportDraft, args: Mapping[str, str]) -> dict[str, Any]:
     """What templates need for an uploaded file: its beginning, the columns, the preview."""
-    head = _head(draft.content)
-    columns = columns_form(args, head.headings)
+    head, why_not = _head_of(draft, args)
+    columns = columns_form(args, head)
     file = _rows(draft, columns)
     preview = None
     if file is not None and not file.bad_rows:
@@ -220,13 +246,29 @@ def _preview_context(draft: ImportDraft, args: Mapping[str, str]) -> dict[str, A
         "labels": heading_labels(head.headings),
         "columns_shown": COLUMNS_SHOWN,
         "columns": columns,
-        "fields": IMPORTED,
+        "fields": FIELDS,
+        "details": DETAILS,
+        "read_with": read_with(head),
+        "notes": _notes(head, columns, why_not),
         "file": file,
         "bad_rows_shown": BAD_ROWS_SHOWN,
         "preview": preview,
         "expected": expectation(preview.result) if preview else "",
         "fresh": is_partial(),
     }
+
+
+def _notes(head: Head, columns: ColumnsForm, why_not: str) -> list[str]:
+    """Sentences on how the file was read."""
+    one = "" if head.table.sheet or len(head.headings) > 1 else ONE_COLUMN
+    notes = (why_not, one, *head.table.notes, _unused(head, columns))
+    return [note for note in notes if note]
+
+
+def _unused(head: Head, columns: ColumnsForm) -> str:
+    used = columns.columns.values()
+    unused = [name for position, name in enumerate(head.headings) if position not in used and name]
+    return name_unused([printable(heading) for heading in unused])
 
 
 def _shortened_cells(row: list[str]) -> list[str]:

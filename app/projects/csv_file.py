@@ -1,150 +1,123 @@
-"""Reading a CSV file: its encoding, its delimiter, its headings and its lines.
+"""Reading a CSV file: its encoding, its delimiter, its headings and its lines."""
 
-Nothing here knows what a project is: `rows` interprets the lines.
-"""
-
-import codecs
 import csv
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain, islice
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, BinaryIO
 
-from app.core.errors import InvalidInput
+from app.projects.encodings import WINDOWS, find_encoding
+from app.projects.tables import (
+    HEADINGS_AMONG,
+    Layout,
+    Line,
+    Recognise,
+    Table,
+    heading_place,
+    part_headings,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-MOST_COLUMNS = 1000
-_DELIMITERS = ",;\t"
-_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""The first bytes of spreadsheet programs' own files."""
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+"""The delimiters, and their names."""
 
+_SAMPLE = 1 << 16
+"""How many characters are looked at to find the delimiter."""
 
-class Line(NamedTuple):
-    """A row of cells, and the number of the line on which it begins (the headings are line 1).
+_LINES_COMPARED = 50
+_SAYS_DELIMITER = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*\s*', re.IGNORECASE)
+"""A first line that tells Excel the delimiter; some programs write it."""
 
-    A line with a `fault`, a sentence, could not be read, and no line follows it.
-    """
-
-    number: int
-    cells: list[str]
-    fault: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """The headings of a file, and an iterator over the lines below them.
-
-    `count_rest` consumes the lines that are left and returns about how many there were.
-    """
-
-    headings: list[str]
-    lines: Iterator[Line]
-    count_rest: Callable[[], int]
-
-
-@dataclass(frozen=True)
-class Head:
-    """The beginning of a file: its headings and its first rows, not checked.
-
-    `more_lines` is how many lines follow, approximately.
-    """
-
-    headings: list[str]
-    rows: list[list[str]]
-    more_lines: int
+_READ_AS_WINDOWS = (
+    "The file is not UTF-8 and was read as Windows-1252. If letters with accents are wrong, save "
+    "it as “CSV UTF-8”."
+)
 
 
 @contextmanager
-def open_table(file: BinaryIO) -> Iterator[Table]:
-    """The table in a CSV file (UTF-8, with or without BOM); `file` is not closed.
+def open_csv(file: BinaryIO, layout: Layout, recognise: Recognise) -> Iterator[Table]:
+    """The table in a CSV file; `file` is not closed.
 
-    Raises InvalidInput (field "file") if the file cannot be read, possibly only while its lines
-    are being read.
+    Raises InvalidInput (field "file") if the file cannot be read.
     """
-    _refuse_other_formats(file)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    encoding = find_encoding(file)
+    text = io.TextIOWrapper(file, encoding=encoding, newline="")
     try:
-        yield _table(text)
-    except UnicodeDecodeError:
-        raise _refusal(
-            f"Line {_first_line_not_utf_8(file)} is not UTF-8 text. "
-            "Save the file as “CSV UTF-8” and try again."
-        ) from None
+        yield _table(text, layout, recognise, encoding)
     finally:
         text.detach()
 
 
-def read_head(file: BinaryIO, *, rows: int) -> Head:
-    """The headings and at most `rows` rows of a file, which is read to its end.
-
-    Raises InvalidInput (field "file") if the file cannot be read or has no rows.
-    """
-    with open_table(file) as table:
-        first = list(islice(table.lines, rows))
-        if not first:
-            raise nothing_to_import()
-        more_lines = table.count_rest()
-    return Head(table.headings, [line.cells for line in first if not line.fault], more_lines)
-
-
-def nothing_to_import() -> InvalidInput:
-    """The error for a file that has headings and nothing else."""
-    return _refusal("There is nothing to import: the file has a header and no rows.")
+def _table(text: io.TextIOWrapper, layout: Layout, recognise: Recognise, encoding: str) -> Table:
+    sample = text.read(_SAMPLE)
+    text.seek(0)
+    _refuse_what_has_no_cells(sample)
+    said = _SAYS_DELIMITER.fullmatch(next(iter(io.StringIO(sample, newline="")), ""))
+    if said:
+        text.readline()
+        sample = sample[said.end() :]
+    delimiter = layout.delimiter or (said[1] if said else find_delimiter(sample, recognise))
+    lines = _numbered(_reader(text, delimiter), 1 if said else 0)
+    body = part_headings(lines, recognise)
+    notes = body.notes + ((_READ_AS_WINDOWS,) if encoding == WINDOWS else ())
+    return Table(body.headings, body.lines, lambda: _count_lines(text), delimiter, notes=notes)
 
 
-def _refusal(sentence: str) -> InvalidInput:
-    return InvalidInput("file", sentence)
-
-
-def _refuse_other_formats(file: BinaryIO) -> None:
-    start = file.read(4)
-    file.seek(0)
-    if start in _WORKBOOKS:
-        raise _refusal(
-            "This is a workbook and not a CSV file. "
-            "Open it in a spreadsheet program and save it as “CSV UTF-8”."
+def _refuse_what_has_no_cells(sample: str) -> None:
+    """Refuse a file of delimiters alone, and the web pages and XML that some call Excel files."""
+    if not sample.strip('",;|\t\r\n '):
+        raise refusal("The file is empty.")
+    if re.match(r"\s*<(!doctype|html|table|\?xml|head|meta)\b", sample, re.IGNORECASE):
+        raise refusal(
+            "This is a web page or XML and not a CSV file, whatever its name says. Open it in a "
+            "spreadsheet program and save it as .xlsx or “CSV UTF-8”."
         )
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in start[:2]:
-        raise _refusal("The file is UTF-16. Save it as “CSV UTF-8” and try again.")
 
 
-def _first_line_not_utf_8(file: BinaryIO) -> int:
-    file.seek(0)
-    for number, line in enumerate(file, start=1):
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            return number
-    return 1
+def find_delimiter(sample: str, recognise: Recognise) -> str:
+    """The delimiter that gives the most known headings, and even rows."""
+    return max(DELIMITERS, key=lambda delimiter: _merit(sample, delimiter, recognise))
 
 
-def _table(text: io.TextIOWrapper) -> Table:
-    header = text.readline()
-    if not header.strip(' ,;\t\r\n"'):
-        raise _refusal("The file is empty, or its first line is: that line names the columns.")
-    delimiter = max(_DELIMITERS, key=header.count)
-    lines = _numbered(csv.reader(chain([header], text), delimiter=delimiter, strict=True))
-    first = next(lines)
-    if first.fault:
-        raise _refusal(f"Line 1: {first.fault}")
-    if len(first.cells) > MOST_COLUMNS:
-        raise _refusal(
-            f"The first line names {len(first.cells)} columns; at most {MOST_COLUMNS} can be read."
-        )
-    return Table([name.strip() for name in first.cells], lines, lambda: _count_lines(text))
+def _merit(sample: str, delimiter: str, recognise: Recognise) -> tuple[float, ...]:
+    """How well a delimiter suits the beginning of a file; greater is better."""
+    numbered = _numbered(_reader(io.StringIO(sample, newline=""), delimiter))
+    lines = list(islice(numbered, _LINES_COMPARED))
+    if len(sample) == _SAMPLE:
+        lines = lines[:-1] or lines
+    rows = [line.cells for line in lines if not line.fault]
+    if not rows:
+        return (0,)
+    place = heading_place(rows[:HEADINGS_AMONG], recognise)
+    headings, following = rows[place], lines[place + 1 :]
+    width = len(headings)
+    even = sum(1 for line in following if 1 < _filled(line.cells) <= width)
+    prose = sample.count(f"{delimiter} ")
+    return (recognise(headings), even / len(following) if following else 0, width, -prose)
 
 
-def _numbered(reader: "Reader") -> Iterator[Line]:
+def _filled(cells: list[str]) -> int:
+    """How many cells a row has, without blank ones at its end."""
+    blank = takewhile(lambda cell: not cell.strip(), reversed(cells))
+    return len(cells) - sum(1 for _ in blank)
+
+
+def _reader(text: io.TextIOBase, delimiter: str) -> "Reader":
+    return csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True)
+
+
+def _numbered(reader: "Reader", lines_before: int = 0) -> Iterator[Line]:
     """The rows of a file, without blank ones.
 
     Where the file stops being valid CSV, a last line gives the reason as its `fault`.
     """
     while True:
-        number = reader.line_num + 1
+        number = reader.line_num + 1 + lines_before
         try:
             cells = next(reader)
         except StopIteration:
@@ -152,9 +125,11 @@ def _numbered(reader: "Reader") -> Iterator[Line]:
         except csv.Error as error:
             yield Line(number, [], f"From here on it is no CSV ({error}); the rest was not read.")
             return
-        if number == 1 or "".join(cells).strip():
+        if "".join(cells).strip():
             yield Line(number, cells)
 
 
 def _count_lines(text: io.TextIOWrapper) -> int:
-    return sum(part.count("\n") for part in iter(lambda: text.read(1 << 16), ""))
+    """How many line endings are left: those of Unix, Windows or old Macintoshes."""
+    portions = iter(lambda: text.read(1 << 16), "")
+    return sum(max(portion.count("\n"), portion.count("\r")) for portion in portions)

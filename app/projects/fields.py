@@ -39,17 +39,17 @@ class Column:
     """How an import finds a field's column: by the option that names it, or by its heading.
 
     `headings` are the usual headings, the likeliest first; they are compared folded, by letters
-    and digits only. A field without headings is not imported. `holds` names the column's content
-    in an error message.
+    and digits only. `holds` names the column's content in an error message; a field without it
+    is optional in a file.
     """
 
-    option: str = ""
+    option: str
+    headings: tuple[str, ...]
     help: str | None = None
     holds: str = ""
-    headings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """A field of ProjectFields; it is stored with the organisation if `of_organisation`.
 
@@ -67,7 +67,7 @@ class Field:
     of_organisation: bool = False
     hint: str | None = None
     usual: str = ""
-    column: Column = Column()
+    column: Column
 
     def check(self, text: str) -> Any:
         """The value to store for `text`. Raises InvalidInput with this field's name."""
@@ -86,6 +86,12 @@ class Field:
         return value
 
 
+_NAMES_OF_ORGANISATIONS = (
+    *("organisationname", "organizationname", "organisation", "organization"),
+    *("companyname", "company", "customername", "customer", "clientname", "client"),
+    *("accountname", "account"),
+)
+
 FIELDS = (
     Field(
         name="organisation_id",
@@ -102,6 +108,7 @@ FIELDS = (
             headings=(
                 *("organisationid", "organizationid", "orgid", "cik"),
                 *("customerid", "clientid", "accountid", "companyid"),
+                *("organisationnumber", "organizationnumber", "customernumber", "clientnumber"),
             ),
         ),
     ),
@@ -112,6 +119,11 @@ FIELDS = (
         what="organisation name",
         length=NAME_LENGTH,
         of_organisation=True,
+        column=Column(
+            option="--organisation-name-column",
+            help="The organisation's name; without it the first project's is taken.",
+            headings=_NAMES_OF_ORGANISATIONS,
+        ),
     ),
     Field(
         name="name",
@@ -124,11 +136,7 @@ FIELDS = (
             option="--name-column",
             help="The project's name.",
             holds="the project's name",
-            headings=(
-                *("projectname", "project", "name", "security", "companyname", "company"),
-                *("organisationname", "organizationname", "organisation", "organization"),
-                *("customername", "customer", "clientname", "client"),
-            ),
+            headings=("projectname", "project", "name", "security", *_NAMES_OF_ORGANISATIONS),
         ),
     ),
     Field(
@@ -141,7 +149,10 @@ FIELDS = (
         column=Column(
             option="--email-column",
             help="The contact e-mail.",
-            headings=("contactemail", "email", "emailaddress"),
+            headings=(
+                *("contactemail", "email", "emailaddress", "contactemailaddress"),
+                *("contact", "mail", "emailcontact"),
+            ),
         ),
     ),
     Field(
@@ -151,7 +162,10 @@ FIELDS = (
         what="plan",
         length=LABEL_LENGTH,
         hint="Such as Trial or Growth.",
-        column=Column(option="--plan-column", headings=("plan", "planname")),
+        column=Column(
+            option="--plan-column",
+            headings=("plan", "planname", "subscription", "subscriptionplan"),
+        ),
     ),
     Field(
         name="plan_expires_on",
@@ -165,7 +179,9 @@ FIELDS = (
             help="Days as 2026-12-31.",
             headings=(
                 *("planexpirydate", "planexpiry", "expirydate", "expiry"),
-                "expirationdate",
+                *("expirationdate", "expiration", "expires", "expireson", "expiryon"),
+                *("planexpires", "planexpireson", "planends", "planendson", "planenddate"),
+                *("ends", "endson", "enddate", "end", "validuntil", "until"),
             ),
         ),
     ),
@@ -178,6 +194,7 @@ FIELDS = (
         required=True,
         hint="Such as Active or On hold.",
         usual=USUAL_STATUS,
+        column=Column(option="--status-column", headings=("status", "projectstatus")),
     ),
 )
 """In the order of ProjectFields, which commands and imports use as well."""
@@ -187,7 +204,8 @@ OF_PROJECT = tuple(field for field in FIELDS if not field.of_organisation)
 DETAILS = tuple(field for field in OF_PROJECT if field.name != "name")
 """The fields of a project besides its name and its organisation."""
 
-IMPORTED = tuple(field for field in FIELDS if field.column.headings)
+GUESSED = sorted(FIELDS, key=lambda field: not field.column.holds)
+"""The order in which imports guess columns: required ones first."""
 
 
 def as_text(value: str | date | None) -> str | None:

@@ -160,14 +160,20 @@ class _FeedEntry(NamedTuple):
 class _Changes:
     """What some rows would change.
 
-    `organisations` has the first row of each new one, by Organisation ID; `updated` has pairs of
-    a stored project and the row that changes it.
+    `organisations` has the row that names each new one, by Organisation ID; `updated` has pairs
+    of a stored project and the row that changes it.
     """
 
     organisations: dict[str, ReadRow] = field(default_factory=dict)
     created: list[ReadRow] = field(default_factory=list)
     updated: list[tuple[Row[Any], ReadRow]] = field(default_factory=list)
     unchanged: list[ReadRow] = field(default_factory=list)
+
+    def add_organisation(self, row: ReadRow) -> None:
+        """Add a new organisation, named by the first of its rows that has a name for it."""
+        first = self.organisations.setdefault(row.organisation_id, row)
+        if row.organisation_name and not first.organisation_name:
+            self.organisations[row.organisation_id] = row
 
     def add_to(self, counts: Counter[str]) -> None:
         """Add the numbers of changes to `counts`, under the names of ImportResult's fields."""
@@ -187,7 +193,7 @@ def _compare(
     changes = _Changes()
     for row in rows:
         if row.organisation_id not in known:
-            changes.organisations.setdefault(row.organisation_id, row)
+            changes.add_organisation(row)
         project = projects.get((row.organisation_id, row.name))
         if project is None:
             changes.created.append(row)
@@ -254,10 +260,11 @@ def _values(row: ReadRow, columns: Iterable[str]) -> Record:
 
 
 def _organisation(row: ReadRow, moment: object) -> Record:
+    name = row.organisation_name or row.name
     return {
         "id": row.organisation_id,
-        "name": row.organisation_name,
-        "search_text": organisation_search_text(row.organisation_name, row.organisation_id),
+        "name": name,
+        "search_text": organisation_search_text(name, row.organisation_id),
         "created_at": moment,
     }
 

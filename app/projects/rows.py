@@ -1,10 +1,10 @@
-"""The rows of a CSV file as projects: finding the columns, and checking each row.
+"""The rows of a file as projects: finding the columns, and checking each row.
 
 Nothing here uses the database, so that no lock is held during this work.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,10 +12,11 @@ from operator import attrgetter
 from typing import Any, BinaryIO
 
 from app.core.errors import InvalidInput
-from app.core.text import fold
-from app.projects.csv_file import Line, Table, nothing_to_import, open_table
-from app.projects.fields import IMPORTED, Field, ProjectFields
+from app.core.text import fold, shortened, tidied
+from app.projects.fields import FIELDS, GUESSED, Field, ProjectFields
+from app.projects.reading import open_table
 from app.projects.rules import project_search_text
+from app.projects.tables import AS_IT_SEEMS, Layout, Line, Table, nothing_to_import
 
 REPORT_EVERY = 5000
 """After how many rows progress is reported."""
@@ -43,11 +44,14 @@ class ReadFile:
     """The content of a file. `columns` are the names of the fields that it has.
 
     The rows are sorted by Organisation ID, those of one organisation in the file's order.
+    `unused` has the headings of the other columns, `notes` sentences on how the file was read.
     """
 
     rows: list[ReadRow]
     bad_rows: list[BadRow]
     columns: frozenset[str]
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_projects(
@@ -55,19 +59,21 @@ def read_projects(
     *,
     named_columns: Mapping[str, str | None] | None = None,
     columns: Mapping[str, int] | None = None,
+    layout: Layout = AS_IT_SEEMS,
     progress: Callable[[int], None] = lambda _: None,
 ) -> ReadFile:
-    """Read and check a CSV file.
+    """Read and check a CSV file, or a sheet of a workbook.
 
     `columns` gives the position of each field's column, the first being 0. Without it,
-    `named_columns` gives the heading of a field's column; for a field that is missing there, or
-    None, the usual headings are tried. `progress` is called now and then with the number of bytes
-    read so far. Raises InvalidInput (field "file") if the file cannot be read, and the errors of
-    `choose_columns`.
+    `named_columns` gives the heading of a field's column, or "" if there is none; for a field
+    that is missing there, or None, the usual headings are tried. `progress` is called now and
+    then with the number of bytes read so far. Raises InvalidInput (field "file" or "sheet") if the
+    file cannot be read, and the errors of `choose_columns`.
     """
-    with open_table(file) as table:
+    named = named_columns or {}
+    with open_table(file, layout, lambda headings: len(guess_columns(headings, named))) as table:
         if columns is None:
-            columns = choose_columns(table.headings, named_columns or {})
+            columns = choose_columns(table.headings, named)
         return _read(table, columns, lambda: progress(file.tell()))
 
 
@@ -79,12 +85,13 @@ def choose_columns(
     Raises InvalidInput, with the field's name, if a named column is missing, a heading occurs
     twice, or a required field has no column.
     """
-    columns = {}
-    for field in IMPORTED:
-        position = _find_column(field, named_columns.get(field.name), headings)
+    columns: dict[str, int] = {}
+    for field in GUESSED:
+        named = named_columns.get(field.name)
+        position = _find_column(field, named, headings, columns.values())
         if position is not None:
             columns[field.name] = position
-        elif field.required:
+        elif field.column.holds:
             raise InvalidInput(
                 field.name,
                 f"No heading says which column holds {field.column.holds}: name one. "
@@ -93,25 +100,43 @@ def choose_columns(
     return columns
 
 
-def guess_columns(headings: Sequence[str]) -> dict[str, int]:
-    """The positions of the fields' columns by the usual headings; unclear ones are left out."""
-    columns = {}
-    for field in IMPORTED:
+def guess_columns(
+    headings: Sequence[str], named_columns: Mapping[str, str | None] | None = None
+) -> dict[str, int]:
+    """The positions of the fields' columns as `choose_columns` has them; unclear ones left out."""
+    columns: dict[str, int] = {}
+    for field in GUESSED:
+        named = (named_columns or {}).get(field.name)
         with suppress(InvalidInput):
-            position = _find_column(field, None, headings)
+            position = _find_column(field, named, headings, columns.values())
             if position is not None:
                 columns[field.name] = position
     return columns
 
 
-def _find_column(field: Field, named: str | None, headings: Sequence[str]) -> int | None:
+def name_unused(headings: Sequence[str]) -> str:
+    """A sentence that names the columns that are not used; blank if there are none."""
+    if not headings:
+        return ""
+    columns = "1 column is" if len(headings) == 1 else f"{len(headings)} columns are"
+    return f"{columns} not used: {_listed(headings)}."
+
+
+def _find_column(
+    field: Field, named: str | None, headings: Sequence[str], taken: Collection[int]
+) -> int | None:
     """The position of a field's column: the named one, else one with a usual heading, or None.
 
-    Raises InvalidInput if a named column is missing, or if the heading occurs twice.
+    Usual headings of columns `taken` by other fields do not count. Raises InvalidInput if a named
+    column is missing, or if the heading occurs twice.
     """
     if named is not None:
-        return _position_of(field, named.strip(), headings, headings)
-    plain = [re.sub(r"[^a-z0-9]", "", fold(heading)) for heading in headings]
+        named = tidied(named)
+        return _position_of(field, named, headings, headings) if named else None
+    plain = [
+        "" if position in taken else re.sub(r"[^a-z0-9]", "", fold(heading))
+        for position, heading in enumerate(headings)
+    ]
     usual = next((usual for usual in field.column.headings if usual in plain), None)
     return None if usual is None else _position_of(field, usual, plain, headings)
 
@@ -130,15 +155,19 @@ def _position_of(field: Field, wanted: str, among: Sequence[str], headings: Sequ
 
 
 def _list_headings(headings: Sequence[str]) -> str:
-    shown = ", ".join(f"“{heading[:60]}”" for heading in headings[:30])
+    return f"The file's headings are: {_listed(headings)}."
+
+
+def _listed(headings: Sequence[str]) -> str:
+    shown = ", ".join(f"“{shortened(heading, 60)}”" for heading in headings[:30])
     more = f" and {len(headings) - 30} more" if len(headings) > 30 else ""
-    return f"The first line of the file has: {shown}{more}."
+    return shown + more
 
 
 def _read(table: Table, columns: Mapping[str, int], report: Callable[[], None]) -> ReadFile:
     rows: list[ReadRow] = []
     bad_rows: list[BadRow] = []
-    positions = [(field, columns[field.name]) for field in IMPORTED if field.name in columns]
+    positions = [(field, columns[field.name]) for field in FIELDS if field.name in columns]
     width = len(table.headings)
     for number, line in enumerate(table.lines):
         if number % REPORT_EVERY == 0:
@@ -154,29 +183,33 @@ def _read(table: Table, columns: Mapping[str, int], report: Callable[[], None]) 
     rows.sort(key=BY_ORGANISATION)
     bad_rows.extend(_duplicates(rows))
     bad_rows.sort(key=attrgetter("line"))
-    return ReadFile(rows, bad_rows, frozenset(columns))
+    used = set(columns.values())
+    unused = (heading for position, heading in enumerate(table.headings) if position not in used)
+    return ReadFile(rows, bad_rows, frozenset(columns), tuple(filter(None, unused)), table.notes)
 
 
 def _read_row(line: Line, width: int, positions: Iterable[tuple[Field, int]]) -> ReadRow | BadRow:
     """The checked row, or all the reasons why it cannot be imported."""
     if line.fault:
         return BadRow(line.number, line.fault)
-    if len(line.cells) != width:
-        reason = f"The row has {len(line.cells)} cells, the header has {width}."
+    cells = line.cells
+    if len(cells) > width and "".join(cells[width:]).strip():
+        reason = f"The row has {len(cells)} cells, the header has {width}."
         return BadRow(line.number, reason)
     values: dict[str, Any] = {}
     reasons = []
     for field, position in positions:
         try:
-            values[field.name] = field.check(line.cells[position])
+            # Spreadsheets leave out blank cells at the end of a row.
+            text = cells[position] if position < len(cells) else ""
+            values[field.name] = field.check(text if text.strip() else field.usual)
         except InvalidInput as error:
             reasons.append(error.detail)
     if reasons:
         return BadRow(line.number, " ".join(reasons))
-    # A new organisation is named after its first project.
-    fields = {"organisation_name": values["name"]} | values
+    values.setdefault("organisation_name", "")
     search_text = project_search_text(values["name"], values.get("contact_email", ""))
-    return ReadRow(line=line.number, search_text=search_text, **fields)
+    return ReadRow(line=line.number, search_text=search_text, **values)
 
 
 def _duplicates(rows: Iterable[ReadRow]) -> Iterator[BadRow]:

@@ -1,21 +1,41 @@
 """Checks of the text of organisations' and projects' fields, and the text for searches."""
 
 import re
-import unicodedata
 from datetime import date
 
 from app.core.errors import InvalidInput
-from app.core.text import EMAIL, fold, shortened
+from app.core.text import EMAIL, fold, shortened, tidied
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Control characters, and those that change the reading direction."""
 
-_SIGNS_OF_A_FORMULA = re.compile(r"[=＝]|[-+@－＋＠].*[(|!]")
+_FORMULA = re.compile(
+    r"""[=＝]
+    | [-+@－＋＠].* (?:
+        \w\(                                     # SUM(A1): a function is called
+      | \b(?:HYPERLINK|WEBSERVICE|IMPORT\w+|IMAGE|DDE|RTD|CALL|EXEC|REGISTER(?:\.ID)?)\s*\(
+      | \|.*!                                    # cmd|' /C calc'!A0: another program is started
+      | ['\]]!                                   # '\\evil\[x.xls]S'!A1: another file is read
+      | !\s*\$?[A-Z]{1,3}\$?[0-9]                # Sheet1!A1
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What Excel, LibreOffice or Google Sheets would run: all that begins with "=", and expressions that
+begin with another sign. "@Home (NL)" and "+31 (20) 555" are shown as they are. Tabs and line breaks
+before a sign have been stripped or refused."""
+
+_ERRORS = frozenset(
+    ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!")
+)
+"""What spreadsheets show, and save, where a formula failed."""
+
 _NOT_IN_AN_ADDRESS = re.compile(r"[<>(),;:\"\[\]\\]")
 """Characters around an address that was copied with a name, or between several addresses."""
 
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ](\S+))?")
+_MIDNIGHT = re.compile(r"00:00(:00([.,]0+)?)?(Z|[+-]00:?00)?")
 _QUOTED = 40
+_MOST_TIDIED = 2000
 
 
 def organisation_search_text(name: str, organisation_id: str) -> str:
@@ -29,14 +49,14 @@ def project_search_text(name: str, contact_email: str) -> str:
 
 
 def check_text(field: str, what: str, text: str, length: int) -> str:
-    """`text` without surrounding space, in Unicode NFC, as it is stored.
+    """`text` as it is stored: `tidied`, without surrounding space.
 
     `what` names the field in error messages. Raises InvalidInput if `text` has control
     characters, more than `length` characters, or the form of a spreadsheet formula.
     """
     text = text.strip()
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+    # Endless text is refused below as too long; tidying it first would only cost time.
+    text = tidied(text) if len(text) < _MOST_TIDIED else text
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
         raise InvalidInput(
@@ -47,7 +67,11 @@ def check_text(field: str, what: str, text: str, length: int) -> str:
         raise InvalidInput(
             field, f"The {what} is too long: {len(text)} characters, and {length} are allowed."
         )
-    if _SIGNS_OF_A_FORMULA.match(text):
+    if text in _ERRORS:
+        raise InvalidInput(
+            field, f"The {what} is {text}, a spreadsheet's error; put right what it stands for."
+        )
+    if _FORMULA.match(text):
         raise InvalidInput(
             field,
             f"The {what} is a spreadsheet formula ({_quoted(text)}); write it as plain text.",
@@ -74,18 +98,28 @@ def check_email(field: str, what: str, text: str, length: int) -> str:
 
 
 def check_day(field: str, text: str) -> date | None:
-    """The day in `text` (ISO 8601), None if blank. Raises InvalidInput for anything else."""
-    text = text.strip()
+    """The day in `text` (ISO 8601, with or without a time at midnight), None if blank.
+
+    Raises InvalidInput for anything else.
+    """
+    text = tidied(text.strip()[:_MOST_TIDIED])
     if not text:
         return None
-    if not _ISO_DATE.fullmatch(text):
+    found = _ISO_DATE.fullmatch(text)
+    if not found:
         raise InvalidInput(
             field, f"{_quoted(text)} is not a date; write year-month-day, such as 2026-12-31."
         )
+    day, time = found.groups()
+    if time and not _MIDNIGHT.fullmatch(time):
+        raise InvalidInput(
+            field,
+            f"{_quoted(text)} has a time of day; write year-month-day alone, such as 2026-12-31.",
+        )
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(day)
     except ValueError:
-        raise InvalidInput(field, f"There is no day {text}.") from None
+        raise InvalidInput(field, f"There is no day {day}.") from None
 
 
 def _quoted(text: str) -> str:

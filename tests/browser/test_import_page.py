@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from app.models import Project
 from tests.browser.conftest import Portal, Watch
+from tests.workbooks import workbook
 
 NUMBERS = itertools.count(1)
 PAGE = "/projects/import"
@@ -102,12 +103,15 @@ def test_a_file_is_previewed_its_columns_chosen_and_imported(
 def test_refused_rows_are_corrected_and_the_columns_need_not_be_chosen_again(
     portal: Portal, at_page: Page, prefix: str
 ) -> None:
-    preview(at_page, csv_file(prefix, f"{prefix}-3,=1+1,", f"{prefix}-3"))
+    preview(at_page, csv_file(prefix, f"{prefix}-3,=1+1,", f"{prefix}-3,x,,y"))
     choose(at_page, "Plan", "Tier")
+    expect(at_page).to_have_url(re.compile(r"&plan=2(&|$)"))
     expect(
-        at_page.get_by_text("2 rows are refused, so nothing can be imported yet")
+        at_page.locator("#preview").get_by_text(
+            "2 rows are refused, so nothing can be imported yet"
+        )
     ).to_be_visible()
-    expect(at_page.get_by_text("Line 6: The row has 1 cells, the header has 3.")).to_be_visible()
+    expect(at_page.get_by_text("Line 6: The row has 4 cells, the header has 3.")).to_be_visible()
     expect(at_page.get_by_role("button", name="Import", exact=True)).to_have_count(0)
     check_all(at_page)
     preview(at_page, csv_file(prefix, name="corrected.csv"))
@@ -122,9 +126,40 @@ def test_a_file_that_is_none_is_refused_beside_the_field(at_page: Page, watch: W
     watch.expect(422)
     preview(at_page, {"name": "x.xlsx", "mimeType": "x", "buffer": b"PK\x03\x04\x14\x00"})
     field = at_page.get_by_label("CSV file")
-    expect(field).to_have_accessible_description(re.compile("This is a workbook and not a CSV"))
+    expect(field).to_have_accessible_description(re.compile("The workbook is damaged"))
     expect(field).to_have_attribute("aria-invalid", "true")
     check(at_page)
+
+
+def test_another_delimiter_is_chosen_and_the_columns_are_guessed_anew(
+    at_page: Page, prefix: str
+) -> None:
+    preview(at_page, csv_file(prefix))
+    choose(at_page, "Delimiter", "Semicolon")
+    expect(
+        at_page.get_by_text("Everything stands in one column: choose another delimiter.")
+    ).to_be_visible()
+    expect(at_page.get_by_role("button", name="Import", exact=True)).to_have_count(0)
+    check_all(at_page)
+    choose(at_page, "Delimiter", "Comma")
+    expect(at_page.get_by_text("3 projects will be created")).to_be_visible()
+    expect(at_page.get_by_role("combobox", name="Delimiter")).to_have_value("comma")
+
+
+def test_a_sheet_of_a_workbook_is_chosen_and_imported(
+    portal: Portal, at_page: Page, prefix: str
+) -> None:
+    notes = [["Nr", "Note"], [1, "x"]]
+    clients = [["CIK", "Name", "Plan", "Region"], [f"{prefix}-1", "Größe & Söhne", "Gold", "EU"]]
+    content = workbook({"Notes": notes, "Our clients": clients})
+    preview(at_page, {"name": "clients.xlsx", "mimeType": "x", "buffer": content})
+    choose(at_page, "Sheet", "Our clients")
+    expect(at_page.get_by_text("1 project will be created, in 1 new organisation")).to_be_visible()
+    expect(at_page.get_by_text("1 column is not used: “Region”.")).to_be_visible()
+    check_all(at_page)
+    at_page.get_by_role("button", name="Import", exact=True).click()
+    expect(at_page.get_by_text("clients.xlsx was imported: 1 created")).to_be_visible()
+    assert imported(portal, prefix) == [("Größe & Söhne", "Gold")]
 
 
 def test_a_file_that_is_too_large_is_told_of_the_command(at_page: Page, watch: Watch) -> None:

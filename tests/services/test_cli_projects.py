@@ -1,6 +1,8 @@
 """`flask projects ...`, by exit statuses and what is printed."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from app.extensions import db
 from app.licenses.services import issue_license
 from app.models import AuditEvent, Organisation, Project
 from tests.conftest import NOW, Cast, Clock
+from tests.workbooks import workbook
 
 CLIENTS = "CIK,Name\n1,One\n1,Uno\n2,Two\n"
 
@@ -91,7 +94,7 @@ class TestImport:
         assert done.exit_code == 1
         assert done.stdout == ""
         assert done.stderr.splitlines() == [
-            "Line 5: The row has 1 cells, the header has 2.",
+            "Line 5: Enter a project name.",
             "Line 6: Enter an Organisation ID.",
             "Line 7: Same project as line 2.",
             "Nothing was imported: 3 rows are not right.",
@@ -119,10 +122,63 @@ class TestImport:
         assert done.exit_code == 1
         assert "“ORG-1”, “Acme”" in done.stderr
         assert "(--organisation-id-column)" in done.stderr
-        file.write_bytes(CLIENTS.encode("utf-16"))
+        file.write_bytes(CLIENTS.encode("utf-16")[:-1])
         done = run(app, "import", file)
         assert done.exit_code == 1
-        assert done.stderr == "The file is UTF-16. Save it as “CSV UTF-8” and try again.\n"
+        assert done.stderr == (
+            "The file is UTF-16, and damaged. Save it as “CSV UTF-8” and try again.\n"
+        )
+
+    def test_one_organisation_is_one(self, app: Flask, file: Path) -> None:
+        file.write_text("CIK,Name\n1,One\n")
+        assert run(app, "import", file).stdout.endswith("; 1 organisation created.\n")
+
+    def test_columns_that_are_not_used_are_named(self, app: Flask, file: Path) -> None:
+        file.write_text("Clients\nCIK,Name,Symbol,Sector\n1,One,ONE,x\n")
+        done = run(app, "import", file, "--json")
+        assert json.loads(done.stdout)["created"] == 1
+        assert done.stderr.splitlines() == [
+            "Line 2 has the headings. The line above them is passed over.",
+            "2 columns are not used: “Symbol”, “Sector”.",
+        ]
+
+    def test_takes_an_organisations_name_and_a_status(self, app: Flask, file: Path) -> None:
+        file.write_text("CIK,Name,Firm,Phase\n9,Portal,Nine Ltd,On hold\n")
+        done = run(
+            *(app, "import", file, "--organisation-name-column", "Firm"),
+            *("--status-column", "Phase"),
+        )
+        assert (done.exit_code, done.stderr) == (0, "")
+        (row,) = json.loads(run(app, "list", "--search", "nine", "--json").stdout)
+        assert (row["organisation_name"], row["status"]) == ("Nine Ltd", "On hold")
+
+    def test_takes_a_sheet_of_a_workbook(self, app: Flask, tmp_path: Path) -> None:
+        path = tmp_path / "clients.xlsx"
+        sheets = {"Notes": [["x"]], "Clients": [["CIK", "Name"], [1, "One"]]}
+        path.write_bytes(workbook(sheets))
+        done = run(app, "import", path, "--sheet", "Clients")
+        assert (done.exit_code, done.stdout[:9]) == (0, "1 created"), done.stderr
+        done = run(app, "import", path, "--sheet", "Kunden")
+        assert (done.exit_code, done.stderr) == (
+            1,
+            "There is no sheet “Kunden”. The workbook has: “Notes”, “Clients”.\n",
+        )
+
+    def test_takes_a_delimiter(self, app: Flask, file: Path) -> None:
+        file.write_text("CIK,Name;a,b\n1,One;c,d\n")
+        done = run(app, "import", file, "--delimiter", "semicolon")
+        assert done.exit_code == 1
+        assert "“CIK,Name”, “a,b”" in done.stderr
+        assert run(app, "import", file, "--delimiter", "colon").exit_code == 2
+
+    def test_takes_what_comes_through_a_pipe(self, app: Flask, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_text, args=(CLIENTS,))
+        writer.start()
+        done = run(app, "import", pipe)
+        writer.join()
+        assert (done.exit_code, done.stdout[:9]) == (0, "3 created"), done.exception
 
     @pytest.mark.parametrize("arguments", [("no such file.csv",), (), (".",)])
     def test_used_wrongly_it_ends_with_2(self, app: Flask, arguments: tuple[str, ...]) -> None:

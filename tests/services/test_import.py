@@ -90,15 +90,15 @@ def test_rows_of_one_organisation_are_kept_in_their_order() -> None:
     [
         ("", "The file is empty"),
         ("\n\n", "The file is empty"),
-        (",,,\n1,2,3,4\n", "The file is empty"),
+        (",,,\n , \n", "The file is empty"),
         ("\ufeff", "The file is empty"),
         ("CIK,Name\n", "a header and no rows"),
         ("CIK,Name\n\n , \n", "a header and no rows"),
         ('"CIK,Name\n1,Acme\n', "no CSV"),
-        ("CIK,Name\n1,Acme\n".encode("utf-16"), "UTF-16"),
-        ("CIK,Name\n1,Acme\n".encode("utf-16-le"), "UTF-16"),
-        ("CIK,Name\n1,Acme\n".encode("utf-16-be"), "UTF-16"),
-        ("CIK,Name\n1,Acme\n2,Bölt\n".encode("latin-1"), "Line 3 is not UTF-8"),
+        ("CIK,Name\n1,Acme\n".encode("utf-16")[:-1], "The file is UTF-16, and damaged"),
+        ("CIK,Name\n1,Acme\n2,Łódź\n".encode("cp1250"), "Line 3 is not UTF-8"),
+        ("<html><table><tr><td>CIK</td></tr></table></html>", "This is a web page or XML"),
+        ('<?xml version="1.0"?>\n<Workbook/>', "This is a web page or XML"),
         (b"\xff\xd8\xff\xe0JPEG", "Line 1 is not UTF-8"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
 
 
 def test_bytes_that_are_no_utf_8_are_found_far_down_too() -> None:
-    text = "CIK,Name\n" + "".join(f"{number},Acme\n" for number in range(50_000))
+    text = "CIK,Name\n" + "".join(f"{number},Acmé\n" for number in range(50_000))
     assert "Line 50002 is" in refusal(text.encode() + b"9,B\xf6lt\n").detail
 
 
@@ -125,7 +125,17 @@ def test_bytes_that_are_no_utf_8_are_found_far_down_too() -> None:
         (["organization_id", "NAME", "x"], {"organisation_id": 0, "name": 1}),
         (["Org. ID", "Company", "E-Mail"], {"organisation_id": 0, "name": 1, "contact_email": 2}),
         (["Symbol", "Security", "CIK"], {"organisation_id": 2, "name": 1}),
-        (["Company", "Project", "CIK"], {"organisation_id": 2, "name": 1}),
+        (
+            ["Company", "Project", "CIK"],
+            {"organisation_id": 2, "name": 1, "organisation_name": 0},
+        ),
+        (
+            ["Organisation ID", "Organisation", "Project", "Contact", "Ends", "Status"],
+            {
+                **{"organisation_id": 0, "organisation_name": 1, "name": 2},
+                **{"contact_email": 3, "plan_expires_on": 4, "status": 5},
+            },
+        ),
         (
             ["Plan Expiry", "Plan", "Contact E-mail", "Name", "CIK"],
             {
@@ -157,9 +167,7 @@ def test_a_file_without_a_header_is_told_what_its_first_line_has() -> None:
 def test_a_column_that_is_not_there_is_refused_by_name() -> None:
     error = refusal("CIK,Name\n1,Acme\n", contact_email="Mail")
     assert error.field == "contact_email"
-    assert error.detail == (
-        "There is no column “Mail”. The first line of the file has: “CIK”, “Name”."
-    )
+    assert error.detail == ("There is no column “Mail”. The file's headings are: “CIK”, “Name”.")
 
 
 @pytest.mark.parametrize("named", [{}, {"name": "Name"}])
@@ -179,8 +187,8 @@ def test_a_thousand_headings_are_not_all_repeated() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("ORG-1,Acme", "The row has 2 cells, the header has 5."),
-        ("ORG-1,Acme,,,,", "The row has 6 cells, the header has 5."),
+        ("ORG-1", "Enter a project name."),
+        ("ORG-1,Acme,,,,x", "The row has 6 cells, the header has 5."),
         (",Acme,,,", "Enter an Organisation ID."),
         ("ORG-1, ,,,", "Enter a project name."),
         ("ORG-1,Acme,nobody,,", "“nobody” is not an e-mail address; write name@example.com."),
@@ -238,6 +246,42 @@ def test_rows_with_one_organisation_id_are_projects_of_one_organisation(
     assert {(project.status, project.created_at, project.updated_at) for project in projects} == {
         ("Active", NOW, NOW)
     }
+
+
+def test_an_organisation_is_named_by_its_column_where_there_is_one(
+    session: Session, cast: Cast
+) -> None:
+    text = "CIK,Organisation,Project\n7,,Zeta\n7,Seven Ltd,Alpha\n7,7even,Beta\n8,,Eight\n"
+    bring_in(session, cast, text + f"{cast.acme},Evil,Acme ERP\n")
+    session.commit()
+    names = {i: session.get_one(Organisation, i).name for i in ("7", "8", cast.acme)}
+    assert names == {"7": "Seven Ltd", "8": "Eight", cast.acme: "Acme"}
+    assert len(find_projects(session, Search("seven ltd"), NOW)) == 3
+
+
+def test_a_status_is_taken_where_there_is_a_column(session: Session, cast: Cast) -> None:
+    text = f"CIK,Name,Status\n9,Nine,On hold\n9,Ten,\n{cast.acme},Acme ERP,Churned\n"
+    assert bring_in(session, cast, text) == ImportResult(2, 1, 0, 1)
+    session.commit()
+    assert session.get_one(Project, cast.acme_project).status == "Churned"
+    nine = session.scalars(select(Project.status).where(Project.organisation_id == "9"))
+    assert sorted(nine) == ["Active", "On hold"]
+    assert bring_in(session, cast, text).unchanged == 3
+
+
+def test_names_that_only_look_the_same_are_one_project(session: Session, cast: Cast) -> None:
+    """Three lines that nobody can tell apart made three projects, and each import three more."""
+    twins = ["Acme Portal", "Acme\u00a0Portal", "Acme Portal\u200b"]
+    rows = [f"T-WS1,{name}\n" for name in twins]
+    assert bad_rows("CIK,Name\n" + "".join(rows)) == [
+        BadRow(3, "Same project as line 2."),
+        BadRow(4, "Same project as line 2."),
+    ]
+    done = [bring_in(session, cast, "CIK,Name\n" + row) for row in rows]
+    assert [(result.created, result.unchanged) for result in done] == [(1, 0), (0, 1), (0, 1)]
+    assert bring_in(session, cast, "CIK,Name\nT-WS1\u00a0,Acme Portal\n").unchanged == 1
+    stored = session.scalars(select(Project.name).where(Project.organisation_id == "T-WS1"))
+    assert list(stored) == ["Acme Portal"]
 
 
 def test_the_same_file_again_changes_nothing(session: Session, cast: Cast) -> None:

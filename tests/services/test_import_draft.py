@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import Conflict, InvalidInput, NotAllowed
 from app.models import ImportDraft, Organisation
-from app.projects.csv_file import MOST_COLUMNS, read_head
 from app.projects.drafts import KEPT_FOR, find_draft, import_draft, keep_draft
 from app.projects.importing import ImportResult, import_projects, preview_projects
+from app.projects.reading import Head, read_head
 from app.projects.rows import ReadFile, guess_columns, read_projects
+from app.projects.tables import AS_IT_SEEMS, MOST_COLUMNS
 from tests.conftest import NOW, Cast
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
@@ -158,9 +159,15 @@ def test_who_may_not_import_sees_no_preview(session: Session, cast: Cast) -> Non
 # How a file begins
 
 
+def head_at(data: bytes, rows: int = 5) -> Head:
+    return read_head(
+        io.BytesIO(data), AS_IT_SEEMS, lambda headings: len(guess_columns(headings)), rows=rows
+    )
+
+
 def head_of(content: str | bytes, rows: int = 5) -> tuple[list[str], list[list[str]]]:
     data = content.encode() if isinstance(content, str) else content
-    head = read_head(io.BytesIO(data), rows=rows)
+    head = head_at(data, rows)
     return head.headings, head.rows
 
 
@@ -180,11 +187,11 @@ def test_the_headings_and_the_first_rows_are_given_whatever_they_hold() -> None:
 
 def test_the_lines_that_follow_are_counted() -> None:
     content = b"CIK,Name\n" + b"1,a\n" * 100_000
-    assert 0 <= 100_000 - read_head(io.BytesIO(content), rows=5).more_lines < 5_000
+    assert 0 <= 100_000 - head_at(content).more_lines < 5_000
 
 
 def test_a_file_that_cannot_be_read_is_refused_wherever_in_it_the_reason_is() -> None:
-    rows = "1,One\n" * 50_000
+    rows = "1,Öne\n" * 50_000
     text = "CIK,Name\n" + rows
     assert "Line 50002 is not UTF-8" in refusal(text.encode() + b"9,B\xf6lt\n")
 
@@ -194,10 +201,13 @@ def test_a_file_that_cannot_be_read_is_refused_wherever_in_it_the_reason_is() ->
     [
         ("", "The file is empty"),
         ("CIK,Name\n", "a header and no rows"),
-        ("CIK,Name\n1,Acme\n".encode("utf-16"), "UTF-16"),
+        ("CIK,Name\n1,Acme\n".encode("utf-16")[:-1], "UTF-16, and damaged"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "Save the file as “CSV UTF-8”"),
         (b"PK\x03\x04\x14\x00\x06\x00", "workbook"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as “CSV UTF-8”"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+            "Save it as .xlsx without a password",
+        ),
         ("a," * 5000 + "\n1\n", f"names 5001 columns; at most {MOST_COLUMNS}"),
         ('"a\n1\n', "no CSV"),
         ("x" * 200_000 + "\n1\n", "field larger than field limit"),

@@ -147,3 +147,16 @@ def test_no_code_marks_text_as_safe() -> None:
     for file in MODULES:
         assert "Markup" not in file.read_text(encoding="utf-8"), name_of(file)
         assert "render_template_string" not in file.read_text(encoding="utf-8"), name_of(file)
+
+
+def test_nothing_is_written_as_csv() -> None:
+    """A client's name that begins with a sign is stored as it is: "@Home (NL)" is a name.
+
+    Whoever writes a list for spreadsheets must first see to it that none of them runs it.
+    """
+    for file in MODULES:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"csv\.writer|DictWriter|QUOTE_[A-Z]+|\.save\(", text), file
+    for file in [*MODULES, *TEMPLATES]:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"(mimetype|content_type|Content-Type).*(csv|excel|sheet)", text), file

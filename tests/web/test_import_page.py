@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import date
 from html import unescape
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -13,9 +14,10 @@ from werkzeug.test import TestResponse
 from app.extensions import db
 from app.models import AuditEvent, FeedEvent, ImportDraft, Project
 from app.portal.import_forms import MOST_BYTES
-from app.projects.fields import IMPORTED, ProjectFields
+from app.projects.fields import FIELDS, ProjectFields
 from app.projects.services import create_project
 from tests.conftest import NOW, Cast, Clock, Visitor
+from tests.workbooks import with_part, workbook
 
 TEXT = "CIK,Name,Tier\n1,One,Gold\n2,Two,\n"
 PAGE = "/projects/import"
@@ -108,15 +110,14 @@ class TestTheFile:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            ("", "The file is empty, or its first line is"),
+            ("", "The file is empty."),
             ("\n\n", "The file is empty"),
             ("CIK,Name\n", "There is nothing to import: the file has a header and no rows."),
-            (TEXT.encode("utf-16"), "The file is UTF-16. Save it as “CSV UTF-8” and try again."),
-            (TEXT.encode("utf-16-be"), "The file is UTF-16."),
-            ("CIK,Name\n1,Bölt\n".encode("latin-1"), "Line 2 is not UTF-8 text."),
+            (TEXT.encode("utf-16")[:-1], "The file is UTF-16, and damaged. Save it as “CSV UTF-8”"),
+            ("CIK,Name\n1,Łódź\n".encode("cp1250"), "Line 2 is not UTF-8 text."),
             (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00", "Save the file as “CSV UTF-8”"),
-            (b"PK\x03\x04\x14\x00\x06\x00", "save it as “CSV UTF-8”"),
-            ("," * 5000 + "x\n1\n", "The first line names 5001 columns; at most 1000 can be read."),
+            (b"PK\x03\x04\x14\x00\x06\x00", "The workbook is damaged and cannot be read."),
+            ("," * 5000 + "x\n1\n", "Line 1 names 5001 columns; at most 1000 can be read."),
         ],
     )
     def test_one_that_cannot_be_used_is_refused_beside_the_field(
@@ -137,7 +138,7 @@ class TestTheFile:
         }
         answer = ada.post(PAGE, sent[file])
         assert answer.status_code == 422
-        assert error_beside_the_file(answer) == "Choose a CSV file."
+        assert error_beside_the_file(answer) == "Choose a CSV file or an .xlsx workbook."
 
     def test_one_of_ten_megabytes_is_taken(self, ada: Visitor) -> None:
         row = f"1,{'x' * 200}\n"
@@ -197,7 +198,7 @@ class TestThePreview:
             assert re.search(rf'<label class="form-label" for="\w+">{label}</label>', page)
         assert '<option selected value="0">CIK</option>' in page
         assert '<option selected value="1">Name</option>' in page
-        optional = [field for field in IMPORTED if not field.required]
+        optional = [field for field in FIELDS if not field.column.holds]
         assert page.count('<option selected value="">Not in the file</option>') == len(optional)
         assert "<bdi>Name 5</bdi> </td>" in page
         assert "<bdi>Name 6</bdi> </td>" not in page
@@ -224,11 +225,19 @@ class TestThePreview:
     def test_every_refused_row_is_told_with_its_line_and_nothing_can_be_imported(
         self, app: Flask, ada: Visitor
     ) -> None:
-        rows = ("1,One", ",Two,", f"3,{'x' * 300},", "4,=1+1,", "5,Fi\x00ve,", "9,Nine,", "9,Nine,")
+        rows = (
+            "1,One,,x",
+            ",Two,",
+            f"3,{'x' * 300},",
+            "4,=1+1,",
+            "5,Fi\x00ve,",
+            "9,Nine,",
+            "9,Nine,",
+        )
         page = preview(ada, "CIK,Name,Tier\n" + "\n".join(rows) + "\n")
         assert "6 rows are refused, so nothing can be imported yet" in page
         for line, reason in (
-            (2, "The row has 2 cells, the header has 3."),
+            (2, "The row has 4 cells, the header has 3."),
             (3, "Enter an Organisation ID."),
             (4, "The project name is too long: 300 characters, and 200 are allowed."),
             (5, "The project name is a spreadsheet formula (“=1+1”); write it as plain text."),
@@ -255,6 +264,103 @@ class TestThePreview:
         assert asked["plan"] == ["2"]
         assert asked["contact_email"] == [""]
         assert 'data-announce="2 will be created, 0 updated, 0 left alone."' in answer.text
+
+
+def selected(page: str, name: str) -> str:
+    found = re.search(rf'<select[^>]* name="{name}".*?<option selected value="([^"]*)"', page)
+    return found[1] if found else "there is none"
+
+
+class TestHowItIsRead:
+    def test_a_delimiter_that_was_not_found_can_be_chosen(self, app: Flask, ada: Visitor) -> None:
+        text = "Nr, a, b;Brand, c, d\n1, 1, 1;One, 2, 2\n"
+        page = preview(ada, text, delimiter="comma")
+        assert selected(page, "delimiter") == "comma"
+        page = preview(ada, text, delimiter="semicolon", organisation_id="0", name="1")
+        assert selected(page, "delimiter") == "semicolon"
+        assert "1 project will be created" in page
+        ada.post(CONFIRM, fields_of(page))
+        assert names(app) == ["One, 2, 2"]
+
+    def test_with_another_delimiter_the_columns_are_guessed_anew(self, ada: Visitor) -> None:
+        wrong = preview(ada, TEXT, delimiter="tab")
+        assert "Choose the column that holds the Organisation ID." in wrong
+        assert "Everything stands in one column: choose another delimiter." in wrong
+        assert '<input type="hidden" name="read_with" value="tab">' in wrong
+        columns = {"organisation_id": "", "name": "", "read_with": "tab", "delimiter": "comma"}
+        page = preview(ada, TEXT, **columns)
+        assert (selected(page, "organisation_id"), selected(page, "name")) == ("0", "1")
+        assert "2 projects will be created" in page
+
+    @pytest.mark.parametrize("delimiter", ["", "x", ";", "Comma", "\x00"])
+    def test_one_that_there_is_not_counts_as_not_chosen(self, ada: Visitor, delimiter: str) -> None:
+        assert selected(preview(ada, delimiter=quote(delimiter)), "delimiter") == "comma"
+
+    def test_a_sheet_of_a_workbook_can_be_chosen(self, app: Flask, ada: Visitor) -> None:
+        rows = [["CIK", "Name", "Ends"], [1, "One", date(2027, 1, 31)]]
+        content = workbook({"Notes": [["Nr", "Text"], [9, "x"]], "Our clients": rows})
+        page = preview(ada, content)
+        assert selected(page, "sheet") == "Notes"
+        assert selected(page, "delimiter") == "there is none"
+        page = preview(ada, content, sheet="Our+clients", read_with="Notes", name="")
+        assert selected(page, "sheet") == "Our clients"
+        assert selected(page, "plan_expires_on") == "2"
+        assert "<bdi>2027-01-31</bdi>" in page
+        ada.post(CONFIRM, fields_of(page))
+        assert names(app) == ["One"]
+
+    def test_a_sheet_that_is_not_there_is_the_first(self, ada: Visitor) -> None:
+        content = workbook({"S": [["CIK", "Name"], [1, "One"]]})
+        page = preview(ada, content, sheet="T")
+        assert selected(page, "sheet") == "S"
+        assert "1 project will be created" in page
+
+    def test_a_sheet_without_rows_is_not_taken_and_not_shown(self, ada: Visitor) -> None:
+        rows = [["CIK", "Name"], [1, "One"]]
+        content = workbook({"Empty": [], "Cover": [["Our clients"]], "Clients": rows})
+        page = preview(ada, content)
+        assert selected(page, "sheet") == "Clients"
+        assert "1 project will be created" in page
+        page = preview(ada, content, sheet="Cover")
+        assert selected(page, "sheet") == "Clients"
+        assert "“Cover” could not be shown. There is nothing to import" in page
+
+    def test_a_delimiter_with_which_it_is_no_csv_is_told(self, ada: Visitor) -> None:
+        page = preview(ada, '"CIK","Name"\n1,One\n', delimiter="tab")
+        assert selected(page, "delimiter") == "comma"
+        assert "“tab” could not be shown. Line 1: From here on it is no CSV" in page
+
+    def test_the_next_workbook_keeps_the_sheet(self, ada: Visitor) -> None:
+        sheets = {"Notes": [["Nr", "Text"], [9, "x"]], "C": [["CIK", "Name"], [1, "One"]]}
+        page = preview(ada, workbook(sheets), sheet="C")
+        again = upload(ada, workbook(sheets), **fields_of(page)).headers["Location"]
+        assert parse_qs(urlsplit(again).query)["sheet"] == ["C"]
+
+    def test_how_it_was_understood_is_told(self, ada: Visitor) -> None:
+        text = "Our clients\nCIK;Name;Symbol;Sector\n1;Größe;x;y\n"
+        page = preview(ada, text.encode("windows-1252"))
+        assert "Line 2 has the headings. The line above them is passed over." in page
+        assert "was read as Windows-1252" in page
+        assert "2 columns are not used: “Symbol”, “Sector”." in page
+        page = preview(ada, text, plan="3")
+        assert "1 column is not used: “Symbol”." in page
+        assert "import-notes" not in preview(ada, "CIK,Name\n1,One\n")
+
+    def test_an_organisations_name_and_a_status_are_taken(self, ada: Visitor, cast: Cast) -> None:
+        page = preview(
+            ada,
+            "CIK,Organisation,Project,Status\n"
+            f"7,Seven Ltd,Portal,\n{cast.acme},Evil,Acme ERP,On hold\n",
+        )
+        assert "1 project will be created, in 1 new organisation" in page
+        assert "status <bdi>Active</bdi> → <bdi>On hold</bdi>" in page
+        assert "Evil</bdi> " not in page.split("What will happen")[1]
+
+    def test_a_workbook_that_unfolds_to_too_much_is_told_of_the_command(self, ada: Visitor) -> None:
+        content = with_part(workbook({"S": [["CIK", "Name"]]}), "x.bin", b" " * 30_000_000)
+        answer = upload(ada, content)
+        assert answer.status_code == 413
+        assert "of a workbook 20 MB unpacked" in error_beside_the_file(answer)
 
 
 class TestTheImport:

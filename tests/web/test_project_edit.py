@@ -149,6 +149,19 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize("name", ["Cargo\u00a0Two", " Cargo  Two\u200b", "Cargo\u2003Two\ufeff"])
+def test_a_name_that_only_looks_different_is_the_same(app: Flask, ada: Visitor, name: str) -> None:
+    """Spaces that do not break, and characters without width, come along with what is pasted."""
+    assert ada.post("/projects/new", FIELDS | {"name": "Cargo Two"}).status_code == 303
+    answer = ada.post("/projects/new", FIELDS | {"name": name, "organisation_id": "ORG-9\u200b"})
+    assert answer.status_code == 422
+    assert "has a project of this name already" in beside(answer.text, "name")
+    with app.app_context():
+        stored = select(Project.name).where(Project.organisation_id == "ORG-9")
+        assert db.session.scalars(stored).all() == ["Cargo Two"]
+        db.session.remove()
+
+
 @pytest.mark.parametrize(
     ("field", "text", "sentence"),
     [
@@ -156,7 +169,7 @@ BAD = [
         ("organisation_name", "", "ORG-9 is a new organisation: enter its name."),
         ("organisation_id", "", "Enter an Organisation ID."),
         ("organisation_id", "1" * 65, "64 are allowed"),
-        ("organisation_id", "ORG\u200b9", "invisible character"),
+        ("organisation_id", "ORG\ue0009", "invisible character"),
     ],
 )
 def test_what_is_wrong_in_a_new_project_is_told_beside_it_and_the_input_kept(
