@@ -33,15 +33,19 @@ LIMITS = SessionLimits(heartbeat_seconds=5, idle_seconds=IDLE)
 
 
 def issue(
-    session: Session, cast: Cast, organisation_id: str = Cast.acme, now: datetime = NOW
+    session: Session,
+    cast: Cast,
+    organisation_id: str = Cast.acme,
+    now: datetime = NOW,
+    ttl: int = HOUR,
 ) -> TemporaryLicense:
-    """A license of one hour, issued by Ada and committed."""
+    """A license, of one hour unless said otherwise, issued by Ada and committed."""
     license = issue_license(
         session,
         actor=cast.actor(cast.ada),
         organisation_id=organisation_id,
-        ttl=HOUR,
-        choices=(HOUR,),
+        ttl=ttl,
+        choices=(ttl,),
         signing_keys=current_config().signing_keys,
         now=now,
     )[0]

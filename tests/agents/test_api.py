@@ -9,10 +9,9 @@ from sqlalchemy import select
 
 from app.agents.live_sessions import end_session
 from app.agents.machines import dissociate
-from app.config import current_config
 from app.core.tokens import hash_token
 from app.extensions import db
-from app.licenses.services import issue_license, revoke_license
+from app.licenses.services import revoke_license
 from app.models import AgentSession, AuditEvent, FeedEvent
 from tests.agents.api_stage import (
     OTHER_MAC,
@@ -311,16 +310,7 @@ class TestInspection:
         self, app: Flask, cast: Cast, agent: RealAgent, clock: Clock
     ) -> None:
         with app.app_context():
-            license = issue_license(
-                db.session(),
-                actor=cast.actor(cast.ada),
-                organisation_id=cast.acme,
-                ttl=HOUR,
-                choices=(HOUR,),
-                signing_keys=current_config().signing_keys,
-                now=NOW,
-            )[0]
-            db.session.commit()
+            license = issue(db.session(), cast)
             text, key_id = text_of(license), license.key_id
         active = agent.ask("POST", "/keys/inspect", {"registration_key": f" '{text}'\n"})
         assert (active.status, active.json) == (

@@ -10,10 +10,9 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import select
 
-from app.config import current_config
 from app.extensions import db
-from app.licenses.services import issue_license
 from app.models import AuditEvent, Organisation, Project
+from tests.agents.stage import issue
 from tests.conftest import NOW, Cast, Clock
 from tests.workbooks import workbook
 
@@ -221,16 +220,7 @@ class TestList:
 
     def test_searches_as_the_page_does(self, app: Flask, cast: Cast) -> None:
         with app.app_context():
-            key_id = issue_license(
-                db.session(),
-                actor=cast.actor(cast.ada),
-                organisation_id=cast.bolt,
-                ttl=3600,
-                choices=(3600,),
-                signing_keys=current_config().signing_keys,
-                now=NOW,
-            )[0].key_id
-            db.session.commit()
+            key_id = issue(db.session(), cast, cast.bolt).key_id
         for text in ("sohne shop", "000456", key_id.lower()):
             rows = json.loads(run(app, "list", "--search", text, "--json").stdout)
             assert [row["name"] for row in rows] == ["Bolt Shop"], text

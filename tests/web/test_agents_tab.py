@@ -15,16 +15,12 @@ from app.extensions import db
 from app.models import Agent, AgentSession, Project, TemporaryLicense
 from tests.agents.stage import LIMITS, MAC, add_client, beat, events, issue, machine_of, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor
+from tests.web.pages import words
 
 
 @pytest.fixture(autouse=True)
 def standing_still(clock: Clock) -> None:
     """Everybody signs in by the clock that the tests turn."""
-
-
-def words(answer: TestResponse) -> str:
-    """What a page says, without its markup."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime
-from html import unescape
 
 import pytest
 from flask import Flask
@@ -10,6 +9,7 @@ from flask import Flask
 from app.models import AgentSession, TemporaryLicense, User
 from app.portal.confirmations import Confirmation, Link, LogOuts, Name, Sentence, ask
 from tests.conftest import NOW
+from tests.web.pages import words
 
 ADDRESS = "/users/7/disable"
 both = pytest.mark.parametrize("htmx", [False, True], ids=["page", "dialog"])
@@ -32,10 +32,6 @@ def asked(app: Flask, what: Confirmation, *, htmx: bool) -> str:
 
 def form_in(text: str) -> str:
     return re.search(rf'<form method="post"\s+action="{ADDRESS}".*?</form>', text, re.DOTALL)[0]
-
-
-def words(text: str) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 def test_it_is_a_page_with_a_title_and_a_way_back(app: Flask) -> None:

@@ -7,33 +7,13 @@ from datetime import date, timedelta
 from flask import Flask
 from sqlalchemy import event, select
 
-from app.config import current_config
 from app.core.tokens import hash_token, new_token
 from app.extensions import db
-from app.licenses.services import issue_license, revoke_license
+from app.licenses.services import revoke_license
 from app.models import Agent, AgentSession, Project
-from tests.agents.stage import MAC, signed_in
-from tests.agents.stage import issue as issue_to_sign_in
+from tests.agents.stage import MAC, issue, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor
-
-CHOICES = (3600, 10800, 86400)
-
-
-def issue(app: Flask, cast: Cast, organisation_id: str, ttl: int = 3600, **ago: float) -> str:
-    with app.app_context():
-        license = issue_license(
-            db.session(),
-            actor=cast.actor(cast.ada),
-            organisation_id=organisation_id,
-            ttl=ttl,
-            choices=CHOICES,
-            signing_keys=current_config().signing_keys,
-            now=NOW - timedelta(**ago),
-        )[0]
-        db.session.commit()
-        key_id = license.key_id
-        db.session.remove()
-    return key_id
+from tests.web.pages import issued
 
 
 def tiles(page: str) -> dict[str, tuple[str, str]]:
@@ -51,7 +31,7 @@ def test_the_tiles_count_and_lead_on(app: Flask, clock: Clock, cast: Cast, ada: 
         db.session.get(Project, cast.bolt_project).plan_expires_on = date(2026, 11, 23)
         db.session.commit()
         db.session.remove()
-    issue(app, cast, cast.acme)
+    issued(app, cast, cast.acme)
     page = ada.get("/")
     assert page.status_code == 200
     assert "<title>Home · Rolling Window</title>" in page.text
@@ -70,15 +50,7 @@ def test_a_partner_who_is_signed_in_is_counted_while_heard_from(
     app: Flask, clock: Clock, cast: Cast, ada: Visitor
 ) -> None:
     with app.app_context():
-        license = issue_license(
-            db.session(),
-            actor=cast.actor(cast.ada),
-            organisation_id=cast.acme,
-            ttl=3600,
-            choices=CHOICES,
-            signing_keys=current_config().signing_keys,
-            now=NOW,
-        )[0]
+        license = issue(db.session(), cast)
         db.session.add(
             AgentSession(
                 token_hash=hash_token(new_token()),
@@ -114,7 +86,7 @@ def test_home_refreshes_itself_and_says_nothing_while_nothing_has_changed(
     clock.advance(minutes=5)
     answer = ada.get(f"/?seen={seen}", htmx=True)
     assert (answer.status_code, answer.data) == (204, b"")
-    key_id = issue(app, cast, cast.acme)
+    key_id = issued(app, cast, cast.acme)
     answer = ada.get(f"/?seen={seen}", htmx=True)
     assert answer.status_code == 200
     assert "<html" not in answer.text
@@ -125,7 +97,7 @@ def test_an_auditor_sees_who_is_signed_in_and_ends_nothing(
     app: Flask, clock: Clock, cast: Cast, audrey: Visitor
 ) -> None:
     with app.app_context():
-        signed_in(db.session(), cast.pat, issue_to_sign_in(db.session(), cast))
+        signed_in(db.session(), cast.pat, issue(db.session(), cast))
         db.session.commit()
     page = audrey.get("/").text
     assert cast.pat in page
@@ -135,10 +107,10 @@ def test_an_auditor_sees_who_is_signed_in_and_ends_nothing(
 def test_the_keys_that_end_soonest_stand_on_top_and_lead_to_their_license_tab(
     app: Flask, clock: Clock, cast: Cast, ada: Visitor
 ) -> None:
-    later = issue(app, cast, cast.bolt, 10800)
-    soon = issue(app, cast, cast.acme, 3600, minutes=50)
-    over = issue(app, cast, cast.acme, 3600, minutes=60)
-    revoked = issue(app, cast, cast.acme, 3600)
+    later = issued(app, cast, cast.bolt, ttl=10800)
+    soon = issued(app, cast, cast.acme, now=NOW - timedelta(minutes=50))
+    over = issued(app, cast, cast.acme, now=NOW - timedelta(minutes=60))
+    revoked = issued(app, cast, cast.acme, ttl=3600)
     with app.app_context():
         revoke_license(db.session(), actor=cast.actor(cast.ada), key_id=revoked, now=NOW)
         db.session.commit()
@@ -168,7 +140,7 @@ def test_a_key_leads_to_a_project_in_use_before_an_archived_one(
         db.session.commit()
         new_id = new.id
         db.session.remove()
-    key_id = issue(app, cast, cast.acme)
+    key_id = issued(app, cast, cast.acme)
     assert f"/projects/{new_id}/license?key={key_id}" in ada.get("/").text
 
 
@@ -176,7 +148,7 @@ def test_no_more_than_ten_keys_and_eight_events_are_listed(
     app: Flask, clock: Clock, cast: Cast, ada: Visitor
 ) -> None:
     for _ in range(12):
-        issue(app, cast, cast.acme)
+        issued(app, cast, cast.acme)
     page = ada.get("/").text
     assert page.count('class="key-id"') == 10
     timeline = page[page.index('<ul class="list-group list-group-flush">') :]
@@ -187,7 +159,7 @@ def test_no_more_than_ten_keys_and_eight_events_are_listed(
 def test_recent_activity_says_who_did_what_to_what(
     app: Flask, clock: Clock, cast: Cast, ada: Visitor
 ) -> None:
-    key_id = issue(app, cast, cast.acme)
+    key_id = issued(app, cast, cast.acme)
     page = ada.get("/").text
     timeline = page[page.index('<ul class="list-group list-group-flush">') :]
     assert "Generated a temporary key" in timeline
@@ -232,7 +204,7 @@ def test_an_empty_portal_says_what_to_do_next(app: Flask, cast: Cast, ada: Visit
 
 
 def test_an_auditor_sees_home_and_no_key(app: Flask, cast: Cast, audrey: Visitor) -> None:
-    issue(app, cast, cast.acme)
+    issued(app, cast, cast.acme)
     page = audrey.get("/")
     assert page.status_code == 200
     assert "rw1." not in page.text
@@ -262,8 +234,8 @@ def test_home_asks_the_database_the_same_few_questions_however_much_there_is(
         event.remove(engine, "before_cursor_execute", listen)
         return len(asked)
 
-    issue(app, cast, cast.acme)
+    issued(app, cast, cast.acme)
     few = questions()
     for organisation_id in [cast.acme, cast.bolt] * 5:
-        issue(app, cast, organisation_id)
+        issued(app, cast, organisation_id)
     assert questions() == few <= 14

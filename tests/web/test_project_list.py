@@ -9,13 +9,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, event
 
-from app.config import current_config
 from app.extensions import db
-from app.licenses.services import issue_license
 from app.models import Organisation, Project, User
 from app.projects.fields import ProjectFields
 from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, Cast, Clock, Visitor
+from tests.web.pages import issued
 
 TYPING = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Source": "input#search-text"}
 CHOOSING = TYPING | {"HX-Source": "form#search"}
@@ -42,21 +41,6 @@ def make(app: Flask, cast: Cast, *names: str, **more: object) -> list[int]:
     return numbers
 
 
-def issue(app: Flask, cast: Cast, organisation_id: str) -> str:
-    with app.app_context():
-        license = issue_license(
-            db.session(),
-            actor=cast.actor(cast.ada),
-            organisation_id=organisation_id,
-            ttl=3600,
-            choices=(3600,),
-            signing_keys=current_config().signing_keys,
-            now=NOW,
-        )[0]
-        db.session.commit()
-        return license.key_id
-
-
 def cards(text: str) -> list[str]:
     """The names of the links that the cards are."""
     found = re.findall(r'<h2 class="card-title mb-2">\s*<a[^>]*>(.*?)</a>', text, re.S)
@@ -70,7 +54,7 @@ def card(text: str, name: str) -> str:
 
 
 def test_a_card_says_what_the_contract_names(app: Flask, ada: Visitor, cast: Cast) -> None:
-    issue(app, cast, cast.acme)
+    issued(app, cast, cast.acme)
     today = NOW.date()
     make(app, cast, "Past", plan_expires_on=today - timedelta(days=1), status="On hold")
     make(app, cast, "Last day", plan_expires_on=today, contact_email="x@y.de")
@@ -232,7 +216,7 @@ def test_a_plan_that_no_project_has_is_shown_as_chosen(ada: Visitor) -> None:
 
 
 def test_has_active_keys_and_archived_are_filters(app: Flask, ada: Visitor, cast: Cast) -> None:
-    issue(app, cast, cast.bolt)
+    issued(app, cast, cast.bolt)
     with app.app_context():
         ada_actor = cast.actor(cast.ada)
         archive_project(db.session(), actor=ada_actor, project_id=cast.acme_project, now=NOW)
@@ -246,7 +230,7 @@ def test_has_active_keys_and_archived_are_filters(app: Flask, ada: Visitor, cast
 def test_a_key_id_read_out_over_the_phone_finds_the_project(
     app: Flask, ada: Visitor, cast: Cast
 ) -> None:
-    key_id = issue(app, cast, cast.bolt)
+    key_id = issued(app, cast, cast.bolt)
     spoken = key_id.lower().replace("-", " ")
     assert cards(ada.get(f"/projects?q={quote(spoken)}").text) == ["Bolt Shop"]
 

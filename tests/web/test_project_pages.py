@@ -5,11 +5,10 @@ import re
 import pytest
 from flask import Flask
 
-from app.config import current_config
 from app.extensions import db
-from app.licenses.services import issue_license
 from app.models import Organisation, Project
-from tests.conftest import NOW, Cast, Clock, Visitor
+from tests.conftest import Cast, Clock, Visitor
+from tests.web.pages import issued, words
 from tests.web.test_project_edit import FIELDS, flashed
 
 
@@ -28,29 +27,11 @@ def bolt(cast: Cast) -> str:
     return f"/projects/{cast.bolt_project}"
 
 
-def words(text: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
-
-
-def issue(app: Flask, cast: Cast, organisation_id: str) -> None:
-    with app.app_context():
-        issue_license(
-            db.session(),
-            actor=cast.actor(cast.ada),
-            organisation_id=organisation_id,
-            ttl=3600,
-            choices=(3600,),
-            signing_keys=current_config().signing_keys,
-            now=NOW,
-        )
-        db.session.commit()
-
-
 # Overview and Feed
 
 
 def test_overview_says_what_is_known(app: Flask, ada: Visitor, cast: Cast, acme: str) -> None:
-    issue(app, cast, cast.acme)
+    issued(app, cast, cast.acme)
     page = ada.get(acme)
     assert page.status_code == 200
     assert re.search(r"<h1[^>]*>\s*Acme ERP\s*</h1>", page.text)
@@ -87,7 +68,7 @@ def test_overview_names_the_organisations_other_projects(
 def test_the_feed_says_that_nothing_has_happened(
     app: Flask, ada: Visitor, cast: Cast, acme: str
 ) -> None:
-    issue(app, cast, cast.acme)
+    issued(app, cast, cast.acme)
     text = ada.get(f"{acme}/feed").text
     assert "Nothing has happened yet" in text
     assert re.search(r"<h1[^>]*>\s*Acme ERP\s*</h1>", text)
@@ -162,7 +143,7 @@ def test_deleting_asks_first_and_says_what_goes_with_it(
 def test_a_project_with_a_past_is_only_archived(
     app: Flask, ada: Visitor, cast: Cast, acme: str, bolt: str
 ) -> None:
-    issue(app, cast, cast.bolt)
+    issued(app, cast, cast.bolt)
     for address, what in ((acme, "users"), (bolt, "license keys")):
         assert f"{address}/delete" not in ada.get(address).text
         page = ada.get(f"{address}/delete")
@@ -184,6 +165,6 @@ def test_a_key_issued_while_the_question_stands_stops_the_deletion(
     app: Flask, ada: Visitor, cast: Cast, bolt: str
 ) -> None:
     assert "Delete project" in ada.get(f"{bolt}/delete").text
-    issue(app, cast, cast.bolt)
+    issued(app, cast, cast.bolt)
     assert ada.post(f"{bolt}/delete", htmx=True).status_code == 409
     assert ada.get(bolt).status_code == 200

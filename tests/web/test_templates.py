@@ -12,10 +12,12 @@ from flask import Flask
 from jinja2 import Undefined, meta
 from werkzeug.routing import Rule
 
-from app.config import ROOT, current_config
+from app.config import ROOT
 from app.extensions import db
-from app.licenses.services import issue_license, revoke_license
+from app.licenses.services import revoke_license
+from tests.agents.stage import issue
 from tests.conftest import NOW, Cast, Clock, Visitor
+from tests.web.pages import words
 
 TEMPLATES = ROOT / "templates"
 NAMES = sorted(
@@ -125,15 +127,7 @@ def keys(app: Flask, cast: Cast, clock: Clock) -> str:
     """An active key, an expired one and a revoked one of Acme; the ID of the active one."""
     with app.app_context():
         ids = [
-            issue_license(
-                db.session(),
-                actor=cast.actor(cast.ada),
-                organisation_id=cast.acme,
-                ttl=3600,
-                choices=(3600,),
-                signing_keys=current_config().signing_keys,
-                now=NOW - ago,
-            )[0].key_id
+            issue(db.session(), cast, now=NOW - ago).key_id
             for ago in (timedelta(0), timedelta(hours=2), timedelta(minutes=1))
         ]
         revoke_license(db.session(), actor=cast.actor(cast.ada), key_id=ids[2], now=NOW)
@@ -198,10 +192,6 @@ def test_a_page_and_its_fragment_say_the_same(
     app: Flask, cast: Cast, keys: str, ada: Visitor
 ) -> None:
     """What htmx is given stands in the whole page too, word by word."""
-
-    def words(text: str) -> str:
-        text = re.sub(r"<script.*?</script>|<[^>]+>", " ", text, flags=re.DOTALL)
-        return " ".join(text.split())
 
     for path in ("/projects", f"/projects/{cast.acme_project}/agents"):
         fragment = ada.get(path, htmx=True)

@@ -7,11 +7,11 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from app.config import current_config
 from app.core.clock import utcnow
 from app.extensions import db
-from app.licenses.services import issue_license, revoke_license
+from app.licenses.services import revoke_license
 from app.models import TemporaryLicense, WebSession
+from tests.agents import stage
 from tests.conftest import Cast, Clock, Visitor
 
 HOUR = 3600
@@ -27,16 +27,7 @@ def issue(
     app: Flask, cast: Cast, *, ttl: int = 3 * HOUR, organisation_id: str = Cast.acme
 ) -> TemporaryLicense:
     with app.app_context():
-        license = issue_license(
-            db.session(),
-            actor=cast.actor(cast.ada),
-            organisation_id=organisation_id,
-            ttl=ttl,
-            choices=(ttl,),
-            signing_keys=current_config().signing_keys,
-            now=utcnow(),
-        )[0]
-        db.session.commit()
+        license = stage.issue(db.session(), cast, organisation_id, utcnow(), ttl)
         db.session.refresh(license)
         db.session.expunge_all()
         return license
@@ -73,12 +64,6 @@ def generate(
 ) -> TestResponse:
     token = form_token(visitor.get(tab))
     return visitor.post(tab, {"ttl": ttl, "form_token": token, **fields}, htmx=htmx)
-
-
-def words(answer: TestResponse) -> str:
-    """What the page says, as one line without tags."""
-    text = re.sub(r"<(script|style)\b.*?</\1>", " ", answer.text, flags=re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 def shown_key(answer: TestResponse) -> str | None:

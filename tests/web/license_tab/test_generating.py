@@ -24,8 +24,8 @@ from tests.web.license_tab.stage import (
     issue,
     shown_key,
     stored,
-    words,
 )
+from tests.web.pages import words
 
 
 class TestGenerating:

@@ -25,8 +25,8 @@ from tests.web.license_tab.stage import (
     revoke,
     shown_key,
     stored,
-    words,
 )
+from tests.web.pages import words
 
 
 class TestThePage:

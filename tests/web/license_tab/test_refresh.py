@@ -15,8 +15,8 @@ from tests.web.license_tab.stage import (
     options,
     seen,
     shown_key,
-    words,
 )
+from tests.web.pages import words
 
 
 class TestTheRefresh:

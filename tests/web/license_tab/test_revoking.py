@@ -1,41 +1,25 @@
 """Revoking a key: asked first, done once, told."""
 
 import re
-from html import unescape
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
-from werkzeug.test import TestResponse
 
-from app.config import current_config
 from app.core.clock import utcnow
 from app.core.tokens import hash_token
 from app.extensions import db
 from app.licenses.queries import state_of
 from app.licenses.rules import LicenseState
-from app.licenses.services import issue_license
 from app.models import AgentSession, AuditEvent, TemporaryLicense
 from tests.conftest import NOW, Cast, Clock, Visitor
-
-HOUR = 3600
+from tests.web.pages import issued, words
 
 
 @pytest.fixture
 def key_id(app: Flask, cast: Cast) -> str:
     """The Key ID of Acme's one key."""
-    with app.app_context():
-        license = issue_license(
-            db.session(),
-            actor=cast.actor(cast.ada),
-            organisation_id=cast.acme,
-            ttl=HOUR,
-            choices=(HOUR,),
-            signing_keys=current_config().signing_keys,
-            now=utcnow(),
-        )[0]
-        db.session.commit()
-        return license.key_id
+    return issued(app, cast, cast.acme)
 
 
 @pytest.fixture
@@ -75,10 +59,6 @@ def told(app: Flask) -> list[str]:
                 select(AuditEvent.subject).where(AuditEvent.tag == "license.revoked")
             )
         )
-
-
-def words(answer: TestResponse) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
 class TestAsking:
