@@ -181,6 +181,6 @@ def test_the_agents_tab_shows_one_machine_with_all_its_mac_ids(
         assert machine(mac_id).sign_in(cast.carl, machine_id=THIS).status == 201
     page = ada.get(f"/projects/{cast.acme_project}/agents")
     assert page.text.count('<tr id="machine-') == 1
-    assert "1 machine," in page.text
+
     for mac_id in (MAC, OTHER_MAC):
         assert mac_id in page.text
