@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, BinaryIO
 
 from app.core.errors import InvalidInput
-from app.core.text import fold, shortened, tidied
+from app.core.text import counted, fold, shortened, tidied
 from app.projects.fields import FIELDS, GUESSED, Field, ProjectFields
 from app.projects.reading import open_table
 from app.projects.rules import project_search_text
@@ -118,8 +118,8 @@ def name_unused(headings: Sequence[str]) -> str:
     """A sentence that names the columns that are not used; blank if there are none."""
     if not headings:
         return ""
-    columns = "1 column is" if len(headings) == 1 else f"{len(headings)} columns are"
-    return f"{columns} not used: {_listed(headings)}."
+    verb = "is" if len(headings) == 1 else "are"
+    return f"{counted(len(headings), 'column')} {verb} not used: {_listed(headings)}."
 
 
 def _find_column(

@@ -20,9 +20,9 @@ _FORMULA = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-"""What Excel, LibreOffice or Google Sheets would run: all that begins with "=", and expressions that
-begin with another sign. "@Home (NL)" and "+31 (20) 555" are shown as they are. Tabs and line breaks
-before a sign have been stripped or refused."""
+"""What Excel, LibreOffice or Google Sheets would run: all that begins with "=", and expressions
+that begin with another sign. They show "@Home (NL)" and "+31 (20) 555" as they are. Tabs and line
+breaks before a sign have been stripped or refused."""
 
 _ERRORS = frozenset(
     ("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!")

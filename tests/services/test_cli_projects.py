@@ -128,10 +128,6 @@ class TestImport:
             "The file is UTF-16, and damaged. Save it as “CSV UTF-8” and try again.\n"
         )
 
-    def test_one_organisation_is_one(self, app: Flask, file: Path) -> None:
-        file.write_text("CIK,Name\n1,One\n")
-        assert run(app, "import", file).stdout.endswith("; 1 organisation created.\n")
-
     def test_columns_that_are_not_used_are_named(self, app: Flask, file: Path) -> None:
         file.write_text("Clients\nCIK,Name,Symbol,Sector\n1,One,ONE,x\n")
         done = run(app, "import", file, "--json")

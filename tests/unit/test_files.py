@@ -151,7 +151,7 @@ class TestHeadings:
 
     def test_a_column_can_be_left_alone(self) -> None:
         text = "CIK,Name,Contact\n1,One,Jane Doe\n"
-        assert "is no e-mail address" in read(text).bad_rows[0].reason
+        assert "is not an e-mail address" in read(text).bad_rows[0].reason
         file = read(text, contact_email="")
         assert (file.bad_rows, file.unused) == ([], ("Contact",))
 

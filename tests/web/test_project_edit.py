@@ -155,7 +155,7 @@ def test_a_name_that_only_looks_different_is_the_same(app: Flask, ada: Visitor, 
     assert ada.post("/projects/new", FIELDS | {"name": "Cargo Two"}).status_code == 303
     answer = ada.post("/projects/new", FIELDS | {"name": name, "organisation_id": "ORG-9\u200b"})
     assert answer.status_code == 422
-    assert "has a project of this name already" in beside(answer.text, "name")
+    assert "already has a project of this name" in beside(answer.text, "name")
     with app.app_context():
         stored = select(Project.name).where(Project.organisation_id == "ORG-9")
         assert db.session.scalars(stored).all() == ["Cargo Two"]
