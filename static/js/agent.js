@@ -16,6 +16,13 @@
     const button = document.querySelector("[data-key-options]");
     const options = button?.closest(".key-options");
     if (!options) return;
+    // Open already because a session has ended: the first press goes there, as it would have opened them.
+    const opened = "opened" in options.dataset;
+    delete options.dataset.opened;
+    if (opened) {
+      document.getElementById("registration_key").focus();
+      return;
+    }
     const shown = options.classList.toggle("is-shown");
     button.setAttribute("aria-expanded", String(shown));
     if (shown) document.getElementById("registration_key").focus();

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from app.core.clock import utcnow
-from app.models import WebSession
+from app.licenses.services import revoke_license
+from app.models import AgentSession, WebSession
 from tests.browser.agent_stage import Stage, log_in, milliseconds_left
 from tests.browser.conftest import TEN_MINUTES, Portal, Watch, stop_clock, wait_until
 from tests.browser.license_tab.stage import Place, button, generate, groups, key_box, keys, ttl
@@ -108,14 +109,11 @@ class TestTheLicenseTab:
     def test_the_notice_goes_too_when_somebody_else_revokes_the_key(
         self, ten: Place, page: Page
     ) -> None:
-        from app.licenses.services import revoke_license
-        from tests.browser.agent_stage import Stage as _Stage
-
         ten.portal.sign_in(page, ten.tab)
         generate(page, "10 min")
         key_id = keys(page).input_value()
         with ten.portal.session() as session:
-            actor = _Stage(ten.portal, 0).actor(session)
+            actor = Stage(ten.portal, 0).actor(session)
             revoke_license(session, actor=actor, key_id=key_id, now=utcnow())
         expect(page.locator("#keys .card .card-header")).to_contain_text("Revoked")
         expect(page.locator("#license").get_by_text("was generated")).to_have_count(0)
@@ -209,6 +207,7 @@ class TestAFormThatTheBrowserSends:
     def typed(self, ten: Place, page: Page) -> None:
         ten.portal.sign_in(page, "/projects/new")
         page.get_by_role("textbox", name="Project name").fill("Harbour")
+        page.get_by_role("textbox", name="Organisation name").fill("Harbour & Co")
         page.get_by_role("textbox", name="Organisation ID").fill("ORG-7")
 
     def test_is_kept_off_line_and_sent_when_the_network_is_back(
@@ -229,7 +228,7 @@ class TestAFormThatTheBrowserSends:
         page.context.set_offline(True)
         button(page, "Save").click()
         gone(page)
-        page.get_by_role("textbox", name="Project name").press_sequentially(" in")
+        page.get_by_role("textbox", name="Project name").fill("Harbour in")
         page.context.set_offline(False)
         page.evaluate("fetch('/login')")  # the browser knows by now that it is back
         expect(page).to_have_url(re.compile("/projects/new$"))
@@ -244,7 +243,7 @@ class TestTheAgent:
         log_in(stage, page, stage.issue())
         page.context.set_offline(True)
         button(page, "Log out").click()
-        expect(page.get_by_text("You are logged out.")).to_be_visible()
+        expect(page.locator("#agent").get_by_text("You are logged out.")).to_be_visible()
         expect(page.get_by_role("heading", name="Log in")).to_be_visible()
         expect(page.get_by_text("The portal cannot be reached. It is told")).to_be_visible()
         assert self.live(stage) == 1
@@ -271,8 +270,6 @@ class TestTheAgent:
         wait_until(page, lambda: self.live(stage) == 0)
 
     def live(self, stage: Stage) -> int:
-        from app.models import AgentSession
-
         with stage.portal.session() as session:
             return session.query(AgentSession).filter_by(ended_at=None).count()
 
@@ -305,6 +302,10 @@ class TestTheAgent:
         expect(page.get_by_role("textbox", name="Password")).to_have_value("")
         expect(page.get_by_role("textbox", name="Registration Key")).to_be_visible()
         expect(page.get_by_text("ask for a new key for Acme (ORG-000123)")).to_be_visible()
+        page.keyboard.press("Control+F10")
+        expect(page.get_by_role("textbox", name="Registration Key")).to_be_focused()
+        page.keyboard.press("Control+F10")
+        expect(page.get_by_role("textbox", name="Registration Key")).to_be_hidden()
 
 
 class TestAnIdleEnd:
@@ -345,9 +346,7 @@ class TestAnIdleEnd:
         expect(button(idle, "Stay signed in")).to_be_hidden()
         idle.clock.resume()
         button(idle, "Save").click()
-        expect(
-            idle.get_by_text("no activity for 30 min. Sign in to go on; nothing")
-        ).to_be_visible()
+        expect(idle.get_by_text("30 min. Sign in to go on; nothing was done.")).to_be_visible()
         idle.get_by_role("link", name="Sign in").click()
         idle.get_by_role("textbox", name="E-mail").fill(ten.portal.admin_email)
         idle.get_by_role("textbox", name="Password").fill(ten.portal.admin_password)
