@@ -61,13 +61,8 @@ def create_app(config: Config | None = None) -> Flask:
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
-    for blueprint in (
-        assets,
-        health.blueprint,
-        *portal.BLUEPRINTS,
-        *browser_agent.BLUEPRINTS,
-        *api.BLUEPRINTS,
-    ):
+    faces = (*portal.BLUEPRINTS, *browser_agent.BLUEPRINTS, *api.BLUEPRINTS)
+    for blueprint in (assets, health.blueprint, *faces):
         app.register_blueprint(blueprint)
     cli.init_app(app)
     return app
