@@ -53,7 +53,7 @@
     try {
       const answer = await fetch(notice.action, { method: "POST", body: new FormData(notice), redirect: "manual" });
       // Anything else: somebody signed in or out in another window, and this one has to find out.
-      window.reach.found();
+      window.reach.found(notice);
       if (answer.status === 204) learn(answer.headers.get("X-Idle-Ends"));
       else location.reload();
     } catch {

@@ -4,7 +4,7 @@
 // A form that the browser itself would send is sent only when the portal answers, or what was typed would give way to
 // the browser's error page. Results of a search that could not be renewed are marked as old (#old-results).
 //
-//   reach.lost(source, submitter), reach.found()   for who sends something without htmx
+//   reach.lost(source, submitter), reach.found(source)   for who sends something without htmx
 (() => {
   "use strict";
 
@@ -31,15 +31,28 @@
   }
 
   function lost(source, submitter = null) {
-    // A timer goes on by itself; what a person asked for is what is to be tried again.
-    if (!failed || !source.matches(TIMER)) failed = { source, submitter };
-    byItself = true;
+    // What a person asked for is tried again: not a timer, which goes on by itself, nor what is looked up for a field
+    // of a form that was to be sent.
+    const beside = source.matches(TIMER) || (failed && failed.source !== source && failed.source.contains(source));
+    if (!failed || !beside) {
+      failed = { source, submitter };
+      byItself = true;
+    }
     say(true);
   }
 
-  function found() {
-    failed = null;
-    say(false);
+  const owner = (element) => element.closest("form") ?? element;
+
+  // The portal has answered `source`. What a person had asked for before is tried now, or waits for the button.
+  function found(source) {
+    const waits = failed?.source.isConnected && !failed.source.matches(TIMER);
+    if (!waits || source === failed.source || source === owner(failed.source)) {
+      failed = null;
+      say(false);
+    } else if (byItself) {
+      byItself = false;
+      again();
+    }
   }
 
   window.reach = { lost, found };
@@ -50,7 +63,7 @@
     const form = source.matches("form") ? source : source.form;
     if (source.matches(TIMER)) window.htmx.trigger(source, "check");
     else if (form?.matches("[hx-get], [hx-post]") || source === form) form.requestSubmit(submitter);
-    else if (source.matches("select")) source.dispatchEvent(new Event("change", { bubbles: true }));
+    else if (source.matches("input, select")) source.dispatchEvent(new Event("change", { bubbles: true }));
     else source.click();
   }
 
@@ -59,7 +72,9 @@
   });
 
   window.addEventListener("online", () => {
-    if (byItself) again();
+    if (!byItself) return;
+    byItself = false;
+    again();
   });
 
   // Somebody goes on typing: what was sent before is not sent behind their back.
@@ -75,9 +90,9 @@
   });
 
   document.addEventListener("htmx:after:request", (event) => {
-    const { target } = event.detail.ctx;
+    const { sourceElement, target } = event.detail.ctx;
     if (target?.id === "results") markOld(false);
-    found();
+    found(sourceElement);
   });
 
   async function reachable() {
@@ -104,7 +119,7 @@
       lost(form, submitter);
       return;
     }
-    found();
+    found(form);
     form.dataset.sending = "yes";
     form.requestSubmit(submitter);
     delete form.dataset.sending;

@@ -151,7 +151,11 @@ class TestTheLicenseTab:
         page.clock.install()
         ten.portal.sign_in(page, ten.tab)
         asked: list[Request] = []
-        page.on("request", asked.append)
+
+        def note(request: Request) -> None:
+            asked.append(request)
+
+        page.on("request", note)
         stop_clock(page)
         see(page, "hidden")
         page.clock.run_for(10_000)
