@@ -370,6 +370,7 @@ def test_every_state_is_accessible_and_fits_a_telephone(
     log_in(clocked_stage, page, key)
     check(page, "workspace")
     page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_text("You are logged out.").first).to_be_visible()
     clock.advance(seconds=TEN_MINUTES - 10)
     log_in(clocked_stage, page, key)
     expect(page.get_by_text("Ends in seconds.")).to_be_visible()

@@ -54,10 +54,6 @@ class TestImport:
         assert first.stderr == second.stderr == ""
         assert names(app) == ["Acme ERP", "Bolt Shop", "One", "Uno", "Two"]
 
-    def test_one_organisation_is_one(self, app: Flask, file: Path) -> None:
-        file.write_text("Organisation ID,Project name\nT-9,Nine\n")
-        assert run(app, "import", file).stdout.endswith("; 1 organisation created.\n")
-
     def test_takes_the_names_of_the_columns(self, app: Flask, file: Path) -> None:
         file.write_text("No,Brand,Mail,Tier,Until\n9,Nine,n@x.de,Gold,2027-01-31\n")
         done = run(
