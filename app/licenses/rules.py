@@ -1,6 +1,6 @@
 """The state of a license at a given instant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -24,7 +24,7 @@ class Inspection:
     key_id: str | None = None
     organisation_id: str | None = None
     expires_at: datetime | None = None
-    because: str = ""
+    because: str = field(default="", compare=False)
 
 
 INVALID = Inspection(LicenseState.INVALID)

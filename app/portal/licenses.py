@@ -252,7 +252,8 @@ def _show_tab(
         "message": message,
         "focus": focus,
     }
-    return render(page, PARTIALS.get(_target(), partial), status, **context)
+    target = request.headers.get("HX-Target", "").partition("#")[2]
+    return render(page, PARTIALS.get(target, partial), status, **context)
 
 
 def _listing(
@@ -284,16 +285,11 @@ def _listing(
 
 def _with_showing_logged(listing: Listing, *, generated: bool = False) -> Listing:
     """`listing`, the showing of its key being logged; without the key if that cannot be done."""
-    if listing.key is None or listing.chosen is None or _target() == "ttl-preview":
+    if listing.key is None or listing.chosen is None:
         return listing
     if log_showing(listing.chosen, generated=generated):
         return listing
     return replace(listing, key=None, key_problem=NOT_LOGGED)
-
-
-def _target() -> str:
-    """The id of the element that htmx is going to swap, if it asks for a part of the tab."""
-    return request.headers.get("HX-Target", "").partition("#")[2] if is_partial() else ""
 
 
 def _instructions(project: Project, listing: Listing) -> str:

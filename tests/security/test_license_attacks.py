@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
+from app.keyformat.pasted_keys import clean_key
 from app.keyformat.signing_keys import new_private_key
 from app.licenses.queries import count_licenses
 from app.licenses.rules import Inspection, LicenseState
@@ -136,7 +137,7 @@ def test_ten_thousand_mutated_keys_are_refused_and_none_is_an_error(
     tried = 0
     while tried < 10_000:
         text = mutations.one()
-        if text in keys:  # a change of something into itself
+        if clean_key(text) in keys:  # no change at all, or a full stop behind the key
             continue
         tried += 1
         found = inspect_key(session, text=text, now=NOW)

@@ -22,13 +22,10 @@ from tests.web.license_tab.stage import (
     revoke,
     seen,
     shown_key,
-    words,
 )
+from tests.web.pages import words
 
-TTL_PREVIEW = {key: value for key, value in POLL.items() if key != "X-Timer"} | {
-    "HX-Target": "div#ttl-preview"
-}
-KEYS = TTL_PREVIEW | {"HX-Target": "section#keys"}
+KEYS = {name: value for name, value in POLL.items() if name != "X-Timer"}
 
 
 def logged(app: Flask) -> list[tuple[str, str, str]]:
@@ -86,6 +83,14 @@ class TestViewing:
         assert shown_key(answer)
         assert viewed(app) == [(Cast.ada, second.key_id), (Cast.ada, first.key_id)]
 
+    @pytest.mark.parametrize("target", ["", "section#keys", "div#ttl-preview", "x"])
+    def test_whatever_part_of_the_page_is_asked_for_it_is_logged(
+        self, app: Flask, cast: Cast, ada: Visitor, tab: str, target: str
+    ) -> None:
+        license = issue(app, cast)
+        assert shown_key(ada.client.get(tab, headers=KEYS | {"HX-Target": target}))
+        assert viewed(app) == [(Cast.ada, license.key_id)]
+
     def test_a_form_that_is_shown_again_with_a_key_is_logged(
         self, app: Flask, cast: Cast, ada: Visitor, tab: str, clock: Clock
     ) -> None:
@@ -100,10 +105,9 @@ class TestViewing:
     def test_where_no_key_is_shown_nothing_is_logged(
         self, app: Flask, cast: Cast, ada: Visitor, audrey: Visitor, clock: Clock
     ) -> None:
-        """An auditor; the preview of a TTL; a key that has ended or was revoked; other pages."""
+        """An auditor; a key that has ended or was revoked; other pages."""
         license, tab = issue(app, cast, ttl=HOUR), f"/projects/{cast.acme_project}/license"
         assert shown_key(audrey.get(tab)) is None
-        assert "rw1." not in ada.client.get(f"{tab}?ttl=3h", headers=TTL_PREVIEW).text
         for page in (f"{tab}/all", "/", f"/projects/{cast.acme_project}", "/audit"):
             assert "rw1." not in ada.get(page).text
         revoke(app, cast, license)
