@@ -198,7 +198,8 @@ def test_every_form_has_a_page_to_come_back_on(app: Flask) -> None:
         with app.test_request_context(path, method="POST", data=data):
             if page_of_form() is None:
                 lost.append(rule.rule)
-    assert lost == []
+    # What a script reports has no page: nobody fills it in.
+    assert lost == ["/projects/<id:project_id>/license/<key_id>/copied"]
 
 
 class TestTheAgent:
