@@ -12,6 +12,8 @@ import pytest
 
 CLIENTS = Path(__file__).parents[1]
 README = (CLIENTS / "README.md").read_text(encoding="utf-8")
+OF_THE_PROGRAM = "def do_a_piece_of_work(organisation_id: str) -> None: ...\ntext = str()\n"
+"""What the examples leave to the program that they stand in."""
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -33,14 +35,10 @@ def python(tmp_path: Path) -> Path:
     return next((tmp_path / "venv").glob("[bS]*/python*"))
 
 
-def test_there_are_two_examples_and_the_first_has_ten_lines() -> None:
-    assert [len([line for line in code.splitlines() if line]) for code in EXAMPLES] == [10, 8]
-
-
 def test_the_examples_pass_mypy_strictly(tmp_path: Path, python: Path) -> None:
     (tmp_path / "user").mkdir()
     for number, code in enumerate(EXAMPLES):
-        (tmp_path / "user" / f"example_{number}.py").write_text(code, encoding="utf-8")
+        (tmp_path / "user" / f"example_{number}.py").write_text(OF_THE_PROGRAM + code)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), "."]
     answer = subprocess.run(
         mypy, cwd=tmp_path / "user", capture_output=True, text=True, check=False
