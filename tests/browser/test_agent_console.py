@@ -28,8 +28,9 @@ from tests.conftest import PASSWORD as CAST_PASSWORD
 from tests.conftest import Cast, Clock
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stage(portal: Portal) -> Stage:
+    """Once, like the portal: other tests may run between those of this file."""
     return set_stage(portal)
 
 
