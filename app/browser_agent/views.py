@@ -142,6 +142,9 @@ def configuration() -> ResponseReturnValue:
 @shown_again_by(window)
 def log_out() -> ResponseReturnValue:
     _end_session_of_cookie()
+    if "shown" in request.form:
+        # The page shut its window before it asked, and says so itself.
+        return _without_cookie(make_response("", 204), COOKIE)
     flash("You are logged out.", "success")
     return _without_cookie(redirect_see_other(url_for("console.window")), COOKIE)
 
@@ -188,7 +191,7 @@ def _workspace(
     license, now = agent_session.temporary_license, utcnow()
     expiry = SessionEnd(EndCause.KEY_EXPIRED, license.expires_at) if license else None
     seen = _fingerprint(agent_session)
-    if is_partial() and request.args.get("seen") == seen:
+    if is_partial() and request.headers.get("X-Seen") == seen:
         return make_response("", 204)
     return _window(
         status,

@@ -1,5 +1,5 @@
-// "Log out" of the OP Agent (<form data-log-out="SESSION">) works off-line too: the window shuts at once, and the
-// portal is told when it can be reached.
+// "Log out" of the OP Agent (<form data-log-out="SESSION">) shuts the window at once, whatever the portal does; it is
+// told now, or else when it can be reached.
 //
 // Until then the browser remembers (localStorage) which session it is, so that a page that is loaded again does not
 // open it. The session's token is in a cookie that no script can read; it is worth nothing once the portal is told.
@@ -7,57 +7,57 @@
   "use strict";
 
   const KEY = "op-agent-log-out";
-  const GRACE = 1200; // ms that the portal has to answer
+  const PATIENCE = 30000; // ms for one try
   const EVERY = 5000; // ms between tries
-  let request = null; // what tells the portal: { action, body, back }
-  let telling = false;
+  let request = null; // what tells the portal: { action, body }
+  let trying = null; // the AbortController of the try that is under way
   let signingIn = false;
-  let closed = false;
 
-  function close() {
-    if (closed) return;
-    closed = true;
-    const said = document.getElementById("logged-out-off-line").content.cloneNode(true);
+  function shut() {
+    const said = document.getElementById("logged-out-by-hand").content.cloneNode(true);
     window.agent.logOut(said);
-    window.announce("You are logged out.");
   }
 
-  // Whether the portal knows. Its answer is a redirect; another one means that the form was out of date.
-  async function told() {
-    const { action, body } = request;
-    const answer = await fetch(action, { method: "POST", body, redirect: "manual", signal: AbortSignal.timeout(30000) });
-    return answer.type === "opaqueredirect";
+  function untold(shown) {
+    document.querySelectorAll("[data-untold]").forEach((words) => { words.hidden = !shown; });
   }
 
-  async function tell() {
-    if (!request || telling || signingIn) return;
-    telling = true;
+  async function send() {
+    const timer = setTimeout(() => trying.abort(), PATIENCE);
     try {
-      // Loaded again, a page has a new token, and logs out with it.
-      if (await told()) done();
-      else location.reload();
-    } catch {
-      close();
+      // Even if the page is left meanwhile.
+      return await fetch(request.action, { method: "POST", body: request.body, keepalive: true, signal: trying.signal });
     } finally {
-      telling = false;
+      clearTimeout(timer);
     }
   }
 
-  function done() {
-    localStorage.removeItem(KEY);
-    if (!closed) location.assign(request.back);
-    // Somebody may be typing there by now.
-    else document.querySelectorAll("[data-ended] .alert-heading ~ p").forEach((words) => words.remove());
-    request = null;
+  async function tell() {
+    if (!request || trying || signingIn) return;
+    trying = new AbortController();
+    try {
+      const answer = await send();
+      if (answer.status === 204) {
+        localStorage.removeItem(KEY);
+        request = null;
+        untold(false);
+      } else if (answer.status === 422) {
+        // The form was out of date. Loaded again, the page has a new token, and logs out with it.
+        location.reload();
+      }
+    } catch {
+      untold(Boolean(request));
+    } finally {
+      trying = null;
+    }
   }
 
   function leave(form) {
-    if (request) return;
-    request = { action: form.action, body: new FormData(form), back: location.href };
+    const body = new FormData(form);
+    body.set("shown", "yes");
+    request = { action: form.action, body };
     localStorage.setItem(KEY, form.dataset.logOut);
-    setTimeout(() => {
-      if (request) close();
-    }, GRACE);
+    shut();
     tell();
   }
 
@@ -67,10 +67,13 @@
     leave(event.target);
   }, true);
 
-  // Logging in again ends the session before: nothing is told meanwhile, and nothing more once somebody is in.
+  // Logging in again ends the session before: nothing is told meanwhile, for its answer would take the new cookie
+  // away, and nothing more once somebody is in.
   const isSignIn = (event) => event.detail.ctx.sourceElement.id === "agent-sign-in";
   document.addEventListener("htmx:before:request", (event) => {
-    if (isSignIn(event)) signingIn = true;
+    if (!isSignIn(event)) return;
+    signingIn = true;
+    trying?.abort();
   });
   document.addEventListener("htmx:after:request", (event) => {
     if (isSignIn(event) && event.detail.ctx.response.headers.has("HX-Redirect")) request = null;
@@ -85,10 +88,6 @@
   // Loaded while the portal has still to be told: nothing is shown of the session, unless it is another one by now.
   const waiting = localStorage.getItem(KEY);
   const form = document.querySelector("[data-log-out]");
-  if (form && waiting === form.dataset.logOut) {
-    close();
-    leave(form);
-  } else if (waiting) {
-    localStorage.removeItem(KEY);
-  }
+  if (form && waiting === form.dataset.logOut) leave(form);
+  else if (waiting) localStorage.removeItem(KEY);
 })();
