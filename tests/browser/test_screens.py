@@ -14,7 +14,7 @@ from app.core.clock import utcnow
 from app.core.permissions import Role
 from app.licenses.services import revoke_license
 from app.models import TemporaryLicense
-from tests.browser.conftest import Portal
+from tests.browser.conftest import Portal, stop_clock
 from tests.browser.test_agents_tab import PASSWORD, Stage, machine, open_tab, set_stage
 
 SMALL = """() => [...document.querySelectorAll("main :is(a[href], button, select, summary, input)")]
@@ -104,18 +104,18 @@ def test_home_learns_by_itself_who_has_come(stage: Stage, page: Page) -> None:
 
 
 def test_nothing_is_asked_for_while_nobody_can_see_the_page(stage: Stage, page: Page) -> None:
+    page.clock.install()
     open_tab(stage, page)
+    stop_clock(page)
     polls: list[str] = []
     page.on("request", lambda request: polls.append(request.url))
     hide = "Object.defineProperty(document, 'visibilityState', {value: '%s', configurable: true})"
     page.evaluate(hide % "hidden")
-    page.wait_for_timeout(300)
-    polls.clear()
-    page.wait_for_timeout(4000)
-    assert polls == []
+    page.clock.run_for(10_000)
     page.evaluate(hide % "visible")
     with page.expect_request(re.compile(r"/agents\?seen=")):
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert len(polls) == 1
 
 
 def test_enter_in_registration_key_logs_in(stage: Stage, page: Page) -> None:
@@ -131,13 +131,17 @@ def test_enter_in_registration_key_logs_in(stage: Stage, page: Page) -> None:
 
 def test_a_dialog_begins_on_its_way_out_and_is_described(stage: Stage, page: Page) -> None:
     """What is asked about can often not be undone: the least harmful answer has the focus."""
+    page.clock.install()
     open_tab(stage, page)
     opener = machine(page, "LAPTOP-7").get_by_role("button", name=re.compile("^Revoke license"))
     opener.press("Enter")
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     expect(dialog).to_have_accessible_description(re.compile("This cannot be undone"))
-    page.wait_for_timeout(3500)  # a refresh behind it leaves the focus alone
+    stop_clock(page)
+    with page.expect_response(re.compile(r"/agents\?seen=")):
+        page.clock.run_for(3500)
+    page.clock.resume()  # a refresh behind it leaves the focus alone
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()

@@ -322,9 +322,11 @@ def test_a_deletion_waits_for_a_key_that_is_being_issued_and_is_then_refused(
 ) -> None:
     """It begins when the organisation has been found and its key is not yet recorded."""
     outcomes: list[str] = []
+    begins = threading.Event()
 
     def delete() -> None:
         with app.app_context():
+            begins.set()
             outcomes.append(refuse_to_delete(db.session(), cast, cast.bolt_project))
             db.session.rollback()
 
@@ -332,7 +334,8 @@ def test_a_deletion_waits_for_a_key_that_is_being_issued_and_is_then_refused(
 
     def key_id_after_a_while(session: Session) -> str:
         thread.start()
-        thread.join(0.3)
+        assert begins.wait(60)
+        thread.join(1)
         assert thread.is_alive()
         return free_key_id(session)
 
