@@ -80,7 +80,7 @@ def test_an_e_mail_of_254_characters_is_taken(session: Session) -> None:
 
 
 def test_an_e_mail_is_given_once_in_whatever_spelling(session: Session, cast: Cast) -> None:
-    with pytest.raises(Conflict, match=r"There is a user ada@example\.com already\."):
+    with pytest.raises(Conflict, match=r"There is already a user ada@example\.com\."):
         make(session, "ADA@example.com ")
 
 

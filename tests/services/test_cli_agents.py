@@ -134,7 +134,7 @@ class TestDetachAndAttach:
     ) -> None:
         answer = run(app, "agents", command, MAC, "--as", who)
         assert answer.exit_code == 1
-        assert f"{who} is no super admin here" in answer.stderr
+        assert f"{who} is not a super admin here" in answer.stderr
         assert machines(app)[0]["state"] == "attached"
 
 
