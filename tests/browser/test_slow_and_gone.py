@@ -153,7 +153,8 @@ class TestTheLicenseTab:
         asked: list[Request] = []
 
         def note(request: Request) -> None:
-            asked.append(request)
+            if ten.tab in request.url:
+                asked.append(request)
 
         page.on("request", note)
         stop_clock(page)

@@ -374,10 +374,11 @@ def test_an_enabled_user_signs_in_again_and_nothing_of_before_goes_on(
     assert enabled.disabled_at is None
     session.refresh(web)
     assert web.ended_at == NOW
-    events = session.scalars(select(AuditEvent.tag).order_by(AuditEvent.id)).all()
+    in_order = select(AuditEvent.tag).order_by(AuditEvent.id)
+    events = session.scalars(in_order).all()
     assert events[-2:] == ["user.disabled", "user.enabled"]
     enable_user(session, email=cast.grace, actor=actor, now=NOW)
-    assert session.scalars(select(AuditEvent.tag)).all() == events
+    assert session.scalars(in_order).all() == events
 
 
 def make_web_session(session: Session, cast: Cast, email: str) -> WebSession:
