@@ -4,6 +4,7 @@ from alembic import context
 from flask import current_app
 
 from app.models import Base
+from app.models.project_search import is_of_models
 
 engine = current_app.extensions["migrate"].db.engine
 
@@ -13,6 +14,7 @@ with engine.connect() as connection:
         target_metadata=Base.metadata,
         render_as_batch=True,
         compare_type=True,
+        include_name=is_of_models,
         # SQLite too: all of an upgrade or nothing (app/models/engine.py begins real transactions).
         transactional_ddl=True,
     )

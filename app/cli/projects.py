@@ -26,9 +26,10 @@ from app.core.text import counted
 from app.models import Project
 from app.projects.csv_file import DELIMITERS
 from app.projects.fields import BY_NAME, FIELDS, as_text
+from app.projects.finding import find_projects
 from app.projects.importing import ImportResult, import_projects
 from app.projects.rows import BadRow, ReadFile, name_unused, read_projects
-from app.projects.search import LONGEST_SEARCH, find_projects, read_search
+from app.projects.search import LONGEST_SEARCH, read_search
 from app.projects.tables import Layout
 
 HEADINGS = ("ID", *(field.heading for field in FIELDS))

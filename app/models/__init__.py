@@ -11,6 +11,7 @@ from app.models.agents import (
 from app.models.audit import AuditEvent, FeedEvent
 from app.models.base import Base
 from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
+from app.models.project_search import ProjectSearch
 from app.models.projects import ImportDraft, Organisation, Project
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Organisation",
     "PermanentLicense",
     "Project",
+    "ProjectSearch",
     "SignInFailure",
     "SigningKey",
     "TemporaryLicense",

@@ -17,7 +17,7 @@ from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.queries import count_all_active, ending_soonest
 from app.models import AgentSession, Project, TemporaryLicense
-from app.projects.services import count_projects
+from app.projects.totals import project_totals
 from app.web.access import requires
 from app.web.htmx import fingerprint, is_seen, render
 
@@ -52,14 +52,14 @@ class Overview:
 
 def build_overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overview:
     """What Home shows at `now`; `limits` are those of sessions on OP Agents."""
-    projects, active_projects = count_projects(session, now)
+    totals = project_totals(session, now)
     sessions = partners_signed_in(session, now, limits, SIGNED_IN)
     ending = ending_soonest(session, now, ENDING)
     named = {found.organisation_id for found in sessions}
     named |= {license.organisation_id for license in ending}
     return Overview(
-        projects=projects,
-        active_projects=active_projects,
+        projects=totals.count(archived=False).number,
+        active_projects=totals.count(archived=False, current=True).number,
         active_keys=count_all_active(session, now),
         partners_signed_in=count_partners_signed_in(session, now, limits),
         sessions=sessions,

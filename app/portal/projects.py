@@ -16,24 +16,25 @@ from app.portal.confirmations import Confirmation, Link, Name, ask
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
 from app.projects.fields import DETAILS
-from app.projects.search import LONGEST_SEARCH, Search, count_found, find_projects, read_search
+from app.projects.finding import find_page
+from app.projects.search import LONGEST_SEARCH, Search, read_search
 from app.projects.services import (
     archive_project,
     common_values,
     create_project,
     delete_project,
     get_project,
-    list_plans,
     other_projects,
     restore_project,
     update_project,
     version_of,
     why_not_deletable,
 )
+from app.projects.totals import project_totals
 from app.web.access import current_actor, requires
 from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
-from app.web.paging import requested_page
+from app.web.paging import requested_number
 
 blueprint = Blueprint("projects", __name__, url_prefix="/projects")
 blueprint.add_app_template_global(tabs_for)
@@ -48,8 +49,9 @@ SUGGESTIONS = 6
 def list_projects() -> ResponseReturnValue:
     session, now = db.session(), utcnow()
     search = read_search(request.args)
-    page = requested_page(size=PAGE_SIZE, total=count_found(session, search, now))
-    projects = find_projects(session, search, now, offset=page.offset, limit=page.size)
+    totals = project_totals(session, now)
+    number = requested_number()
+    found = find_page(session, search, now, totals=totals, number=number, size=PAGE_SIZE)
 
     def page_address(number: int) -> str:
         return _list_address(search, number)
@@ -58,17 +60,16 @@ def list_projects() -> ResponseReturnValue:
         "projects/list.html",
         "projects/_results.html",
         search=search,
-        page=page,
+        page=found.page,
         page_address=page_address,
-        projects=projects,
-        active_keys=count_active(session, now, {p.organisation_id for p in projects}),
-        plans=[] if is_partial() else list_plans(session),
+        projects=found.projects,
+        plans=totals.plans,
         today=now.date(),
         longest_search=LONGEST_SEARCH,
         fresh=is_partial(),
     )
     if is_partial():
-        keep_address_in_step(response, page_address(page.number))
+        keep_address_in_step(response, page_address(found.page.number))
     return response
 
 
@@ -236,7 +237,7 @@ def _ask_to_delete(project: Project, status: int = 200) -> ResponseReturnValue:
 
 
 def _list_address(search: Search, page: int) -> str:
-    args: dict[str, Any] = {**search.to_args(), "page": page if page > 1 else None}
+    args: dict[str, Any] = {**search.to_args(), "page": page if page != 1 else None}
     return url_for("projects.list_projects", **args)
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -59,12 +59,6 @@ def other_projects(session: Session, project: Project, limit: int) -> list[Proje
     )
 
 
-def list_plans(session: Session) -> list[str]:
-    """All plans that projects have, in alphabetical order."""
-    plans = session.scalars(select(Project.plan).where(Project.plan != "").distinct())
-    return sorted(plans, key=str.casefold)
-
-
 def common_values(session: Session, column: InstrumentedAttribute[str], limit: int) -> list[str]:
     """The values of a column that most projects have, the most common first."""
     return list(
@@ -76,21 +70,6 @@ def common_values(session: Session, column: InstrumentedAttribute[str], limit: i
             .limit(limit)
         )
     )
-
-
-def is_current(now: datetime) -> ColumnElement[bool]:
-    """Whether a plan has not expired: its last day (UTC) is today, later or not set."""
-    return or_(Project.plan_expires_on.is_(None), Project.plan_expires_on >= now.date())
-
-
-def count_projects(session: Session, now: datetime) -> tuple[int, int]:
-    """(projects, those whose plan has not expired), both without archived ones."""
-    total, active = session.execute(
-        select(func.count(), func.count(case((is_current(now), 1))))
-        .select_from(Project)
-        .where(Project.archived_at.is_(None))
-    ).one()
-    return total, active
 
 
 def version_of(project: Project) -> str:

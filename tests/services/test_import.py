@@ -15,9 +15,10 @@ from app.extensions import db
 from app.models import AuditEvent, Organisation, Project
 from app.projects import importing
 from app.projects.fields import ProjectFields
+from app.projects.finding import find_projects
 from app.projects.importing import ImportResult, import_projects
 from app.projects.rows import BadRow, ReadFile, choose_columns, read_projects
-from app.projects.search import Search, find_projects
+from app.projects.search import Search
 from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, SHARED_DATA, Cast, missing
 

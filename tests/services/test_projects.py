@@ -10,27 +10,27 @@ from sqlalchemy.orm import Session
 
 from app.config import current_config
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from app.core.paging import Total
 from app.extensions import db
 from app.licenses import services as licenses
-from app.licenses.queries import count_active
 from app.licenses.services import free_key_id, issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, Organisation, Project, User
 from app.models.types import HIGHEST_ID
 from app.projects.fields import ProjectFields
-from app.projects.search import Expiry, Search, Sort, count_found, find_projects
+from app.projects.finding import Found, find_page, find_projects
+from app.projects.search import Expiry, Search, Sort
 from app.projects.services import (
     archive_project,
-    count_projects,
     create_project,
     delete_project,
     get_project,
-    list_plans,
     other_projects,
     restore_project,
     update_project,
     version_of,
     why_not_deletable,
 )
+from app.projects.totals import project_totals
 from tests.conftest import NOW, Cast
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
@@ -51,11 +51,19 @@ def make(session: Session, cast: Cast, name: str = "Cargo", *args: str, **more: 
     return made.project
 
 
+def page_of_found(session: Session, search: Search, now: datetime = NOW, number: int = 1) -> Found:
+    totals = project_totals(session, now)
+    return find_page(session, search, now, totals=totals, number=number, size=24)
+
+
 def found(session: Session, text: str = "", **more: object) -> list[str]:
     search = Search(text=text, **more)  # type: ignore[arg-type]
-    projects = find_projects(session, search, NOW)
-    assert count_found(session, search, NOW) == len(projects)
-    return [project.name for project in projects]
+    session.flush()
+    names = [project.name for project in find_projects(session, search, NOW)]
+    page = page_of_found(session, search)
+    assert [project.name for project in page.projects] == names
+    assert page.page.total == Total(len(names))
+    return names
 
 
 def events(session: Session) -> list[tuple[str, str, str | None]]:
@@ -258,7 +266,7 @@ def test_an_archived_project_is_left_out_until_it_is_asked_for(
     assert get_project(session, cast.acme_project).archived_at == NOW
     assert found(session) == ["Bolt Shop"]
     assert found(session, archived=True) == ["Acme ERP"]
-    assert count_projects(session, NOW) == (1, 1)
+    assert project_totals(session, NOW).count(archived=False) == Total(1)
     restore_project(session, now=LATER, **one)
     restore_project(session, now=LATER, **one)
     assert found(session) == ["Acme ERP", "Bolt Shop"]
@@ -432,8 +440,11 @@ def test_filters_narrow_what_is_found(session: Session, cast: Cast) -> None:
     assert found(session, expiry=Expiry.EXPIRED) == ["Ended"]
     assert found(session, expiry=Expiry.CURRENT) == ["Acme ERP", "Bolt Shop", "Last day"]
     assert found(session, "day", plan="Trial", expiry=Expiry.CURRENT) == ["Last day"]
-    assert list_plans(session) == ["Growth", "Trial"]
-    assert count_projects(session, NOW) == (4, 3)
+    totals = project_totals(session, NOW)
+    assert totals.plans == ["Growth", "Trial"]
+    assert totals.count(archived=False) == Total(4)
+    assert totals.count(archived=False, current=True) == Total(3)
+    assert totals.count(archived=False, plan="Trial", current=False) == Total(1)
 
 
 def test_has_active_keys_means_active_now(session: Session, cast: Cast) -> None:
@@ -444,7 +455,8 @@ def test_has_active_keys_means_active_now(session: Session, cast: Cast) -> None:
     search = Search(with_active_keys=True)
     for seconds, count in ((-1, 0), (0, 1), (3599, 1), (3600, 0)):
         now = NOW + timedelta(seconds=seconds)
-        assert count_found(session, search, now) == count, seconds
+        page = page_of_found(session, search, now).page
+        assert page.total == Total(count), seconds
 
 
 def test_projects_are_sorted_as_asked(session: Session, cast: Cast) -> None:
@@ -469,15 +481,13 @@ def test_a_page_of_results_takes_three_queries_however_many_there_are(
     statements: list[str] = []
 
     def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("SELECT"):
+        if statement.startswith(("SELECT", "WITH")):
             statements.append(statement)
 
     event.listen(db.engine, "before_cursor_execute", count)
     try:
-        count_found(session, Search("cargo"), NOW)
-        projects = find_projects(session, Search("cargo"), NOW, offset=24, limit=24)
-        count_active(session, NOW, {project.organisation_id for project in projects})
-        assert len([project.organisation.name for project in projects]) == 24
+        found = page_of_found(session, Search("cargo"), number=2)
+        assert [project.organisation_name for project in found.projects] == ["Cargo & Co"] * 24
     finally:
         event.remove(db.engine, "before_cursor_execute", count)
     assert len(statements) == 3

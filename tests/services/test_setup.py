@@ -33,6 +33,7 @@ from app.core.permissions import Role
 from app.core.private_files import private_file
 from app.extensions import db
 from app.models import Base, Installation, Organisation, SigningKey, User
+from app.models.project_search import is_of_models
 from tests.conftest import NOW
 
 
@@ -75,7 +76,9 @@ def alembic(portal: Flask) -> AlembicConfig:
 def differences() -> list[object]:
     """What the models' tables are and the database's are not, or the other way round."""
     with db.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "include_name": is_of_models}
+        )
         return compare_metadata(context, Base.metadata)
 
 

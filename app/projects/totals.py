@@ -1,0 +1,86 @@
+"""How many projects there are, by plan and expiry: counted anew, or lately where that is dear."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from app.core.paging import Total
+from app.models import ProjectSearch
+
+CHEAP = 2000
+"""So many projects are counted each time; more are counted twice a minute."""
+KEPT = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Group:
+    """How many projects are archived or not, have the same plan, and are current or expired."""
+
+    archived: bool
+    plan: str
+    current: bool
+    projects: int
+
+
+@dataclass(frozen=True)
+class ProjectTotals:
+    """All projects, in groups, as they were counted at an instant."""
+
+    counted_at: datetime
+    groups: tuple[Group, ...]
+
+    @property
+    def is_cheap(self) -> bool:
+        return sum(group.projects for group in self.groups) <= CHEAP
+
+    @property
+    def plans(self) -> list[str]:
+        """All plans that projects have, in alphabetical order."""
+        return sorted({group.plan for group in self.groups} - {""}, key=str.casefold)
+
+    def count(self, *, archived: bool, plan: str = "", current: bool | None = None) -> Total:
+        """How many projects: of any plan if it is blank, current and expired ones if None."""
+        number = sum(
+            group.projects
+            for group in self.groups
+            if group.archived == archived
+            and plan in ("", group.plan)
+            and current in (None, group.current)
+        )
+        return Total(number, about=not self.is_cheap and number > CHEAP)
+
+
+_kept: WeakKeyDictionary[Engine, ProjectTotals] = WeakKeyDictionary()
+
+
+def project_totals(session: Session, now: datetime) -> ProjectTotals:
+    """The totals at `now`; of many projects those of the last half minute."""
+    engine = session.get_bind().engine
+    kept = _kept.get(engine)
+    if kept is not None and _still_counts(kept, now):
+        return kept
+    current = (ProjectSearch.expires_on >= now.date()).label("current")
+    rows = session.execute(
+        select(ProjectSearch.archived, ProjectSearch.plan, current, func.count()).group_by(
+            ProjectSearch.archived, ProjectSearch.plan, "current"
+        )
+    )
+    totals = ProjectTotals(now, tuple(Group(a, p, bool(c), n) for a, p, c, n in rows))
+    if totals.is_cheap:
+        _kept.pop(engine, None)
+    else:
+        _kept[engine] = totals
+    return totals
+
+
+def forget_totals() -> None:
+    """Count anew the next time."""
+    _kept.clear()
+
+
+def _still_counts(kept: ProjectTotals, now: datetime) -> bool:
+    same_day = kept.counted_at.date() == now.date()
+    return same_day and timedelta(0) <= now - kept.counted_at < KEPT
