@@ -1,7 +1,7 @@
 """Making, finding, changing and putting away projects."""
 
 import threading
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from flask import Flask
