@@ -16,6 +16,8 @@ from app.models.postgresql import set_up_postgresql
 
 SHORT_WAIT_MS = 1000
 RETRY_SECONDS = 10
+CACHE_KIB = 8000
+"""How much of an SQLite file a connection remembers."""
 
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
 _wait_ms: ContextVar[int | None] = ContextVar("wait_ms", default=None)
@@ -62,6 +64,8 @@ def engine_options(threads: int) -> dict[str, object]:
         "pool_size": 2 * threads,
         "max_overflow": 2 * threads,
         "pool_timeout": 5,
+        # The connection used last has most of the file in its memory.
+        "pool_use_lifo": True,
         # A server that was restarted meanwhile is noticed before the first query.
         "pool_pre_ping": True,
     }
@@ -93,6 +97,7 @@ def set_up_sqlite(engine: Engine, file: Path, *, wait_seconds: int, long_waits: 
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         cursor.close()
 
     @event.listens_for(engine, "checkout")

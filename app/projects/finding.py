@@ -9,15 +9,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal, or_, select, true, union
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    func,
+    not_,
+    or_,
+    select,
+    union,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.core.paging import Page, Total, page_of
 from app.keyformat.key_ids import normalise_key_id
 from app.models import Organisation, Project, ProjectSearch, TemporaryLicense
 from app.projects.search import Expiry, Search, Sort
 from app.projects.totals import ProjectTotals
-from app.projects.words import ENTRY, begins_many, holds_all, indexed
+from app.projects.words import ENTRY, are_everywhere, begins_many, holds_all, indexed, looked_up
 
 FEW = 2000
 """So many projects are sorted each time, and counted."""
@@ -32,6 +42,8 @@ ORDERS = {
     Sort.NEWEST: ("created_at", "project_id"),
 }
 """The columns of each order; an index of the table has them."""
+LOOKED_AT = ("project_id", "organisation_id", "expires_on", "plan", "text", "archived")
+"""The columns that decide whether a project is found."""
 
 Rows = type[ProjectSearch]
 """The table, or a part of it."""
@@ -66,12 +78,11 @@ def find_page(
     if search.too_long:
         return Found(page_of(1, size, 0), [])
     total = _known_total(search, totals)
-    few = None if total is not None and total.number > FEW else _few(session, search, now)
-    if few is None:
-        page, ids = _some_of_many(
-            session, search, now, Page(number, size, MANY if total is None else total)
-        )
+    many = total.number > FEW if total else _finds_many(session, search, now, totals)
+    if many:
+        page, ids = _some_of_many(session, search, now, Page(number, size, total or MANY))
     else:
+        few = _few(session, search, now, totals)
         page = page_of(number, size, len(few))
         ids = few[page.offset : page.offset + size]
     return Found(page, _load(session, ids, now))
@@ -84,7 +95,7 @@ def find_projects(session: Session, search: Search, now: datetime) -> list[Proje
     query = (
         select(Project)
         .join(ProjectSearch, ProjectSearch.project_id == Project.id)
-        .where(*_conditions(search, now, ProjectSearch))
+        .where(*_conditions(search, now, ProjectSearch, search.words))
         .order_by(*_order(search, ProjectSearch))
     )
     return list(session.scalars(query))
@@ -98,47 +109,56 @@ def _known_total(search: Search, totals: ProjectTotals) -> Total | None:
     return totals.count(archived=search.archived, plan=search.plan, current=current)
 
 
-def _few(session: Session, search: Search, now: datetime) -> list[int] | None:
-    """The ids of all that are found, in order; None if they may be more than FEW."""
+def _finds_many(session: Session, search: Search, now: datetime, totals: ProjectTotals) -> bool:
+    """Whether an index has more than FEW projects, or keys, of what is searched for."""
+    if totals.is_cheap:
+        return False
     dialect = session.get_bind().dialect.name
-    candidates = _candidates(search, now, dialect).limit(FEW + 1).cte("candidates")
-    found = (
-        select(ProjectSearch)
-        .where(
-            ProjectSearch.project_id.in_(select(candidates.c.project_id)),
-            *_conditions(search, now, ProjectSearch),
-        )
-        .subquery("found")
-    )
-    hit = aliased(ProjectSearch, found)
-    too_many = select(func.count() > FEW).select_from(candidates).scalar_subquery()
-    one = select(literal(1).label("one")).subquery("one")
-    query = (
-        select(hit.project_id, too_many, begins_many(search.words, dialect))
-        .select_from(one)
-        .outerjoin(hit, true())
-        .order_by(*_order(search, hit))
-    )
-    rows = session.execute(query).all()
-    _, too_many_found, incomplete = rows[0]
-    if too_many_found or incomplete:
-        return None
-    return [project_id for project_id, *_ in rows if project_id is not None]
+    words = looked_up(search.words, dialect)
+    if are_everywhere(words):
+        return True
+    candidates: Select[Any] = select(TemporaryLicense.id).where(TemporaryLicense.expires_at > now)
+    if words:
+        _, candidates = _candidates(search, now, words, dialect)
+    counted = select(func.count()).select_from(candidates.limit(FEW + 1).subquery())
+    probe = select(or_(begins_many(words, dialect), counted.scalar_subquery() > FEW))
+    return bool(session.scalar(probe))
 
 
-def _candidates(search: Search, now: datetime, dialect: str) -> Select[Any]:
-    """The ids of all that are found, and of others, from an index; in no order."""
+def _few(session: Session, search: Search, now: datetime, totals: ProjectTotals) -> list[int]:
+    """The ids of all that are found, in order."""
+    dialect = session.get_bind().dialect.name
+    words = [] if totals.is_cheap else looked_up(search.words, dialect)
+    others = [word for word in search.words if word not in words]
+    column, candidates = _candidates(search, now, words, dialect)
+    query = select(ProjectSearch.project_id).where(
+        column.in_(candidates), *_conditions(search, now, ProjectSearch, others)
+    )
+    return list(session.scalars(query.order_by(*_order(search, ProjectSearch))))
+
+
+def _candidates(
+    search: Search, now: datetime, words: list[str], dialect: str
+) -> tuple[InstrumentedAttribute[Any], Select[Any]]:
+    """A column, and the values that it has in all that are found; from an index, in no order.
+
+    `words` are those to look up.
+    """
     ids = select(ProjectSearch.project_id)
-    if search.words:
-        of_words, of_key = indexed(search.words, dialect), _of_key(search, ProjectSearch)
-        if of_key is None:
-            return of_words
-        return select(union(of_words, ids.where(of_key)).subquery().c.project_id)
+    if words:
+        query: Select[Any]
+        query, of_key = indexed(words, dialect), _of_key(search, ProjectSearch)
+        if of_key is not None:
+            query = select(union(query, ids.where(of_key)).subquery().c.project_id)
+        return ProjectSearch.project_id, query
     if search.with_active_keys:
-        holders = select(TemporaryLicense.organisation_id).where(TemporaryLicense.is_active(now))
-        some = holders.distinct().limit(FEW + 1).subquery()
-        return ids.where(ProjectSearch.organisation_id.in_(select(some.c.organisation_id)))
-    return ids.where(*_conditions(search, now, ProjectSearch))
+        return ProjectSearch.organisation_id, _holders(now)
+    return ProjectSearch.project_id, ids.where(*_conditions(search, now, ProjectSearch))
+
+
+def _holders(now: datetime) -> Select[Any]:
+    """The organisations of all active keys."""
+    return select(TemporaryLicense.organisation_id).where(TemporaryLicense.is_active(now))
 
 
 def _some_of_many(
@@ -155,32 +175,37 @@ def _some_of_many(
 
 def _met_soon(session: Session, search: Search, now: datetime, page: Page) -> list[int] | None:
     """The page's ids and one more, if they are met soon on the way along the order."""
-    way = _way(search, page).limit(AHEAD).subquery("way")
+    if not search.narrows:
+        return None
+    columns = select(*(getattr(ProjectSearch, name) for name in LOOKED_AT))
+    way = _along(columns, search, now, page).limit(AHEAD).subquery("way")
     met = aliased(ProjectSearch, way)
     # Both databases keep the order of what they select from, and stop when they have enough.
-    query = select(met.project_id).where(*_conditions(search, now, met))
+    query = select(met.project_id).where(*_conditions(search, now, met, search.words))
     ids = session.scalars(query.offset(page.offset).limit(page.size + 1)).all()
     return list(ids) if len(ids) > page.size else None
 
 
 def _sorted(session: Session, search: Search, now: datetime, page: Page) -> list[int]:
     """The page's ids and one more, of all that are found."""
-    query = _way(search, page).where(*_conditions(search, now, ProjectSearch))
-    long_words = [word for word in search.words if len(word) >= ENTRY]
-    if long_words:
-        candidates = indexed(long_words, session.get_bind().dialect.name).subquery()
-        query = query.where(ProjectSearch.project_id.in_(select(candidates.c.project_id)))
-    ids = query.with_only_columns(ProjectSearch.project_id)
-    return list(session.scalars(ids.offset(page.offset).limit(page.size + 1)))
-
-
-def _way(search: Search, page: Page) -> Select[Any]:
-    """All projects, archived or not, in the order, from the end that the page is counted from."""
-    return (
-        select(ProjectSearch)
-        .where(_archived(search, ProjectSearch))
-        .order_by(*_order(search, ProjectSearch, backwards=page.number < 0))
+    query = select(ProjectSearch.project_id).where(
+        *_conditions(search, now, ProjectSearch, search.words)
     )
+    dialect = session.get_bind().dialect.name
+    words = [word for word in looked_up(search.words, dialect) if len(word) >= ENTRY]
+    if words or search.with_active_keys:
+        column, candidates = _candidates(search, now, words, dialect)
+        query = query.where(column.in_(candidates))
+    query = _along(query, search, now, page).offset(page.offset).limit(page.size + 1)
+    return list(session.scalars(query))
+
+
+def _along(query: Select[Any], search: Search, now: datetime, page: Page) -> Select[Any]:
+    """`query` in the order that is asked for, from the end that the page is counted from."""
+    query = query.where(_archived(search, ProjectSearch))
+    if search.sort is Sort.EXPIRY:
+        query = query.where(*_expiry(search, now, ProjectSearch))
+    return query.order_by(*_order(search, ProjectSearch, backwards=page.number < 0))
 
 
 def _load(session: Session, ids: list[int], now: datetime) -> list[Row[Any]]:
@@ -213,18 +238,16 @@ def _load(session: Session, ids: list[int], now: datetime) -> list[Row[Any]]:
     return [by_id[project_id] for project_id in ids if project_id in by_id]
 
 
-def _conditions(search: Search, now: datetime, of: Rows) -> list[ColumnElement[bool]]:
-    """What a project must be to be found."""
-    conditions = [_archived(search, of)]
-    if search.words:
-        words, of_key = holds_all(search.words, of.text), _of_key(search, of)
-        conditions.append(words if of_key is None else or_(words, of_key))
+def _conditions(
+    search: Search, now: datetime, of: Rows, words: Sequence[str] = ()
+) -> list[ColumnElement[bool]]:
+    """What a project must be to be found, and to hold of the search's words those in `words`."""
+    conditions = [_archived(search, of), *_expiry(search, now, of)]
+    if words:
+        holds, of_key = holds_all(words, of.text), _of_key(search, of)
+        conditions.append(holds if of_key is None else or_(holds, of_key))
     if search.plan:
         conditions.append(of.plan == search.plan)
-    if search.expiry:
-        today = now.date()
-        is_current = search.expiry is Expiry.CURRENT
-        conditions.append(of.expires_on >= today if is_current else of.expires_on < today)
     if search.with_active_keys:
         held = TemporaryLicense.organisation_id == of.organisation_id
         conditions.append(
@@ -233,8 +256,17 @@ def _conditions(search: Search, now: datetime, of: Rows) -> list[ColumnElement[b
     return conditions
 
 
+def _expiry(search: Search, now: datetime, of: Rows) -> list[ColumnElement[bool]]:
+    if not search.expiry:
+        return []
+    today = now.date()
+    is_current = search.expiry is Expiry.CURRENT
+    return [of.expires_on >= today if is_current else of.expires_on < today]
+
+
 def _archived(search: Search, of: Rows) -> ColumnElement[bool]:
-    return of.archived.is_(True) if search.archived else of.archived.is_(False)
+    # Written so that the indexes of either half are used.
+    return and_(of.archived) if search.archived else not_(of.archived)
 
 
 def _of_key(search: Search, of: Rows) -> ColumnElement[bool] | None:

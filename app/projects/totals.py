@@ -62,10 +62,12 @@ def project_totals(session: Session, now: datetime) -> ProjectTotals:
     kept = _kept.get(engine)
     if kept is not None and _still_counts(kept, now):
         return kept
-    current = (ProjectSearch.expires_on >= now.date()).label("current")
+    columns = (ProjectSearch.plan, ProjectSearch.archived, ProjectSearch.expires_on)
+    of_day = select(*columns, func.count().label("projects")).group_by(*columns).subquery()
+    current = (of_day.c.expires_on >= now.date()).label("current")
     rows = session.execute(
-        select(ProjectSearch.archived, ProjectSearch.plan, current, func.count()).group_by(
-            ProjectSearch.archived, ProjectSearch.plan, "current"
+        select(of_day.c.archived, of_day.c.plan, current, func.sum(of_day.c.projects)).group_by(
+            of_day.c.archived, of_day.c.plan, "current"
         )
     )
     totals = ProjectTotals(now, tuple(Group(a, p, bool(c), n) for a, p, c, n in rows))

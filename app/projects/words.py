@@ -5,6 +5,7 @@ characters is looked up as all the entries that begin with it. PostgreSQL has on
 and three characters.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -13,9 +14,11 @@ from sqlalchemy import (
     Text,
     and_,
     column,
+    false,
     func,
     literal,
     literal_column,
+    or_,
     select,
     table,
 )
@@ -27,7 +30,8 @@ from app.models import ProjectSearch
 ENTRY = 3
 """How many characters an entry of the index has."""
 MANY_ENTRIES = 100
-"""A word that begins more entries of SQLite's index is not looked up: nearly all texts hold it."""
+"""A short word that begins more entries of SQLite's index is not looked up."""
+EVERYWHERE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789@._-")
 _LAST_CHARACTER = "\U0010ffff"
 _IN_NO_TEXT = '"\x01\x01\x01"'
 
@@ -35,15 +39,21 @@ _words = table("project_words", column("rowid"))
 _terms = table("project_terms", column("term", Text))
 
 
-def holds_all(words: list[str], text: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+def holds_all(words: Sequence[str], text: InstrumentedAttribute[str]) -> ColumnElement[bool]:
     """Whether a project's text holds every one of `words`, whatever comes before and after."""
     return and_(*(text.contains(word, autoescape=True) for word in words))
+
+
+def looked_up(words: list[str], dialect: str) -> list[str]:
+    """Those of `words` to look up: on SQLite short ones only if there are no others."""
+    long = [word for word in words if len(word) >= ENTRY]
+    return long or words if dialect == "sqlite" else words
 
 
 def indexed(words: list[str], dialect: str) -> Select[Any]:
     """The ids of the projects that hold every one of `words`, by the index.
 
-    Incomplete on SQLite if `begins_many` of one of them.
+    Incomplete if one of them `begins_many` entries.
     """
     if dialect == "sqlite":
         return select(_words.c.rowid.label("project_id")).where(_match(words))
@@ -53,16 +63,19 @@ def indexed(words: list[str], dialect: str) -> Select[Any]:
     )
 
 
+def are_everywhere(words: list[str]) -> bool:
+    """Whether one of `words` is a character that the addresses and IDs of most projects hold."""
+    return any(len(word) == 1 and word in EVERYWHERE for word in words)
+
+
 def begins_many(words: list[str], dialect: str) -> ColumnElement[bool]:
-    """Whether a short one of `words` begins too many entries of the index to be looked up."""
+    """Whether a short one of `words` begins too many entries of SQLite's index to look them up."""
     short = [word for word in words if len(word) < ENTRY] if dialect == "sqlite" else []
-    most = [
-        select(func.count() > MANY_ENTRIES)
-        .select_from(_entries(word, MANY_ENTRIES + 1).subquery())
-        .scalar_subquery()
+    counts = [
+        select(func.count()).select_from(_entries(word, MANY_ENTRIES + 1).subquery())
         for word in short
     ]
-    return func.max(*most, literal_column("0")) if most else literal_column("0")
+    return or_(false(), *(count.scalar_subquery() > MANY_ENTRIES for count in counts))
 
 
 def _match(words: list[str]) -> ColumnElement[bool]:
