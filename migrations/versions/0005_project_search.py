@@ -98,7 +98,7 @@ SQLITE = [
 POSTGRESQL = [
     """
     CREATE FUNCTION search_grams(words text) RETURNS text[]
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS $$
         SELECT array_agg(DISTINCT substr(words, start, size))
         FROM generate_series(1, length(words)) AS start, generate_series(1, 3) AS size
     $$
