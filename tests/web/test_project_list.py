@@ -13,6 +13,7 @@ from app.extensions import db
 from app.models import Organisation, Project, User
 from app.projects.fields import ProjectFields
 from app.projects.services import archive_project, create_project
+from app.projects.totals import forget_totals
 from tests.conftest import NOW, Cast, Clock, Visitor
 from tests.web.pages import issued
 
@@ -277,3 +278,37 @@ def test_nobody_sees_it_without_signing_in(visitor: Visitor) -> None:
     assert answer.status_code == 303
     assert answer.location == "/login?next=%2Fprojects%3Fq%3Derp"
     assert visitor.get("/projects", htmx=True).status_code == 401
+
+
+def test_of_many_projects_pages_are_counted_from_either_end(
+    app: Flask, ada: Visitor, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for a number that nobody needs."""
+    make(app, cast, *(f"Cargo {number:03}" for number in range(60)))
+    monkeypatch.setattr("app.projects.totals.CHEAP", 50)
+    monkeypatch.setattr("app.projects.finding.FEW", 50)
+    forget_totals()
+    first, last = ada.get("/projects"), ada.get("/projects?page=-1")
+    assert "1–24 of about 62 projects" in words_of(first.text)
+    assert pages(first.text) == [("Next", "/projects?page=2"), ("Last", "/projects?page=-1")]
+    assert "The last of about 62 projects" in words_of(last.text)
+    assert cards(last.text)[-1] == "Cargo 059"
+    assert pages(last.text) == [("First", "/projects"), ("Previous", "/projects?page=-2")]
+    middle = ada.get("/projects?page=-2&q=cargo").text
+    assert "25–48 from the end of more than 2,000 projects" in words_of(middle)
+    assert [word for word, _ in pages(middle)] == ["First", "Previous", "Next", "Last"]
+    beyond = ada.get("/projects?page=99")
+    assert cards(beyond.text) == cards(last.text)
+
+
+def words_of(text: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def pages(text: str) -> list[tuple[str, str]]:
+    """The words and addresses of the links to other pages."""
+    (nav,) = re.findall(r'<nav aria-label="Pages">.*?</nav>', text, re.S)
+    links = re.findall(
+        r'href="([^"]*)".*?>(?:<svg.*?</svg>)?(\w+)(?:<svg.*?</svg>)?</a>', nav, re.S
+    )
+    return [(word, unescape(address)) for address, word in links]
