@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from app.audit.tags import TAGS, AuditTag
 from app.audit.wording import details
 from app.core.actor import Actor
+from app.core.paging import Page, Total, page_of
 from app.models import AuditEvent, Organisation
+
+MANY = 10_000
+"""More events are not counted."""
 
 
 @dataclass(frozen=True)
@@ -81,27 +85,64 @@ def has_event(
 
 def count_events(session: Session, *, organisation_id: str | None = None) -> int:
     """The number of events, in all or of one organisation."""
-    query = select(func.count()).select_from(AuditEvent)
-    if organisation_id is not None:
-        query = query.where(AuditEvent.organisation_id == organisation_id)
-    return session.scalar(query) or 0
+    return (
+        session.scalar(select(func.count()).select_from(_events(organisation_id).subquery())) or 0
+    )
 
 
 def list_entries(
     session: Session, *, organisation_id: str | None = None, offset: int = 0, limit: int = 50
 ) -> list[AuditEntry]:
     """Events as pages show them, newest first, all or those of one organisation."""
-    query = select(AuditEvent).order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
+    return _entries(session, _newest_first(_events(organisation_id)).offset(offset).limit(limit))
+
+
+def page_of_events(
+    session: Session, *, organisation_id: str | None, number: int, size: int
+) -> tuple[Page, list[AuditEntry]]:
+    """Page `number` (see Page) of all events, or of those of one organisation, newest first.
+
+    Of many events a page has those with `size` consecutive ids, however far from either end it is.
+    """
+    if organisation_id is None:
+        oldest, newest = session.execute(
+            select(func.min(AuditEvent.id), func.max(AuditEvent.id))
+        ).one()
+        if newest is not None and newest - oldest >= MANY:
+            return _page_by_ids(session, oldest, newest, number, size)
+    page = page_of(number, size, count_events(session, organisation_id=organisation_id))
+    entries = list_entries(session, organisation_id=organisation_id, offset=page.offset, limit=size)
+    return page, entries
+
+
+def _page_by_ids(
+    session: Session, oldest: int, newest: int, number: int, size: int
+) -> tuple[Page, list[AuditEntry]]:
+    total = Total(newest - oldest + 1, about=True)
+    pages = -(-total.number // size)
+    number = number if abs(number) <= pages else -1
+    page = Page(number, size, total, more=abs(number) < pages)
+    last = newest - page.offset if number > 0 else oldest + page.offset + size - 1
+    ids = AuditEvent.id.between(last - size + 1, last)
+    return page, _entries(session, select(AuditEvent).where(ids).order_by(AuditEvent.id.desc()))
+
+
+def _events(organisation_id: str | None) -> Select[AuditEvent]:
+    query = select(AuditEvent)
     if organisation_id is not None:
         query = query.where(AuditEvent.organisation_id == organisation_id)
-    events = list(session.scalars(query.offset(offset).limit(limit)))
+    return query
+
+
+def _newest_first(query: Select[AuditEvent]) -> Select[tuple[AuditEvent]]:
+    return query.order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
+
+
+def _entries(session: Session, query: Select[AuditEvent]) -> list[AuditEntry]:
+    events = list(session.scalars(query))
     ids = {event.organisation_id for event in events if event.organisation_id}
-    organisations = select(Organisation).where(Organisation.id.in_(ids))
-    names = (
-        {organisation.id: organisation.name for organisation in session.scalars(organisations)}
-        if ids
-        else {}
-    )
+    named = select(Organisation.id, Organisation.name).where(Organisation.id.in_(ids))
+    names = dict(session.execute(named).all()) if ids else {}
     return [_entry(event, names.get(event.organisation_id or "")) for event in events]
 
 

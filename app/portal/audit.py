@@ -3,12 +3,12 @@
 from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.audit.log import count_events, list_entries
+from app.audit.log import page_of_events
 from app.core.permissions import Permission
 from app.core.text import ORGANISATION_ID_LENGTH
 from app.extensions import db
 from app.web.access import requires
-from app.web.paging import requested_page
+from app.web.paging import requested_number
 
 blueprint = Blueprint("audit", __name__)
 PAGE_SIZE = 50
@@ -18,13 +18,12 @@ PAGE_SIZE = 50
 @requires(Permission.VIEW_PORTAL)
 def list_events() -> ResponseReturnValue:
     organisation_id = _organisation_asked_for()
-    total = count_events(db.session(), organisation_id=organisation_id)
-    page = requested_page(size=PAGE_SIZE, total=total)
+    page, entries = page_of_events(
+        db.session(), organisation_id=organisation_id, number=requested_number(), size=PAGE_SIZE
+    )
     return render_template(
         "audit/list.html",
-        entries=list_entries(
-            db.session(), organisation_id=organisation_id, offset=page.offset, limit=page.size
-        ),
+        entries=entries,
         page=page,
         page_address=lambda number: url_for(
             "audit.list_events", organisation=organisation_id, page=number

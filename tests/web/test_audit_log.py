@@ -117,3 +117,19 @@ def test_reading_the_log_adds_nothing_to_it(app: Flask, ada: Visitor) -> None:
     for path in ("/audit", "/audit?page=2", "/"):
         ada.get(path)
     assert events() == before
+
+
+def test_of_very_many_events_pages_are_cut_by_their_numbers(
+    app: Flask, cast: Cast, clock: Clock, ada: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million are not counted, and none is left out or shown twice, from either end."""
+    note(app, cast, 220)
+    everything = [f"KEY-{number:04}" for number in range(219, -1, -1)]
+    monkeypatch.setattr("app.audit.log.MANY", 100)
+    seen = [subjects(ada.get(f"/audit?page={number}").text) for number in range(1, 6)]
+    assert [subject for page in seen for subject in page] == everything
+    back = [subjects(ada.get(f"/audit?page=-{number}").text) for number in range(5, 0, -1)]
+    assert [subject for page in back for subject in page] == everything
+    assert back[-1][-1] == "KEY-0000"
+    assert "Next" not in ada.get("/audit?page=-1").text
+    assert subjects(ada.get("/audit?page=999").text) == back[-1]
