@@ -134,7 +134,7 @@ def _events(organisation_id: str | None) -> Select[AuditEvent]:
     return query
 
 
-def _newest_first(query: Select[AuditEvent]) -> Select[tuple[AuditEvent]]:
+def _newest_first(query: Select[AuditEvent]) -> Select[AuditEvent]:
     return query.order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
 
 
