@@ -54,16 +54,20 @@ def writing(*, wait_ms: int | None = None) -> Iterator[None]:
         _wait_ms.reset(wait)
 
 
-def engine_options(threads: int) -> dict[str, object]:
-    """A connection for each thread, and one more for what it notes beside its answer."""
+def engine_options(threads: int, file: Path | None) -> dict[str, object]:
+    """A connection for each thread, and one more for what it notes beside its answer.
+
+    For SQLite in `file`, or PostgreSQL if that is None.
+    """
     return {
         # Hashes and addresses of people do not belong into logs.
         "hide_parameters": True,
         "pool_size": 2 * threads,
         "max_overflow": 2 * threads,
         "pool_timeout": 5,
-        # A server that was restarted meanwhile is noticed before the first query.
-        "pool_pre_ping": True,
+        # A server that was restarted meanwhile is noticed before the first query; what happens to
+        # a file is noticed at each checkout.
+        "pool_pre_ping": file is None,
     }
 
 
@@ -104,8 +108,8 @@ def set_up_sqlite(engine: Engine, file: Path, *, wait_seconds: int, long_waits: 
     def on_begin(connection: Connection) -> None:
         wait_ms = _wait_ms.get()
         if is_reading():
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_seconds * 1000}")
-            connection.exec_driver_sql("BEGIN")
+            _wait_at_most(connection, wait_seconds * 1000)
+            _driver_of(connection).execute("BEGIN")
         elif wait_ms is not None:
             _begin_immediate(connection, wait_ms)
         else:
@@ -132,8 +136,20 @@ def _begin_in_turn(connection: Connection, wait_ms: int, places: BoundedSemaphor
 
 
 def _begin_immediate(connection: Connection, wait_ms: int) -> None:
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")
+    _wait_at_most(connection, wait_ms)
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _wait_at_most(connection: Connection, wait_ms: int) -> None:
+    """Let a connection wait for a lock for so long, from now on."""
+    if connection.info.get("wait_ms") != wait_ms:
+        _driver_of(connection).execute(f"PRAGMA busy_timeout = {wait_ms}")
+        connection.info["wait_ms"] = wait_ms
+
+
+def _driver_of(connection: Connection) -> Any:
+    """The driver's own connection: quicker, for what can neither fail nor wait."""
+    return connection.connection.dbapi_connection
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
