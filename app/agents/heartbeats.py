@@ -95,7 +95,7 @@ def heartbeat(
     end, when the agent is first told of it) goes into a short transaction of its own, which is
     skipped if the database is busy, so that the answer is not delayed.
     """
-    row = session.connection().execute(HEARD, {"token_hash": hash_token(token)}).one_or_none()
+    row = session.execute(HEARD, {"token_hash": hash_token(token)}).one_or_none()
     if row is None:
         return SessionEnd(EndCause.UNKNOWN, now)
     end = session_end(_facts(row), now=now, limits=limits)
