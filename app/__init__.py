@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from flask import Flask
-from flask.typing import ResponseReturnValue
 
 from app import api, browser_agent, cli, portal
 from app.accounts.passwords import hashing_places
@@ -14,24 +13,15 @@ from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
 from app.web import context, errors, health
+from app.web.application import Portal
 from app.web.assets import blueprint as assets
-from app.web.deadline import late_answer
 from app.web.headers import add_headers
 from app.web.ids import IdConverter
 from app.web.page_sessions import PageSessions
 from app.web.proxies import believe_proxies, check_host
-from app.web.transaction import one_transaction, reset_transaction
+from app.web.transaction import reset_transaction
 
 FORM_BYTES = 2 * 1024 * 1024
-
-
-class Portal(Flask):
-    """Flask, with one database transaction around each view."""
-
-    def dispatch_request(self) -> ResponseReturnValue:
-        with one_transaction():
-            response = super().dispatch_request()
-        return late_answer() or response
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -46,7 +36,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=config.secret_key,
         SQLALCHEMY_DATABASE_URI=config.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.threads),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.threads, config.database_file),
         MAX_CONTENT_LENGTH=FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         SESSION_COOKIE_NAME="rolling_window",

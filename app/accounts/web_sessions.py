@@ -4,16 +4,16 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Authentication
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
-from app.core.permissions import Permission, allows
+from app.core.permissions import Permission, Role, allows
 from app.core.tokens import hash_token, new_token
-from app.models import WebSession
+from app.models import User, WebSession
 
 
 class WebSessionEnd(Enum):
@@ -23,6 +23,20 @@ class WebSessionEnd(Enum):
     TOO_OLD = auto()
     ENDED = auto()
     """Signed out, or ended with every other one of its user."""
+
+
+class SignedInSession(NamedTuple):
+    """A session on the portal, live or ended, and whose it is."""
+
+    id: int
+    user_id: int
+    email: str
+    role: Role
+    started_at: datetime
+    last_active_at: datetime
+    ended_at: datetime | None
+    disabled_at: datetime | None
+    """When the user was disabled."""
 
 
 class EndedSession(NamedTuple):
@@ -61,7 +75,7 @@ def find_web_session(
     idle_seconds: int,
     max_seconds: int,
     lock: bool = False,
-) -> WebSession | None:
+) -> SignedInSession | None:
     """The live session with a cookie's token, or None.
 
     A session ends at sign-out, after `idle_seconds` without activity, `max_seconds` after its
@@ -83,19 +97,34 @@ def find_ended_web_session(
     return EndedSession(found.user_id, end) if found and end else None
 
 
-def _by_token(session: Session, token: str, *, lock: bool = False) -> WebSession | None:
-    query = select(WebSession).where(WebSession.token_hash == hash_token(token))
-    if lock:
-        # Not the outer join of the relationship: PostgreSQL locks no row that may be missing.
-        query = query.join(WebSession.user).options(contains_eager(WebSession.user))
-        query = query.with_for_update(read=True).execution_options(populate_existing=True)
-    return session.scalar(query)
+_BY_TOKEN = (
+    select(
+        WebSession.id,
+        WebSession.user_id,
+        User.email,
+        User.role,
+        WebSession.started_at,
+        WebSession.last_active_at,
+        WebSession.ended_at,
+        User.disabled_at,
+    )
+    .join(WebSession.user)
+    .where(WebSession.token_hash == bindparam("token_hash"))
+)
+_BY_TOKEN_LOCKED = _BY_TOKEN.with_for_update(read=True)
+
+
+def _by_token(session: Session, token: str, *, lock: bool = False) -> SignedInSession | None:
+    """What every request asks: columns, and no objects of which the session would keep track."""
+    query = _BY_TOKEN_LOCKED if lock else _BY_TOKEN
+    row = session.execute(query, {"token_hash": hash_token(token)}).one_or_none()
+    return SignedInSession(*row) if row else None
 
 
 def _end_of(
-    found: WebSession, now: datetime, idle_seconds: int, max_seconds: int
+    found: SignedInSession, now: datetime, idle_seconds: int, max_seconds: int
 ) -> WebSessionEnd | None:
-    if found.ended_at is not None or found.user.disabled_at is not None:
+    if found.ended_at is not None or found.disabled_at is not None:
         return WebSessionEnd.ENDED
     idle_at = found.last_active_at + timedelta(seconds=idle_seconds)
     too_old_at = found.started_at + timedelta(seconds=max_seconds)

@@ -10,7 +10,8 @@ from app.agents.codes import EndCause
 from app.agents.session_rules import LogoutStatus, SessionEnd, logout_status, session_end
 from app.agents.sessions import NOT_LOADED, SESSIONS, facts_of
 from app.core.durations import SessionLimits
-from app.models import AgentSession, TemporaryLicense
+from app.licenses.key_records import AnyKey
+from app.models import AgentSession
 
 LISTED_FOR = timedelta(hours=24)
 MOST_LISTED = 50
@@ -46,7 +47,7 @@ def ended_lately(
 
 def ended_by_revocation(
     session: Session,
-    license: TemporaryLicense,
+    license: AnyKey,
     *,
     now: datetime,
     limits: SessionLimits,

@@ -1,75 +1,27 @@
-"""What OP Agents do with their sessions: heartbeat, sign-out, confirming the end."""
+"""What OP Agents do with their sessions: going on, signing out, confirming the end."""
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
 
 from sqlalchemy import case, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute, Session, lazyload
 
 from app.agents.codes import CAUSES, EndCause
 from app.agents.mac import machine_name
-from app.agents.session_rules import SessionEnd, SessionFacts, note_interval, session_end
+from app.agents.session_rules import SessionEnd, SessionFacts, session_end
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.durations import SessionLimits
 from app.core.tokens import hash_token
 from app.models import Agent, AgentSession, Base, PermanentLicense, TemporaryLicense, User
-from app.models.engine import writing
 from app.projects.subscriptions import end_of_subscription, last_day
-
-log = logging.getLogger(__name__)
-
-NOTE_WAIT_MS = 100
-"""How long a heartbeat waits for the write lock before it gives up noting anything."""
-
-
-def heartbeat(
-    session: Session, *, token: str, now: datetime, limits: SessionLimits
-) -> AgentSession | SessionEnd:
-    """The live session with this token, noted as heard from; or why and when it ended.
-
-    `session` is only read from. What is written (last heard, at most once in a `note_interval`; an
-    end, when the agent is first told of it) goes into a short transaction of its own, which is
-    skipped if the database is busy, so that the answer is not delayed.
-    """
-    agent_session, facts = _find_session(session, token)
-    if agent_session is None or facts is None:
-        return SessionEnd(EndCause.UNKNOWN, now)
-    end = session_end(facts, now=now, limits=limits)
-    if end is not None:
-        if agent_session.ended_at is None or agent_session.told_at is None:
-            with _own_transaction(session) as own:
-                store_end(own, agent_session, end, actor=actor_of(agent_session), now=now)
-                _note_once(own, agent_session, AgentSession.told_at, now)
-        return end
-    if now - agent_session.last_heard_at >= note_interval(limits):
-        with _own_transaction(session) as own:
-            _note_heard(own, agent_session, now)
-    return agent_session
 
 
 def session_behind(session: Session, token: str) -> AgentSession | None:
     """The session behind a token, live or ended; None if there is none."""
     return _find_session(session, token)[0]
-
-
-def _note_heard(session: Session, agent_session: AgentSession, now: datetime) -> None:
-    session.execute(
-        update(AgentSession)
-        .where(AgentSession.id == agent_session.id, AgentSession.last_heard_at < now)
-        .values(last_heard_at=now)
-    )
-    if agent_session.agent_id is not None:
-        session.execute(
-            update(Agent)
-            .where(Agent.id == agent_session.agent_id, Agent.last_seen_at < now)
-            .values(last_seen_at=now)
-        )
 
 
 def lock_session(
@@ -130,7 +82,7 @@ def confirm_end(session: Session, *, token: str, now: datetime, limits: SessionL
 
 def _confirm(session: Session, agent_session: AgentSession, end: SessionEnd, now: datetime) -> None:
     store_end(session, agent_session, end, actor=actor_of(agent_session), now=now)
-    _note_once(session, agent_session, AgentSession.confirmed_at, now)
+    note_once(session, agent_session, AgentSession.confirmed_at, now)
 
 
 SESSIONS = select(
@@ -166,7 +118,7 @@ def _find_session(
     return (row[0], facts_of(*row)) if row else (None, None)
 
 
-def _note_once(
+def note_once(
     session: Session,
     agent_session: AgentSession,
     column: InstrumentedAttribute[datetime | None],
@@ -207,17 +159,6 @@ def store_end(
         ended_at=end.at.isoformat(),
     )
     return True
-
-
-@contextmanager
-def _own_transaction(session: Session) -> Iterator[Session]:
-    """A short writing transaction besides that of `session`; errors are logged, not raised."""
-    engine = session.connection().engine
-    try:
-        with writing(wait_ms=NOTE_WAIT_MS), Session(engine) as own, own.begin():
-            yield own
-    except DBAPIError as error:
-        log.warning("a heartbeat was not noted: %s", error.orig)
 
 
 def actor_of(agent_session: AgentSession) -> Actor:

@@ -9,9 +9,10 @@ from flask import Blueprint, Response, request
 from app.accounts.authentication import authenticate
 from app.agents.codes import EndCause, EndCode, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
+from app.agents.heartbeats import LiveSession, heartbeat, live_session_of
 from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
-from app.agents.sessions import heartbeat, lock_session, sign_out
+from app.agents.sessions import lock_session, sign_out
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.api.operations import AnyObject, answer, nothing, operation
@@ -31,7 +32,6 @@ from app.core.text import counted
 from app.extensions import csrf, db
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key
-from app.models import AgentSession
 from app.throttle import count_inspection, wait_for_turn
 from app.web.access import client_address, public
 from app.web.deadline import answer_before
@@ -191,12 +191,12 @@ def put_configuration(body: AnyObject) -> Response:
     if isinstance(outcome, SessionEnd):
         return _ended(outcome)
     begin_write()
-    outcome = lock_session(
+    locked = lock_session(
         db.session(), token=_token(), clock=utcnow, limits=current_config().agent_limits
     )
-    if isinstance(outcome, SessionEnd):
-        return _ended(outcome)
-    refusal = save_configuration(db.session(), agent_session=outcome, data=body.root, now=utcnow())
+    if isinstance(locked, SessionEnd):
+        return _ended(locked)
+    refusal = save_configuration(db.session(), agent_session=locked, data=body.root, now=utcnow())
     return _refused(refusal) if refusal else nothing()
 
 
@@ -240,29 +240,29 @@ def _inspected(inspection: Inspection) -> Response:
 
 def _opened(signed_in: SignedIn) -> Response:
     fields: dict[str, Any] = {"license_key": signed_in.license_key} if signed_in.license_key else {}
-    fields |= _session_fields(signed_in.agent_session)
+    fields |= _session_fields(live_session_of(signed_in.agent_session))
     if key := signed_in.agent_session.temporary_license:
         late = Refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
         answer_before(key.expires_at, lambda: _refused(late))
     return answer(NewSessionOut(session_token=signed_in.token, **fields), 201)
 
 
-def _session_fields(agent_session: AgentSession) -> dict[str, Any]:
+def _session_fields(live: LiveSession) -> dict[str, Any]:
     """The fields of SessionOut for a live session."""
-    now, key = utcnow(), agent_session.temporary_license
+    key_expires_at = live.key_expires_at
     return {
         "organisation": OrganisationOut(
-            organisation_id=agent_session.organisation_id, name=agent_session.organisation.name
+            organisation_id=live.organisation_id, name=live.organisation_name
         ),
-        "user": UserOut(login_id=agent_session.user.email, role=agent_session.user.role),
+        "user": UserOut(login_id=live.login_id, role=live.role),
         "license": LicenseOut(
-            kind="temporary" if key else "permanent",
-            key_id=agent_session.license_key_id,
-            expires_at=key.expires_at if key else None,
+            kind="temporary" if key_expires_at else "permanent",
+            key_id=live.key_id,
+            expires_at=key_expires_at,
         ),
-        "expires_in": _seconds_until(key.expires_at, now) if key else None,
+        "expires_in": _seconds_until(key_expires_at, utcnow()) if key_expires_at else None,
         "heartbeat_seconds": current_config().heartbeat_seconds,
-        "can_save_configuration": key is None,
+        "can_save_configuration": key_expires_at is None,
     }
 
 
@@ -271,12 +271,12 @@ def _seconds_until(moment: datetime, now: datetime) -> float:
     return max(0, (moment - now) // timedelta(milliseconds=1)) / 1000
 
 
-def _heartbeat() -> AgentSession | SessionEnd:
+def _heartbeat() -> LiveSession | SessionEnd:
     limits = current_config().agent_limits
     outcome = heartbeat(db.session(), token=_token(), now=utcnow(), limits=limits)
-    if isinstance(outcome, AgentSession) and (key := outcome.temporary_license):
-        late = SessionEnd(EndCause.KEY_EXPIRED, key.expires_at)
-        answer_before(key.expires_at, lambda: _ended(late))
+    if isinstance(outcome, LiveSession) and outcome.key_expires_at:
+        late = SessionEnd(EndCause.KEY_EXPIRED, outcome.key_expires_at)
+        answer_before(late.at, lambda: _ended(late))
     return outcome
 
 

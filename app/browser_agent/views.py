@@ -25,16 +25,11 @@ from markupsafe import escape
 from app.accounts.authentication import authenticate
 from app.agents.codes import AT, EndCause, EndCode, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
+from app.agents.heartbeats import LiveSession, heartbeat, live_session_of
 from app.agents.mac import new_local_mac, normalise_mac
 from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
-from app.agents.sessions import (
-    confirm_end,
-    heartbeat,
-    lock_session,
-    session_behind,
-    sign_out,
-)
+from app.agents.sessions import confirm_end, lock_session, session_behind, sign_out
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.browser_agent.forms import AgentSignInForm
@@ -123,17 +118,17 @@ def configuration() -> ResponseReturnValue:
     if isinstance(outcome, SessionEnd):
         return _ended(outcome)
     begin_write()
-    outcome = lock_session(
+    locked = lock_session(
         db.session(),
         token=request.cookies.get(COOKIE, ""),
         clock=utcnow,
         limits=current_config().agent_limits,
     )
-    if isinstance(outcome, SessionEnd):
-        return _ended(outcome)
-    refusal = _save_configuration(outcome)
+    if isinstance(locked, SessionEnd):
+        return _ended(locked)
+    refusal = _save_configuration(locked)
     if refusal is not None:
-        return _workspace(outcome, 403, refusal=refusal)
+        return _workspace(live_session_of(locked), 403, refusal=refusal)
     return redirect_see_other(url_for("console.window"))
 
 
@@ -173,45 +168,41 @@ def _sign_in_window(form: AgentSignInForm, status: int = 200) -> Response:
     return _window(status, title="OP Agent log-in", form=form)
 
 
-def _after_the_end(end: SessionEnd, agent_session: AgentSession | None) -> dict[str, object]:
+def _after_the_end(end: SessionEnd, live: LiveSession | None) -> dict[str, object]:
     """What the sign-in window says after a session's end, ready for the same person to go on."""
-    login_id = agent_session.user.email if agent_session else ""
     key_ended = end.code in (EndCode.KEY_EXPIRED, EndCode.KEY_REVOKED)
     return {
-        "form": AgentSignInForm(formdata=None, login_id=login_id),
+        "form": AgentSignInForm(formdata=None, login_id=live.login_id if live else ""),
         "ended": _sentence(end.sentence, end.at),
-        "key_options_open": agent_session is not None and agent_session.temporary_license_id,
-        "key_needed_for": agent_session.organisation if agent_session and key_ended else None,
+        "key_options_open": live is not None and live.key_expires_at is not None,
+        "key_needed_for": live if live and key_ended else None,
     }
 
 
-def _workspace(
-    agent_session: AgentSession, status: int = 200, refusal: Refusal | None = None
-) -> Response:
-    license, now = agent_session.temporary_license, utcnow()
-    expiry = SessionEnd(EndCause.KEY_EXPIRED, license.expires_at) if license else None
-    seen = _fingerprint(agent_session)
+def _workspace(live: LiveSession, status: int = 200, refusal: Refusal | None = None) -> Response:
+    now, ends_at = utcnow(), live.key_expires_at
+    expiry = SessionEnd(EndCause.KEY_EXPIRED, ends_at) if ends_at else None
+    seen = _fingerprint(live)
     if is_partial() and request.headers.get("X-Seen") == seen:
         return make_response("", 204)
     return _window(
         status,
         seen=seen,
-        title=agent_session.organisation.name,
-        agent_session=agent_session,
-        role_label=ROLE_LABELS[agent_session.user.role],
-        license=license,
+        title=live.organisation_name,
+        live=live,
+        role_label=ROLE_LABELS[live.role],
         now=now,
         seconds_left=max(1, ceil((expiry.at - now).total_seconds())) if expiry else None,
         refusal=refusal,
         # For the sign-in window that the page shows by itself if the server is unreachable.
-        afterwards=_after_the_end(expiry or SessionEnd(EndCause.SIGNED_OUT, now), agent_session),
+        afterwards=_after_the_end(expiry or SessionEnd(EndCause.SIGNED_OUT, now), live),
     )
 
 
-def _fingerprint(agent_session: AgentSession) -> str:
+def _fingerprint(live: LiveSession) -> str:
     """Changes when anything in the workspace does, the token of its forms included."""
     generate_csrf()
-    shown = [agent_session.id, agent_session.organisation.name, agent_session.user.role.value]
+    shown = [live.id, live.organisation_name, live.role.value]
     return hashlib.sha256(repr([*shown, session["csrf_token"]]).encode()).hexdigest()[:16]
 
 
@@ -227,8 +218,9 @@ def _window(status: int, **context: object) -> Response:
 
 
 def _ended(end: SessionEnd) -> Response:
-    agent_session = session_behind(db.session(), request.cookies.get(COOKIE, ""))
-    response = _window(401, title="OP Agent log-in", **_after_the_end(end, agent_session))
+    ended = session_behind(db.session(), request.cookies.get(COOKIE, ""))
+    live = live_session_of(ended) if ended else None
+    response = _window(401, title="OP Agent log-in", **_after_the_end(end, live))
     if is_partial():
         # After a heartbeat the cookie stays, so that the browser's other windows are told too.
         return response
@@ -278,7 +270,7 @@ def _throttled(form: AgentSignInForm, throttled: Throttled) -> Response:
     return response
 
 
-def _heartbeat(token: str) -> AgentSession | SessionEnd:
+def _heartbeat(token: str) -> LiveSession | SessionEnd:
     limits = current_config().agent_limits
     return heartbeat(db.session(), token=token, now=utcnow(), limits=limits)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -47,6 +48,7 @@ def public_key_bytes(public_key: Ed25519PublicKey) -> bytes:
     return public_key.public_bytes_raw()
 
 
+@lru_cache(maxsize=64)
 def public_key_from_bytes(raw: bytes) -> Ed25519PublicKey:
     """The inverse of `public_key_bytes`. Raises ValueError unless `raw` has 32 bytes."""
     return Ed25519PublicKey.from_public_bytes(raw)

@@ -9,14 +9,14 @@ from app.audit.log import has_event, log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.permissions import Permission
-from app.models import TemporaryLicense
+from app.licenses.key_records import AnyKey
 from app.throttle import one_at_a_time
 
 JUST_UNDER_A_MINUTE = timedelta(minutes=1, microseconds=-1)
 
 
 def was_disclosed(
-    session: Session, *tags: AuditTag, actor: Actor, license: TemporaryLicense, since: datetime
+    session: Session, *tags: AuditTag, actor: Actor, license: AnyKey, since: datetime
 ) -> bool:
     """Whether one of `tags` was logged for this person and key at or after `since`."""
     return has_event(
@@ -34,7 +34,7 @@ def log_disclosure(
     tag: AuditTag,
     *,
     actor: Actor,
-    license: TemporaryLicense,
+    license: AnyKey,
     clock: Callable[[], datetime],
 ) -> None:
     """Log that a person was shown a key or copied it, at most once a minute for both and the tag.

@@ -1,10 +1,11 @@
 """The signing keys: public keys in the database, private keys in files or in a setting."""
 
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.audit.log import log_event
@@ -27,9 +28,13 @@ IN_TURN = (SigningKey.turn.desc(), SigningKey.created_at.desc(), SigningKey.kid)
 """The order of signing keys: the one that signs first, then the others, the latest first."""
 
 
+_SIGNS = select(SigningKey.kid).order_by(*IN_TURN).limit(1)
+_PUBLIC_KEY = select(SigningKey.public_key).where(SigningKey.kid == bindparam("kid"))
+
+
 def current_kid(session: Session) -> str:
     """The `kid` of the key that signs. Raises SigningKeyMissing if there is none."""
-    kid = session.scalar(select(SigningKey.kid).order_by(*IN_TURN).limit(1))
+    kid = session.scalar(_SIGNS)
     if kid is None:
         raise SigningKeyMissing(
             "There is no signing key yet. The person who runs this portal must start it "
@@ -45,8 +50,8 @@ def list_signing_keys(session: Session) -> list[SigningKey]:
 
 def find_public_key(session: Session, kid: str) -> Ed25519PublicKey | None:
     """The public key that this portal knows as `kid`, or None."""
-    key = session.get(SigningKey, kid)
-    return public_key_from_bytes(key.public_key) if key else None
+    raw = session.scalar(_PUBLIC_KEY, {"kid": kid})
+    return public_key_from_bytes(raw) if raw else None
 
 
 def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
@@ -60,15 +65,25 @@ def private_key(signing_keys: str, kid: str) -> Ed25519PrivateKey:
             if signing_keys.startswith(PEM_START)
             else (Path(signing_keys) / f"{kid}.pem").read_bytes()
         )
-        key = private_key_from_pem(pem)
+        key, own_kid = _parsed(pem)
     except (OSError, ValueError):
-        key = None
-    if key is None or kid_of(key.public_key()) != kid:
+        key, own_kid = None, ""
+    if key is None or own_kid != kid:
         raise SigningKeyMissing(
             f"The private signing key {kid} is missing or damaged, so keys under it can be "
             "neither generated nor shown. The person who runs this portal must put it back."
         )
     return key
+
+
+@lru_cache(maxsize=16)
+def _parsed(pem: bytes) -> tuple[Ed25519PrivateKey, str]:
+    """The key in `pem`, and its `kid`; kept, since parsing takes longer than signing does.
+
+    The file itself is read each time: a key that was put back, or taken away, is so at once.
+    """
+    key = private_key_from_pem(pem)
+    return key, kid_of(key.public_key())
 
 
 def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, case, func, not_, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from app.keyformat.key_ids import normalise_key_id
+from app.licenses.key_records import AnyKey
 from app.licenses.rules import LicenseState, license_state
 from app.models import PermanentLicense, TemporaryLicense
 from app.projects.subscriptions import subscription_ends_at
@@ -36,7 +37,7 @@ def find_license(session: Session, key_id: str) -> TemporaryLicense | None:
     return session.scalar(select(TemporaryLicense).where(TemporaryLicense.key_id == normalised))
 
 
-def state_of(license: TemporaryLicense, now: datetime) -> LicenseState:
+def state_of(license: AnyKey, now: datetime) -> LicenseState:
     """The state of a temporary license at `now`."""
     return license_state(
         issued_at=license.issued_at,
@@ -46,26 +47,20 @@ def state_of(license: TemporaryLicense, now: datetime) -> LicenseState:
     )
 
 
-def has_ended(license: TemporaryLicense, now: datetime) -> bool:
+def has_ended(license: AnyKey, now: datetime) -> bool:
     """Whether a license is revoked or expired at `now`. One issued in the future is neither."""
     return license.revoked_at is not None or now >= license.expires_at
 
 
-def licenses_of(
-    session: Session, organisation_id: str, now: datetime, ended_limit: int | None = 50
-) -> list[TemporaryLicense]:
-    """An organisation's temporary licenses in the usual order: active ones, then ended ones.
-
-    All active ones, and the first `ended_limit` of the others (all of them if None).
-    """
-    own = select(TemporaryLicense).where(TemporaryLicense.organisation_id == organisation_id)
-    active = own.where(TemporaryLicense.is_active(now)).order_by(*_list_order(now))
-    ended = (
-        own.where(not_(TemporaryLicense.is_active(now)))
-        .order_by(*_list_order(now))
-        .limit(ended_limit)
+def licenses_of(session: Session, organisation_id: str, now: datetime) -> list[TemporaryLicense]:
+    """All temporary licenses of an organisation in the usual order: active ones first."""
+    return list(
+        session.scalars(
+            select(TemporaryLicense)
+            .where(TemporaryLicense.organisation_id == organisation_id)
+            .order_by(*_list_order(now))
+        )
     )
-    return [*session.scalars(active), *session.scalars(ended)]
 
 
 def find_permanent_license(session: Session, key_id: str) -> PermanentLicense | None:
@@ -90,7 +85,7 @@ def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> li
             license.expires_at,
             license.ended_at,
         )
-        for license in licenses_of(session, organisation_id, now, ended_limit=None)
+        for license in licenses_of(session, organisation_id, now)
     ]
     subscription_ends = subscription_ends_at(session, organisation_id)
     permanent = [

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.log import log_event
@@ -17,10 +16,18 @@ from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound, TwoKey
 from app.core.permissions import Permission
 from app.keyformat.key_ids import new_key_id, normalise_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
+from app.licenses.key_records import AnyKey, find_key_record
 from app.licenses.keyring import current_kid, find_public_key, private_key
-from app.licenses.queries import find_license, find_permanent_license, has_ended, state_of
+from app.licenses.queries import has_ended, state_of
 from app.licenses.rules import INVALID, NOT_YET_VALID, TWO_KEYS, Inspection, LicenseState
-from app.models import Organisation, TemporaryLicense
+from app.models import Organisation, PermanentLicense, TemporaryLicense
+from app.throttle import one_at_a_time
+
+_LOCKED_ORGANISATION = (
+    select(Organisation.id)
+    .where(Organisation.id == bindparam("organisation_id"))
+    .with_for_update(read=True, key_share=True)
+)
 
 
 def issue_license(
@@ -47,11 +54,11 @@ def issue_license(
         offered = ", ".join(format_ttl(choice) for choice in choices)
         raise InvalidInput("ttl", f"Choose one of the TTL intervals offered: {offered}.")
     # Locked until the commit, so that nobody deletes the organisation meanwhile.
-    organisation = session.get(
-        Organisation, organisation_id, with_for_update={"read": True, "key_share": True}
-    )
-    if organisation is None:
+    if session.scalar(_LOCKED_ORGANISATION, {"organisation_id": organisation_id}) is None:
         raise NotFound(f"There is no organisation {organisation_id!r}.")
+    if form_token is not None:
+        # The same form may be sent twice at once: the second one sees what the first has issued.
+        one_at_a_time(session, f"form {form_token}")
     license = _issued_by_form(session, form_token, actor, organisation_id, ttl)
     if license is None:
         license = _record_license(
@@ -85,15 +92,7 @@ def _record_license(
         issued_by_id=actor.user_id,
         form_token=form_token,
     )
-    try:
-        with session.begin_nested():
-            session.add(license)
-    except IntegrityError:
-        # The same form was sent twice at once, and the other request was faster.
-        earlier = _issued_by_form(session, form_token, actor, organisation_id, ttl)
-        if earlier is None:
-            raise
-        return earlier
+    session.add(license)
     log_event(
         session,
         AuditTag.LICENSE_ISSUED,
@@ -107,7 +106,7 @@ def _record_license(
     return license
 
 
-def key_text(license: TemporaryLicense, signing_keys: str) -> str:
+def key_text(license: AnyKey, signing_keys: str) -> str:
     """The text of a license's key, derived from its record and the private key in `signing_keys`.
 
     Raises SigningKeyMissing.
@@ -160,21 +159,22 @@ def revoke_license(
 
 
 def inspect_key(session: Session, *, text: str, now: datetime) -> Inspection:
-    """The state of the key in `text` at `now`; blank text is an invalid key."""
-    inspection, _ = inspect_with_record(session, text=text, now=now)
-    return inspection or INVALID
+    """The state of the key in `text` at `now`; blank text is an invalid key.
 
-
-def inspect_with_record(
-    session: Session, *, text: str, now: datetime
-) -> tuple[Inspection | None, TemporaryLicense | None]:
-    """The state of the key in `text` at `now`, and its record; (None, None) if `text` is blank.
-
-    A key that was not made here, or that was issued in the future, is invalid, and its record is
-    not returned.
+    A key that was not made here, or that was issued in the future, is invalid.
     """
-    presented = read_presented_key(session, text)
-    return presented.inspect(now) if presented else (None, None)
+    signed = _read_key(session, text)
+    if not isinstance(signed, SignedLicense):
+        return signed or INVALID
+    record = find_key_record(session, signed.jti)
+    return _inspect(record, now) if record and _agrees_with_record(signed, record) else INVALID
+
+
+def _inspect(license: AnyKey, now: datetime) -> Inspection:
+    state = state_of(license, now)
+    if state is LicenseState.INVALID:
+        return NOT_YET_VALID
+    return Inspection(state, license.key_id, license.organisation_id, license.expires_at)
 
 
 @dataclass(frozen=True)
@@ -186,14 +186,10 @@ class PresentedKey:
 
     def inspect(self, now: datetime) -> tuple[Inspection, TemporaryLicense | None]:
         """The state at `now`, and the record unless the key is invalid."""
-        license = self.license
-        if license is None:
+        if self.license is None:
             return self.if_none, None
-        state = state_of(license, now)
-        if state is LicenseState.INVALID:
-            return NOT_YET_VALID, None
-        inspection = Inspection(state, license.key_id, license.organisation_id, license.expires_at)
-        return inspection, license
+        inspection = _inspect(self.license, now)
+        return inspection, None if inspection == INVALID else self.license
 
 
 def read_presented_key(session: Session, text: str, *, lock: bool = False) -> PresentedKey | None:
@@ -203,14 +199,11 @@ def read_presented_key(session: Session, text: str, *, lock: bool = False) -> Pr
     key until the commit: whoever then reads the clock decides on what is still so when it is
     written down.
     """
-    try:
-        signed = read_temporary_key(text, partial(find_public_key, session))
-    except TwoKeys:
-        return PresentedKey(None, TWO_KEYS)
-    except KeyInvalid:
-        return PresentedKey(None)
+    signed = _read_key(session, text)
     if signed is None:
         return None
+    if isinstance(signed, Inspection):
+        return PresentedKey(None, signed)
     query = select(TemporaryLicense).where(TemporaryLicense.key_id == signed.jti)
     if lock:
         query = query.with_for_update(key_share=True, of=TemporaryLicense)
@@ -220,7 +213,17 @@ def read_presented_key(session: Session, text: str, *, lock: bool = False) -> Pr
     return PresentedKey(license if agrees else None)
 
 
-def _agrees_with_record(signed: SignedLicense, license: TemporaryLicense) -> bool:
+def _read_key(session: Session, text: str) -> SignedLicense | Inspection | None:
+    """What the key in `text` says, signed here; or that it is invalid; None if it is blank."""
+    try:
+        return read_temporary_key(text, partial(find_public_key, session))
+    except TwoKeys:
+        return TWO_KEYS
+    except KeyInvalid:
+        return INVALID
+
+
+def _agrees_with_record(signed: SignedLicense, license: AnyKey) -> bool:
     return (
         signed.kid == license.kid
         and signed.organisation_id == license.organisation_id
@@ -232,9 +235,18 @@ def _agrees_with_record(signed: SignedLicense, license: TemporaryLicense) -> boo
 def free_key_id(session: Session) -> str:
     """A new Key ID that no license of either kind has."""
     key_id = new_key_id()
-    while find_license(session, key_id) or find_permanent_license(session, key_id):
+    while session.scalar(_IS_TAKEN, {"key_id": key_id}):
         key_id = new_key_id()
     return key_id
+
+
+_OF_FORM = select(TemporaryLicense.id).where(TemporaryLicense.form_token == bindparam("form_token"))
+_IS_TAKEN = select(
+    or_(
+        exists().where(TemporaryLicense.key_id == bindparam("key_id")),
+        exists().where(PermanentLicense.key_id == bindparam("key_id")),
+    )
+)
 
 
 def _issued_by_form(
@@ -243,11 +255,10 @@ def _issued_by_form(
     """The license that the form has issued before, or None. Raises Conflict, InvalidInput."""
     if form_token is None:
         return None
-    license = session.scalar(
-        select(TemporaryLicense).where(TemporaryLicense.form_token == form_token)
-    )
-    if license is None:
+    license_id = session.scalar(_OF_FORM, {"form_token": form_token})
+    if license_id is None:
         return None
+    license = session.get_one(TemporaryLicense, license_id)
     if (license.issued_by_id, license.organisation_id) != (actor.user_id, organisation_id):
         raise Conflict("This form was sent before, for something else. Load the page again.")
     if license.ttl_seconds != ttl:

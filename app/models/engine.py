@@ -1,10 +1,12 @@
 """How transactions begin and connections are set up, so that no committed change is lost."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -18,6 +20,7 @@ SHORT_WAIT_MS = 1000
 RETRY_SECONDS = 10
 CACHE_KIB = 8000
 """How much of an SQLite file a connection remembers."""
+TRY_EVERY_SECONDS = 0.001
 
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
 _wait_ms: ContextVar[int | None] = ContextVar("wait_ms", default=None)
@@ -56,8 +59,11 @@ def writing(*, wait_ms: int | None = None) -> Iterator[None]:
         _wait_ms.reset(wait)
 
 
-def engine_options(threads: int) -> dict[str, object]:
-    """A connection for each thread, and one more for what it notes beside its answer."""
+def engine_options(threads: int, file: Path | None) -> dict[str, object]:
+    """A connection for each thread, and one more for what it notes beside its answer.
+
+    For SQLite in `file`, or PostgreSQL if that is None.
+    """
     return {
         # Hashes and addresses of people do not belong into logs.
         "hide_parameters": True,
@@ -66,8 +72,9 @@ def engine_options(threads: int) -> dict[str, object]:
         "pool_timeout": 5,
         # The connection used last has most of the file in its memory.
         "pool_use_lifo": True,
-        # A server that was restarted meanwhile is noticed before the first query.
-        "pool_pre_ping": True,
+        # A server that was restarted meanwhile is noticed before the first query; what happens to
+        # a file is noticed at each checkout.
+        "pool_pre_ping": file is None,
     }
 
 
@@ -88,7 +95,7 @@ def set_up_sqlite(engine: Engine, file: Path, *, wait_seconds: int, long_waits: 
     `long_waits` is free, so that not all threads of a process wait. A connection to a file that has
     been moved away, or replaced by a copy, is closed: what it wrote would be lost.
     """
-    places = BoundedSemaphore(long_waits)
+    turns = _Turns(BoundedSemaphore(long_waits), wait_seconds * 1000)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -109,36 +116,100 @@ def set_up_sqlite(engine: Engine, file: Path, *, wait_seconds: int, long_waits: 
     def on_begin(connection: Connection) -> None:
         wait_ms = _wait_ms.get()
         if is_reading():
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_seconds * 1000}")
-            connection.exec_driver_sql("BEGIN")
+            _wait_at_most(connection, wait_seconds * 1000)
+            _driver_of(connection).execute("BEGIN")
         elif wait_ms is not None:
-            _begin_immediate(connection, wait_ms)
+            turns.begin_within(connection, wait_ms)
         else:
-            _begin_in_turn(connection, wait_seconds * 1000, places)
+            turns.begin(connection)
+
+    @event.listens_for(engine, "checkin")
+    def on_checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
+        turns.end(record.record_info or {})
 
 
-def _begin_in_turn(connection: Connection, wait_ms: int, places: BoundedSemaphore) -> None:
-    short = min(wait_ms, SHORT_WAIT_MS)
-    try:
-        _begin_immediate(connection, short)
-    except OperationalError as error:
-        if "locked" not in str(error.orig) or wait_ms == short:
-            raise
-        if not places.acquire(blocking=False):
-            raise Busy(
-                "Another change has been holding the database for too long, and others wait for "
-                "it already. Nothing was saved; try again in a minute.",
-                RETRY_SECONDS,
-            ) from None
+class _Turns:
+    """The writers of this process, one after the other.
+
+    One of them at a time tries to take the write lock, every millisecond. SQLite's own waiting
+    would let all of them sleep, ever longer, while the lock is free, and one of them for seconds.
+    """
+
+    def __init__(self, places: BoundedSemaphore, longest_ms: int) -> None:
+        self._turn = Lock()
+        self._places = places
+        self._longest_ms = longest_ms
+
+    def begin(self, connection: Connection) -> None:
+        """Begin to write; waits long only if there is a place to wait. Raises Busy if not."""
+        short = min(self._longest_ms, SHORT_WAIT_MS)
         try:
-            _begin_immediate(connection, wait_ms - short)
-        finally:
-            places.release()
+            self.begin_within(connection, short)
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or self._longest_ms == short:
+                raise
+            if not self._places.acquire(blocking=False):
+                raise Busy(
+                    "Another change has been holding the database for too long, and others wait "
+                    "for it already. Nothing was saved; try again in a minute.",
+                    RETRY_SECONDS,
+                ) from None
+            try:
+                self.begin_within(connection, self._longest_ms - short)
+            finally:
+                self._places.release()
+
+    def begin_within(self, connection: Connection, wait_ms: int) -> None:
+        """Begin to write within so long; raises OperationalError if others write meanwhile."""
+        deadline = monotonic() + wait_ms / 1000
+        held = _record_of(connection)
+        if not held.get("turn"):
+            held["turn"] = self._turn.acquire(timeout=wait_ms / 1000)
+        try:
+            _begin_immediate(connection, deadline if held["turn"] else 0)
+        except BaseException:
+            self.end(held)
+            raise
+        _wait_at_most(connection, wait_ms)
+
+    def end(self, held: dict[str, Any]) -> None:
+        """The connection is given back: whoever is next begins."""
+        if held.pop("turn", False):
+            self._turn.release()
 
 
-def _begin_immediate(connection: Connection, wait_ms: int) -> None:
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin_immediate(connection: Connection, deadline: float) -> None:
+    """Take the write lock, or raise OperationalError; tries until the `deadline`."""
+    _wait_at_most(connection, 0)
+    driver = _driver_of(connection)
+    while monotonic() < deadline:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                break
+            sleep(TRY_EVERY_SECONDS)
+        else:
+            return
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # an error of SQLAlchemy's if there is one
+
+
+def _record_of(connection: Connection) -> dict[str, Any]:
+    """What is known of a connection of the pool, also after it was opened anew."""
+    record: dict[str, Any] | None = connection.connection.record_info
+    return {} if record is None else record
+
+
+def _wait_at_most(connection: Connection, wait_ms: int) -> None:
+    """Let a connection wait for a lock for so long, from now on."""
+    if connection.info.get("wait_ms") != wait_ms:
+        _driver_of(connection).execute(f"PRAGMA busy_timeout = {wait_ms}")
+        connection.info["wait_ms"] = wait_ms
+
+
+def _driver_of(connection: Connection) -> Any:
+    """The driver's own connection: quicker than SQLAlchemy's, and its own errors are raised."""
+    return connection.connection.dbapi_connection
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, and_, case
+from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, and_, case, text
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -29,6 +29,13 @@ class TemporaryLicense(Base):
     __tablename__ = "temporary_licenses"
     __table_args__ = (
         Index(None, "organisation_id", "expires_at"),
+        Index(
+            "ix_temporary_licenses_revoked",
+            "organisation_id",
+            "revoked_at",
+            sqlite_where=text("revoked_at IS NOT NULL"),
+            postgresql_where=text("revoked_at IS NOT NULL"),
+        ),
         Index(None, "expires_at"),
     )
 

@@ -18,12 +18,13 @@ from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
 from app.core.permissions import Permission
 from app.core.tokens import new_token
 from app.extensions import db
+from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
+from app.licenses.key_records import KeyRecord, list_keys
 from app.licenses.queries import (
     count_licenses,
     find_license,
     has_ended,
-    licenses_of,
     part_of_licenses,
     state_of,
 )
@@ -52,14 +53,18 @@ class Listing:
     """An organisation's keys as one person may see them at one instant."""
 
     now: datetime
-    active: list[TemporaryLicense]
-    ended: list[TemporaryLicense]
-    chosen: TemporaryLicense | None
+    active: list[KeyRecord]
+    ended: list[KeyRecord]
+    chosen: KeyRecord | None
     state: LicenseState | None
     key: str | None = field(repr=False)
     key_problem: str | None
     logged_out: list[EndedSession]
     """The sessions under the chosen key that ended because it was revoked."""
+
+    def shows(self, key_id: str) -> bool:
+        """Whether the chosen key is the one with this Key ID, in any accepted spelling."""
+        return self.chosen is not None and self.chosen.key_id == normalise_key_id(key_id)
 
     @property
     def fingerprint(self) -> str:
@@ -86,12 +91,11 @@ def license_tab(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     form = GenerateForm(formdata=entered(), ttl=request.args.get("ttl"))
     asked = request.values.get("key", "").strip()
-    chosen = _license_of(project, asked)
-    listing = _listing(project, chosen)
+    listing = _listing(project, asked)
     if is_seen(listing.fingerprint):
         return "", 204
     listing = _with_showing_logged(listing)
-    unknown = asked[:SHOWN_CHARACTERS] if chosen is None else ""
+    unknown = "" if listing.shows(asked) else asked[:SHOWN_CHARACTERS]
     return _show_tab(project, form, listing, status=404 if unknown else 200, unknown=unknown)
 
 
@@ -115,8 +119,8 @@ def generate(project_id: int) -> ResponseReturnValue:
         )
     except InvalidInput as error:
         form.ttl.errors = [error.detail]
-        chosen = _license_of(project, request.values.get("key", ""))
-        listing = _with_showing_logged(_listing(project, chosen))
+        asked = request.values.get("key", "").strip()
+        listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
     message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
     address = _tab_address(project, key=license.key_id, ttl=form.ttl.data)
@@ -124,7 +128,7 @@ def generate(project_id: int) -> ResponseReturnValue:
         flash(message, "success")
         session[JUST_GENERATED] = license.key_id
         return redirect_see_other(address)
-    listing = _with_showing_logged(_listing(project, license, key), generated=True)
+    listing = _with_showing_logged(_listing(project, license.key_id, key), generated=True)
     response = _show_tab(project, form, listing, message=message, focus="copy-key")
     response.headers["HX-Replace-Url"] = address
     return response
@@ -214,7 +218,7 @@ def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         return redirect_see_other(_tab_address(project, key=license.key_id))
     form = GenerateForm(formdata=None, ttl=request.form.get("ttl"))
     response = _show_tab(
-        project, form, _listing(project, license), message=message, focus="license-keys"
+        project, form, _listing(project, license.key_id), message=message, focus="license-keys"
     )
     response.data += render_template("confirm/_close.html").encode()
     return response
@@ -256,20 +260,17 @@ def _show_tab(
     return render(page, PARTIALS.get(target, partial), status, **context)
 
 
-def _listing(
-    project: Project, chosen: TemporaryLicense | None, issued_key: str | None = None
-) -> Listing:
+def _listing(project: Project, asked: str, issued_key: str | None = None) -> Listing:
     """The keys of the project's organisation, as the current user may see them.
 
-    The `chosen` key is shown in detail, the first one if None; `issued_key` is its text if it was
-    issued by this request.
+    The key with the Key ID `asked` is shown in detail, the first one if there is none; `issued_key`
+    is its text if it was issued by this request.
     """
-    now = utcnow()
-    licenses = licenses_of(db.session(), project.organisation_id, now)
-    if chosen is None:
-        chosen = licenses[0] if licenses else None
-    elif chosen not in licenses:
-        licenses.append(chosen)
+    now, asked_id = utcnow(), normalise_key_id(asked)
+    active, ended = list_keys(db.session(), project.organisation_id, now, asked=asked_id)
+    listed = [*active, *ended]
+    first = listed[0] if listed else None
+    chosen = next((record for record in listed if record.key_id == asked_id), first)
     state = state_of(chosen, now) if chosen else None
     key, key_problem = None, None
     if chosen and state is LicenseState.ACTIVE and current_user.may(Permission.SEE_LICENSE_KEYS):
@@ -277,8 +278,6 @@ def _listing(
             key = issued_key or key_text(chosen, current_config().signing_keys)
         except SigningKeyMissing as error:
             key_problem = error.detail
-    active = [license for license in licenses if state_of(license, now) is LicenseState.ACTIVE]
-    ended = licenses[len(active) :]
     logged_out = _ended_by_revocation(chosen, now) if chosen else []
     return Listing(now, active, ended, chosen, state, key, key_problem, logged_out)
 
@@ -320,7 +319,7 @@ def _sessions_under(license: TemporaryLicense, now: datetime) -> list[AgentSessi
     return live_sessions_under(db.session(), license.id, now, current_config().agent_limits)
 
 
-def _ended_by_revocation(license: TemporaryLicense, now: datetime) -> list[EndedSession]:
+def _ended_by_revocation(license: KeyRecord, now: datetime) -> list[EndedSession]:
     limits = current_config().agent_limits
     return ended_by_revocation(db.session(), license, now=now, limits=limits)
 

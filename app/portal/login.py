@@ -70,9 +70,9 @@ def load_user(token: str) -> PortalUser | None:
         return None
     active_at = now if _counts(web_session.last_active_at, now) else web_session.last_active_at
     return PortalUser(
-        id=web_session.user.id,
-        email=web_session.user.email,
-        role=web_session.user.role,
+        id=web_session.user_id,
+        email=web_session.email,
+        role=web_session.role,
         session_id=web_session.id,
         signed_in_at=web_session.started_at,
         last_active_at=web_session.last_active_at,

@@ -13,7 +13,7 @@ from app.audit.tags import AuditTag
 from app.core.clock import utcnow
 from app.extensions import db
 from app.licenses.disclosures import JUST_UNDER_A_MINUTE, log_disclosure, was_disclosed
-from app.models import TemporaryLicense
+from app.licenses.key_records import AnyKey
 from app.models.engine import is_reading, writing
 from app.web.access import current_actor
 
@@ -28,7 +28,7 @@ NOT_LOGGED = (
 )
 
 
-def log_showing(license: TemporaryLicense, *, generated: bool = False) -> bool:
+def log_showing(license: AnyKey, *, generated: bool = False) -> bool:
     """Log that the current user is shown a license's key; False if that cannot be done now.
 
     What this request or the one before it has `generated` is logged as issued already, and what a
@@ -56,7 +56,7 @@ def log_showing(license: TemporaryLicense, *, generated: bool = False) -> bool:
     return True
 
 
-def _is_known(license: TemporaryLicense, now: datetime, *, timer: bool) -> bool:
+def _is_known(license: AnyKey, now: datetime, *, timer: bool) -> bool:
     """Whether this person has generated the key a moment ago, or seen it in this sign-in."""
     return was_disclosed(
         db.session(),

@@ -29,17 +29,32 @@ THIS_MACHINE = ("127.", "localhost", "[::1]")
 """Hosts on which browsers accept Cross-Origin-Opener-Policy without HTTPS."""
 
 
+_LOWER = {name.lower(): (name, value) for name, value in HEADERS.items()}
+VARY = ("Cookie", "HX-Request", "HX-Request-Type")
+
+
 def add_headers(response: Response) -> Response:
     """After every request: add the headers that every response must have."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    headers = response.headers
+    given = {name.lower() for name in headers.keys()}  # noqa: SIM118 (not a dict: pairs)
+    headers.extend([pair for name, pair in _LOWER.items() if name not in given])
     https = current_config().https
     if https:
-        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        headers["Strict-Transport-Security"] = "max-age=31536000"
     if https or request.is_secure or request.host.startswith(THIS_MACHINE):
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if not response.cache_control.public:
-        response.headers.setdefault("Cache-Control", "private, no-cache")
-        response.headers["X-Server-Now"] = utcnow().isoformat(timespec="milliseconds")
-        response.vary.update(("Cookie", "HX-Request", "HX-Request-Type"))
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if is_publicly_cacheable(response):
+        return response
+    if "cache-control" not in given:
+        headers["Cache-Control"] = "private, no-cache"
+    headers["X-Server-Now"] = utcnow().isoformat(timespec="milliseconds")
+    if "vary" in given:
+        response.vary.update(VARY)
+    else:
+        headers["Vary"] = ", ".join(VARY)
     return response
+
+
+def is_publicly_cacheable(response: Response) -> bool:
+    """Whether caches that several people share may keep a response."""
+    return "public" in response.headers.get("Cache-Control", "")

@@ -92,6 +92,8 @@ def one_transaction() -> Iterator[None]:
     """Around a view: commit what it wrote, or roll back if it only read or raised."""
     try:
         yield
+        if not db.session.registry.has():
+            return
         if is_reading():
             db.session.rollback()
         else:

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
 from app.agents.codes import EndCause
+from app.agents.heartbeats import LiveSession, heartbeat
 from app.agents.registration import SignInRequest
 from app.agents.session_rules import SessionEnd
-from app.agents.sessions import heartbeat
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.audit.tags import AuditTag
@@ -156,7 +156,7 @@ def refusal_of(answer: object) -> Refusal:
 
 def beat(
     session: Session, token: str, now: datetime, limits: SessionLimits = LIMITS
-) -> AgentSession | SessionEnd:
+) -> LiveSession | SessionEnd:
     """A heartbeat, as a request makes it: with a session that only reads."""
     session.commit()
     with reading_only():

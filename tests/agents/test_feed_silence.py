@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.users import disable_user
 from app.agents.configuration import save_configuration
+from app.agents.heartbeats import heartbeat
 from app.agents.live_sessions import end_session, end_temporary_sessions
 from app.agents.machines import (
     attach,
@@ -20,7 +21,7 @@ from app.agents.machines import (
     machines_of,
     revoke_permanent_license,
 )
-from app.agents.sessions import heartbeat, sign_out
+from app.agents.sessions import sign_out
 from app.agents.sign_in import SignedIn
 from app.audit.feed import FeedKind
 from app.core.errors import Conflict

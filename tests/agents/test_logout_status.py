@@ -7,11 +7,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
+from app.agents.heartbeats import LiveSession, heartbeat
 from app.agents.live_sessions import end_session
 from app.agents.logout_status import MOST_LISTED, EndedSession, ended_by_revocation, ended_lately
 from app.agents.machines import detach, revoke_permanent_license
 from app.agents.session_rules import LogoutState, LogoutStatus
-from app.agents.sessions import confirm_end, heartbeat, sign_out
+from app.agents.sessions import confirm_end, sign_out
 from app.licenses.services import revoke_license
 from app.models import AgentSession, TemporaryLicense
 from tests.agents.stage import IDLE, LIMITS, beat, issue, machine_of, signed_in
@@ -153,7 +154,7 @@ def test_confirming_a_session_that_lives_does_not_end_it(session: Session, cast:
     confirm_end(session, token=here.token, now=MOMENT, limits=LIMITS)
     session.commit()
     answer = heartbeat(session, token=here.token, now=MOMENT, limits=LIMITS)
-    assert isinstance(answer, AgentSession)
+    assert isinstance(answer, LiveSession)
     assert here.agent_session.confirmed_at is None
 
 

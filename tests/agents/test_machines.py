@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
 from app.agents.configuration import configuration_of, save_configuration
+from app.agents.heartbeats import LiveSession
 from app.agents.live_sessions import end_temporary_sessions, live_sessions_of
 from app.agents.machines import (
     attach,
@@ -22,7 +23,7 @@ from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
 from app.core.errors import Conflict, NotAllowed, NotFound
 from app.licenses.offline import revocations
-from app.models import Agent, AgentSession, Project
+from app.models import Agent, Project
 from app.models.types import HIGHEST_ID
 from tests.agents.stage import (
     LIMITS,
@@ -90,7 +91,7 @@ def test_after_attaching_ended_sessions_stay_ended_and_people_sign_in_anew(
     assert end_of(session, here.token, later)[1] is EndCause.AGENT_BLOCKED
     again = signed_in(session, cast.carl, now=later)
     assert again.license_key is None
-    assert isinstance(beat(session, again.token, later), AgentSession)
+    assert isinstance(beat(session, again.token, later), LiveSession)
     assert len(events(session, AuditTag.MACHINE_ATTACHED)) == 1
     assert (FeedKind.MACHINE_ATTACHED, "", NAME) in feed(session)
     with pytest.raises(Conflict, match="attached already"):
@@ -136,7 +137,7 @@ def test_revoking_its_license_logs_client_users_out_and_leaves_partners_alone(
         EndCause.LICENSE_REVOKED,
         MOMENT,
     )
-    assert isinstance(beat(session, pat.token, MOMENT), AgentSession)
+    assert isinstance(beat(session, pat.token, MOMENT), LiveSession)
     assert refusal_of(try_to_sign_in(session, cast.carl)).code == "license_revoked"
     signed_in(session, cast.dev, license)
     assert [one.jti for one in revocations(session, MOMENT)] == [agent.license.key_id]
@@ -186,7 +187,7 @@ def test_ending_all_temporary_sessions_leaves_client_users_and_other_organisatio
     for here in partners:
         assert end_of(session, here.token, MOMENT)[1] is EndCause.ENDED_BY_ADMIN
     for here in (carl, elsewhere):
-        assert isinstance(beat(session, here.token, MOMENT), AgentSession)
+        assert isinstance(beat(session, here.token, MOMENT), LiveSession)
     with pytest.raises(NotAllowed):
         end_temporary_sessions(
             session,
@@ -220,7 +221,7 @@ def test_client_users_work_until_midnight_of_the_last_day_and_not_at_it(
     listed = live_sessions_of(session, cast.acme, moment, LIMITS)
     assert (listed == [here.agent_session]) is lives
     if lives:
-        assert isinstance(beat(session, here.token, moment), AgentSession)
+        assert isinstance(beat(session, here.token, moment), LiveSession)
         signed_in(session, cast.carl, now=moment)
     else:
         assert end_of(session, here.token, moment) == (
@@ -246,7 +247,7 @@ def test_renewed_in_time_a_session_goes_on(session: Session, cast: Cast, agent: 
     end_subscription(session, cast)
     here = signed_in(session, cast.carl, now=MIDNIGHT - SECOND)
     end_subscription(session, cast, LAST_DAY + timedelta(days=365))
-    assert isinstance(beat(session, here.token, MIDNIGHT + SECOND), AgentSession)
+    assert isinstance(beat(session, here.token, MIDNIGHT + SECOND), LiveSession)
 
 
 # Configuration data

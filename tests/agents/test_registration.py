@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents import sign_in as signing_in
+from app.agents.heartbeats import heartbeat
 from app.agents.machines import detach, dissociate
 from app.agents.registration import register
-from app.agents.sessions import heartbeat
 from app.agents.sign_in import SignedIn, Throttled
 from app.agents.sign_in_rules import Refusal
 from app.api.schemas import SignInBody

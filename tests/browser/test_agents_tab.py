@@ -9,8 +9,9 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
+from app.agents.heartbeats import heartbeat
 from app.agents.registration import SignInRequest
-from app.agents.sessions import heartbeat, sign_out
+from app.agents.sessions import sign_out
 from app.agents.sign_in import SignedIn, sign_in
 from app.core.clock import utcnow
 from app.core.permissions import Role

@@ -1,6 +1,7 @@
 """How the database is talked to: nothing is lost, no update vanishes, reading writes nothing."""
 
 import multiprocessing
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -287,17 +288,18 @@ def test_slow_work_comes_first_and_only_what_follows_start_writing_is_kept(
 
 @pytest.fixture
 def statements(portal: Flask) -> Iterator[list[str]]:
-    """What is said to the database, word by word."""
+    """What SQLite is told, word by word."""
     said: list[str] = []
 
-    def listen(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-        said.append(" ".join(statement.split()))
+    def listen(connection: sqlite3.Connection, *_more: object) -> None:
+        connection.set_trace_callback(lambda statement: said.append(" ".join(statement.split())))
 
     with portal.app_context():
         engine = db.engine
-    event.listen(engine, "before_cursor_execute", listen)
+    event.listen(engine, "checkout", listen)
     yield said
-    event.remove(engine, "before_cursor_execute", listen)
+    event.remove(engine, "checkout", listen)
+    engine.dispose()
 
 
 def begins(statements: list[str]) -> list[str]:

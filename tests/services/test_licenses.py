@@ -15,6 +15,7 @@ from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
 from app.keyformat.signing_keys import private_key_to_pem
 from app.licenses import services
+from app.licenses.key_records import list_keys
 from app.licenses.keyring import current_kid, private_key, rotate_signing_key
 from app.licenses.queries import (
     count_active,
@@ -29,9 +30,9 @@ from app.licenses.queries import (
 from app.licenses.rules import INVALID, LicenseState
 from app.licenses.services import (
     inspect_key,
-    inspect_with_record,
     issue_license,
     key_text,
+    read_presented_key,
     revoke_license,
 )
 from app.models import AuditEvent, Base, Organisation, SigningKey, TemporaryLicense
@@ -255,6 +256,12 @@ def rank(license: TemporaryLicense) -> tuple[bool, datetime, datetime, int]:
     return active, license.issued_at if active else ended_at, license.issued_at, license.id
 
 
+def listed(session: Session, organisation_id: str, now: datetime) -> list[str]:
+    """The Key IDs in the dropdown's order."""
+    active, ended = list_keys(session, organisation_id, now)
+    return [record.key_id for record in (*active, *ended)]
+
+
 class TestOrder:
     def test_active_ones_newest_first_then_the_latest_ended(
         self, session: Session, cast: Cast
@@ -296,7 +303,11 @@ class TestOrder:
             select(TemporaryLicense).where(TemporaryLicense.organisation_id == cast.acme)
         )
         expected = sorted(everything, key=rank, reverse=True)
-        assert licenses_of(session, cast.acme, NOW, ended_limit=None) == expected
+        assert licenses_of(session, cast.acme, NOW) == expected
+        assert listed(session, cast.acme, NOW) == [license.key_id for license in expected]
+        for moment in (NOW - 2 * HOUR * SECOND, NOW + HOUR * SECOND, NOW + 4 * HOUR * SECOND):
+            order = [license.key_id for license in licenses_of(session, cast.acme, moment)]
+            assert listed(session, cast.acme, moment) == order
 
     def test_a_key_moves_among_the_ended_ones_at_its_expiry_to_the_second(
         self, session: Session, cast: Cast
@@ -321,15 +332,16 @@ class TestOrder:
             issue(session, cast, ago=number)
         for number in range(60):
             issue(session, cast, ago=HOUR + number)
-        listed = licenses_of(session, cast.acme, NOW)
-        assert len(listed) == 105
-        assert {state_of(license, NOW) for license in listed[:55]} == {LicenseState.ACTIVE}
-        assert listed[-1].expires_at == NOW - 49 * SECOND
+        active, ended = list_keys(session, cast.acme, NOW)
+        assert (len(active), len(ended)) == (55, 50)
+        assert {state_of(license, NOW) for license in active} == {LicenseState.ACTIVE}
+        assert ended[-1].expires_at == NOW - 49 * SECOND
         assert count_licenses(session, cast.acme) == 115
 
     def test_another_organisation_sees_none_of_it(self, session: Session, cast: Cast) -> None:
         issue(session, cast)
         assert licenses_of(session, cast.bolt, NOW) == []
+        assert list_keys(session, cast.bolt, NOW) == ([], [])
         assert count_licenses(session, cast.bolt) == 0
 
 
@@ -436,7 +448,8 @@ class TestAClockThatWasSetBack:
         earlier = NOW - timedelta(hours=1)
         assert state_of(license, earlier) is LicenseState.INVALID
         text = key_text(license, signing_keys(app))
-        assert inspect_with_record(session, text=text, now=earlier) == (INVALID, None)
+        assert read_presented_key(session, text).inspect(earlier) == (INVALID, None)
+        assert inspect_key(session, text=text, now=earlier) == INVALID
         assert licenses_of(session, cast.acme, earlier) == [license]
         assert count_all_active(session, earlier) == 0
         assert ending_soonest(session, earlier) == []
@@ -456,8 +469,7 @@ class TestKeyText:
         text = key_text(license, signing_keys(app))
         session.expire_all()
         assert key_text(license, signing_keys(app)) == text
-        found, record = inspect_with_record(session, text=text, now=NOW)
-        assert found is not None
+        found, record = read_presented_key(session, text).inspect(NOW)
         assert found.state is LicenseState.ACTIVE
         assert (found.key_id, found.organisation_id) == (license.key_id, cast.acme)
         assert found.expires_at == license.expires_at
@@ -564,7 +576,7 @@ class TestInspecting:
     def test_what_is_left_blank_is_no_key_at_all(
         self, session: Session, cast: Cast, blank: str
     ) -> None:
-        assert inspect_with_record(session, text=blank, now=NOW) == (None, None)
+        assert read_presented_key(session, blank) is None
 
     def test_what_chat_and_e_mail_do_to_a_key_is_forgiven(
         self, app: Flask, session: Session, cast: Cast

@@ -273,7 +273,7 @@ class TestShowAll:
         later(app, clock, hours=1)
         active = issue(app, cast)
         with app.app_context():
-            order = licenses_of(db.session(), cast.acme, utcnow(), ended_limit=None)
+            order = licenses_of(db.session(), cast.acme, utcnow())
             expected = [license.key_id for license in order]
         assert expected[0] == active.key_id
         first, second = ada.get(f"{tab}/all"), ada.get(f"{tab}/all?page=2")

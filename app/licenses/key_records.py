@@ -1,0 +1,122 @@
+"""Temporary keys as pages list them and inspections look at them: columns, without the ORM."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import BindParameter, Select, bindparam, select, union_all
+from sqlalchemy.orm import Session, aliased
+
+from app.models import TemporaryLicense, User
+from app.models.types import UTCDateTime
+
+ENDED_LISTED = 50
+"""How many of the keys that ended a list has, the latest."""
+
+
+class KeyRecord(NamedTuple):
+    """The record of a temporary license. `issued_by` and `revoked_by` are e-mails."""
+
+    id: int
+    key_id: str
+    organisation_id: str
+    kid: str
+    ttl_seconds: int
+    issued_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    issued_by: str
+    revoked_by: str | None
+
+    @property
+    def ended_at(self) -> datetime:
+        """The instant from which it does not work: its revocation, if that is before its expiry."""
+        return min(self.revoked_at or self.expires_at, self.expires_at)
+
+
+AnyKey = TemporaryLicense | KeyRecord
+
+_issuer, _revoker = aliased(User), aliased(User)
+_RECORD = (
+    # Outer joins, so that the database begins with the licenses, in the order of an index.
+    select(
+        TemporaryLicense.id,
+        TemporaryLicense.key_id,
+        TemporaryLicense.organisation_id,
+        TemporaryLicense.kid,
+        TemporaryLicense.ttl_seconds,
+        TemporaryLicense.issued_at,
+        TemporaryLicense.expires_at,
+        TemporaryLicense.revoked_at,
+        TemporaryLicense.last_used_at,
+        _issuer.email.label("issued_by"),
+        _revoker.email.label("revoked_by"),
+    )
+    .outerjoin(_issuer, TemporaryLicense.issued_by_id == _issuer.id)
+    .outerjoin(_revoker, TemporaryLicense.revoked_by_id == _revoker.id)
+)
+_BY_KEY_ID = _RECORD.where(TemporaryLicense.key_id == bindparam("key_id"))
+
+
+def find_key_record(session: Session, key_id: str) -> KeyRecord | None:
+    """The record of the key with this Key ID, spelt as it is stored, or None."""
+    row = session.execute(_BY_KEY_ID, {"key_id": key_id}).one_or_none()
+    return KeyRecord(*row) if row else None
+
+
+def list_keys(
+    session: Session, organisation_id: str, now: datetime, *, asked: str | None = None
+) -> tuple[list[KeyRecord], list[KeyRecord]]:
+    """An organisation's keys in the usual order: (all active ones, those that are not).
+
+    Of the others the first `ENDED_LISTED`, and at their end the one with the Key ID `asked` if it
+    is the organisation's and would not be listed. One query, whatever the number of keys.
+    """
+    found = session.execute(
+        _LISTED, {"organisation_id": organisation_id, "now": now, "key_id": asked}
+    )
+    records = {record.id: record for record in (KeyRecord(*row) for row in found)}.values()
+    active = [record for record in records if _is_active(record, now)]
+    active.sort(key=lambda record: (record.issued_at, record.id), reverse=True)
+    others = [record for record in records if not _is_active(record, now)]
+    others.sort(key=lambda record: (record.ended_at, record.issued_at, record.id), reverse=True)
+    further = [record for record in others[ENDED_LISTED:] if record.key_id == asked]
+    return active, others[:ENDED_LISTED] + further
+
+
+def _is_active(record: KeyRecord, now: datetime) -> bool:
+    return record.revoked_at is None and record.issued_at <= now < record.expires_at
+
+
+def _listed() -> Any:
+    """Three ranges of two indexes: not over yet, run out, revoked; and one key by its Key ID.
+
+    A key is revoked before it runs out or never, so that of the latest that ended each is among
+    the latest that ran out or the latest that were revoked.
+    """
+    now: BindParameter[datetime] = bindparam("now", type_=UTCDateTime())
+    own = _RECORD.where(TemporaryLicense.organisation_id == bindparam("organisation_id"))
+    unrevoked = own.where(TemporaryLicense.revoked_at.is_(None))
+    run_out = unrevoked.where(TemporaryLicense.expires_at <= now).order_by(
+        TemporaryLicense.expires_at.desc(),
+        TemporaryLicense.issued_at.desc(),
+        TemporaryLicense.id.desc(),
+    )
+    revoked = own.where(TemporaryLicense.revoked_at.is_not(None)).order_by(
+        TemporaryLicense.revoked_at.desc(),
+        TemporaryLicense.issued_at.desc(),
+        TemporaryLicense.id.desc(),
+    )
+    return union_all(
+        unrevoked.where(TemporaryLicense.expires_at > now),
+        _first(run_out),
+        _first(revoked),
+        own.where(TemporaryLicense.key_id == bindparam("key_id")),
+    )
+
+
+def _first(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    return select(query.limit(ENDED_LISTED).subquery())
+
+
+_LISTED = _listed()
