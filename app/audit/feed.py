@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
-from app.core.text import fold
+from app.core.text import EMAIL_LENGTH, fold
 from app.models import FeedEvent
 
 
@@ -74,7 +74,7 @@ def add_entry(
             organisation_id=organisation_id,
             happened_at=now,
             kind=kind.value,
-            actor=client[:254],
+            actor=client[:EMAIL_LENGTH],
             subject=subject[:300],
             search_text=feed_search_text(kind, subject, client),
         )

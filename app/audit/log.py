@@ -10,6 +10,7 @@ from app.audit.tags import TAGS, AuditTag
 from app.audit.wording import details
 from app.core.actor import Actor
 from app.core.paging import Page, Total, page_of
+from app.core.text import EMAIL_LENGTH
 from app.models import AuditEvent, Organisation
 
 MANY = 10_000
@@ -54,7 +55,7 @@ def log_event(
         happened_at=now,
         tag=tag.value,
         actor_id=actor.user_id,
-        actor=actor.email[:254],
+        actor=actor.email[:EMAIL_LENGTH],
         address=actor.address,
         organisation_id=organisation_id,
         subject=subject[:300],

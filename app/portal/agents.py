@@ -32,10 +32,10 @@ from app.core.clock import utcnow, whole_minute
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import ROLE_LABELS, Permission
-from app.core.text import counted
 from app.extensions import db
 from app.models import Agent, AgentSession, Project
-from app.portal.confirmations import Confirmation, Link, LogOuts, Name, Sentence, ask
+from app.portal.confirmations import Confirmation, Link, Name, Sentence, ask
+from app.portal.log_outs import at_next_heartbeat, being_logged_out
 from app.projects.services import get_project
 from app.projects.subscriptions import subscription_ends_at
 from app.web.access import current_actor, requires
@@ -114,7 +114,9 @@ def ask_to_detach(project_id: int, agent_id: int) -> ResponseReturnValue:
             f"{project.organisation.name} nor partners with a key: they are told “Agent is "
             "Blocked.” You can attach it again at any time."
         ],
-        log_outs=_log_outs(live_sessions_blocked_by(db.session(), agent, utcnow(), _limits())),
+        log_outs=at_next_heartbeat(
+            live_sessions_blocked_by(db.session(), agent, utcnow(), _limits())
+        ),
         nothing_to_do=f"This machine is detached already. {DONE}" if agent.detached_at else "",
     )
     return ask(confirmation)
@@ -134,7 +136,7 @@ def detach_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
         )
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
-    return _back(project_id, f"{machine_name(agent)} was detached. {_logged_out_sentence(ended)}")
+    return _back(project_id, f"{machine_name(agent)} was detached. {being_logged_out(ended)}")
 
 
 @blueprint.get("/machines/<id:agent_id>/attach")
@@ -180,7 +182,7 @@ def ask_to_dissociate(project_id: int, agent_id: int) -> ResponseReturnValue:
             f"{agent.license.key_id} is revoked, and it is free. The first client user who signs "
             "in on it, of whatever organisation, registers it anew. This cannot be undone."
         ],
-        log_outs=_log_outs(_sessions_on(agent)),
+        log_outs=at_next_heartbeat(_sessions_on(agent)),
     )
     return ask(confirmation)
 
@@ -196,9 +198,7 @@ def dissociate_machine(project_id: int, agent_id: int) -> ResponseReturnValue:
         now=utcnow(),
         limits=_limits(),
     )
-    return _back(
-        project_id, f"{machine_name(agent)} was dissociated. {_logged_out_sentence(ended)}"
-    )
+    return _back(project_id, f"{machine_name(agent)} was dissociated. {being_logged_out(ended)}")
 
 
 @blueprint.get("/machines/<id:agent_id>/revoke-license")
@@ -218,7 +218,9 @@ def ask_to_revoke_license(project_id: int, agent_id: int) -> ResponseReturnValue
             "Partners and developers are not affected: they work under their temporary keys."
             + (f" Signed in now, and staying: {', '.join(stay)}." if stay else ""),
         ],
-        log_outs=_log_outs([session for session in sessions if session.temporary_license is None]),
+        log_outs=at_next_heartbeat(
+            [session for session in sessions if session.temporary_license is None]
+        ),
         nothing_to_do=f"This license is revoked already. {DONE}" if revoked_at else "",
     )
     return ask(confirmation)
@@ -239,7 +241,7 @@ def revoke_machine_license(project_id: int, agent_id: int) -> ResponseReturnValu
     except Conflict as conflict:
         return _back(project_id, conflict.detail, "info")
     return _back(
-        project_id, f"License {agent.license.key_id} was revoked. {_logged_out_sentence(ended)}"
+        project_id, f"License {agent.license.key_id} was revoked. {being_logged_out(ended)}"
     )
 
 
@@ -256,7 +258,7 @@ def ask_to_end(project_id: int, session_id: int) -> ResponseReturnValue:
         title=f"End the session of {person}?",
         button="End session",
         crumbs=_crumbs(project),
-        log_outs=_log_outs([session]),
+        log_outs=at_next_heartbeat([session]),
         kept=_key_stays_active(project, session),
         nothing_to_do=f"The session of {person} has ended already. {DONE}" if ended else "",
     )
@@ -295,7 +297,7 @@ def ask_to_end_temporary(project_id: int) -> ResponseReturnValue:
             "out. Its own users stay signed in. The keys stay active: to keep people out, revoke "
             "them on the License tab."
         ],
-        log_outs=_log_outs(temporary),
+        log_outs=at_next_heartbeat(temporary),
         nothing_to_do="" if temporary else f"Nobody is signed in under a temporary key. {DONE}",
     )
     return ask(confirmation)
@@ -314,22 +316,12 @@ def end_temporary(project_id: int) -> ResponseReturnValue:
     )
     if not ended:
         return _back(project_id, "Nobody was signed in under a temporary key.", "info")
-    return _back(project_id, f"All temporary sessions were ended. {_logged_out_sentence(ended)}")
+    return _back(project_id, f"All temporary sessions were ended. {being_logged_out(ended)}")
 
 
 def _crumbs(project: Project) -> list[tuple[str, str]]:
     tab = url_for("agents.agents_tab", project_id=project.id)
     return [("Manage Projects", url_for("projects.list_projects")), (project.name, tab)]
-
-
-def _log_outs(sessions: list[AgentSession]) -> LogOuts:
-    seconds = current_config().heartbeat_seconds
-    within = f"within {counted(seconds, 'second')}"
-    return LogOuts(
-        sessions=sessions,
-        heading=f"Logged out at the next heartbeat, {within}:",
-        nobody="Nobody is signed in who would be logged out.",
-    )
 
 
 def _key_stays_active(project: Project, session: AgentSession) -> Sentence:
@@ -349,13 +341,6 @@ def _key_stays_active(project: Project, session: AgentSession) -> Sentence:
 def _back(project_id: int, message: str, category: str = "success") -> ResponseReturnValue:
     flash(message, category)
     return redirect_see_other(url_for("agents.agents_tab", project_id=project_id))
-
-
-def _logged_out_sentence(ended: list[AgentSession]) -> str:
-    people = len({session.user_id for session in ended})
-    if people == 0:
-        return "Nobody was signed in."
-    return f"{people} {'person is' if people == 1 else 'people are'} being logged out: see below."
 
 
 def _by_agent(sessions: list[AgentSession]) -> dict[int, list[AgentSession]]:

@@ -212,7 +212,7 @@ def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
     else:
         people = len({session.user_id for session in _sessions_under(license, now)})
         revoke_license(db.session(), actor=current_actor(), key_id=license.key_id, now=now)
-        message = f"{license.key_id} was revoked. {_logged_out_sentence(people)}"
+        message = f"{license.key_id} was revoked. {_told_of_revocation(people)}"
     if not is_partial():
         flash(message, "success")
         return redirect_see_other(_tab_address(project, key=license.key_id))
@@ -324,7 +324,7 @@ def _ended_by_revocation(license: KeyRecord, now: datetime) -> list[EndedSession
     return ended_by_revocation(db.session(), license, now=now, limits=limits)
 
 
-def _logged_out_sentence(people: int) -> str:
+def _told_of_revocation(people: int) -> str:
     if people == 0:
         return "Nobody was signed in under it."
     return f"{people} {'person is' if people == 1 else 'people are'} being logged out."

@@ -209,3 +209,25 @@ def test_every_command_explains_itself(app: Flask) -> None:
         done = run(app, *arguments, "--help")
         assert done.exit_code == 0
         assert "Usage:" in done.output
+
+
+def test_enable_lets_a_user_in_again_but_brings_no_session_back(
+    app: Flask, cast: Cast, ada: Visitor
+) -> None:
+    run(app, "disable", cast.ada)
+    done = run(app, "enable", "ADA@Example.com")
+    assert (done.exit_code, done.output) == (0, "Enabled ada@example.com.\n")
+    assert ada.get("/audit").status_code == 303
+    assert ada.sign_in(cast.ada).status_code == 303
+    assert run(app, "enable", cast.ada).exit_code == 0
+    unknown = run(app, "enable", "nobody@example.com")
+    assert unknown.exit_code == 1
+    assert "nobody@example.com" in unknown.output
+
+
+def test_the_last_super_admin_stays_enabled(app: Flask, cast: Cast) -> None:
+    assert run(app, "disable", cast.ada).exit_code == 0
+    refused = run(app, "disable", cast.grace)
+    assert refused.exit_code == 1
+    assert "grace@example.com is the last super admin who can sign in" in refused.output
+    assert user(app, cast.grace).disabled_at is None
