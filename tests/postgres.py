@@ -52,6 +52,18 @@ def start_postgres(folder: Path) -> Iterator[str | None]:
         )
 
 
+def restart_postgres(folder: Path) -> None:
+    """Stop the server in `folder` as one does for an update, and start it again."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))[-1].parent
+    subprocess.run(
+        [programs / "pg_ctl", "-D", folder / "data", "-m", "fast", "-w", "restart"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **_owner(folder),
+    )
+
+
 def _owner(folder: Path) -> dict[str, int]:
     """PostgreSQL refuses to run as root, so root runs it as `postgres` in a folder it may enter."""
     if os.geteuid() != 0:

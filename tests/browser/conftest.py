@@ -6,17 +6,13 @@ own, with `page.clock`).
 """
 
 import os
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import pytest
 from flask import Flask
@@ -28,21 +24,12 @@ from app.config import ROOT, load_config
 from app.extensions import db
 from tests.agents.api_stage import serving
 from tests.conftest import PASSWORD, Cast, Clock, missing
+from tests.portal_process import ADMIN_EMAIL, ADMIN_PASSWORD, FLASK, PATIENCE, served_portal
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOST_NAME = "portal.test"
 """Another name of this machine, for the browser only: plain http by host name is less trusted."""
 OWN_HOSTS = ("127.0.0.1", "localhost", HOST_NAME)
-ADMIN_EMAIL = "admin@example.com"
-ADMIN_PASSWORD = "correct horse battery"
-SETTINGS = {
-    "PORTAL_ADMIN_EMAIL": ADMIN_EMAIL,
-    "PORTAL_ADMIN_PASSWORD": ADMIN_PASSWORD,
-    "PORTAL_HEARTBEAT_SECONDS": "1",
-    "PORTAL_WORKERS": "1",
-}
-PATIENCE = 60
-"""Seconds that anything may take before it is held for broken."""
 TEN_MINUTES = 600
 
 expect.set_options(timeout=PATIENCE * 1000)
@@ -95,44 +82,23 @@ class Portal:
         page.wait_for_url(f"{self.url}{path}")
 
 
-FLASK = [sys.executable, "-m", "flask", "--app", "wsgi"]
-
-
 @pytest.fixture(scope="session")
 def start_portal(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Portal]]:
     """Start another portal, with its own empty database: `start_portal(PORTAL_X="value")`."""
-    processes: list[subprocess.Popen[bytes]] = []
     portals: list[Portal] = []
 
-    def start(**settings: str) -> Portal:
-        port = _free_port()
-        environ = SETTINGS | {
-            "PORTAL_INSTANCE": str(tmp_path_factory.mktemp("portal")),
-            "PORTAL_BIND": f"127.0.0.1:{port}",
-        }
-        environ |= settings
-        log = Path(environ["PORTAL_INSTANCE"]) / "server.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*FLASK, "serve"],
-                cwd=ROOT,
-                env=os.environ | environ,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        processes.append(process)
-        _wait_for_answer(f"http://127.0.0.1:{port}/login", process, log)
-        app = create_app(load_config(environ))
-        portals.append(Portal(f"http://127.0.0.1:{port}", app, environ))
-        return portals[-1]
+    with ExitStack() as processes:
 
-    yield start
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.wait(PATIENCE)
+        def start(**settings: str) -> Portal:
+            folder = tmp_path_factory.mktemp("portal")
+            server = processes.enter_context(served_portal(folder, **settings))
+            app = create_app(load_config(server.environ))
+            portals.append(Portal(server.url, app, server.environ))
+            return portals[-1]
+
+        yield start
     for portal in portals:
         with portal.app.app_context():
             db.engine.dispose()
@@ -162,25 +128,6 @@ def clocked(app: Flask, cast: Cast, clock: Clock) -> Iterator[Portal]:
         yield Portal(url, portal, admin_email=cast.ada, admin_password=PASSWORD)
     with portal.app_context():
         db.engine.dispose()
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_for_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while time.monotonic() < give_up_at and process.poll() is None:
-        try:
-            with urlopen(url, timeout=PATIENCE):
-                return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    process.kill()
-    pytest.fail(f"The portal did not start:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from queue import Queue
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, select, text
+from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
@@ -378,3 +378,12 @@ def test_activity_is_noted_in_a_short_transaction_of_its_own(
     assert ada.get("/audit").status_code == 200
     assert begins(statements) == ["BEGIN", "BEGIN IMMEDIATE"]
     assert [said for said in statements if said.startswith("UPDATE web_sessions")]
+
+
+def test_what_is_written_stands_in_no_error(session: Session) -> None:
+    """Errors go into logs, and what is written may be a hash or a person's address."""
+    row = {"id": "twice", "name": "Whispered Ltd", "search_text": "", "created_at": NOW}
+    session.execute(insert(Organisation), row)
+    with pytest.raises(IntegrityError) as caught:
+        session.execute(insert(Organisation), row)
+    assert "Whispered" not in str(caught.value)

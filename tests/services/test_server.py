@@ -1,0 +1,137 @@
+"""The server as a whole, in its own processes, under rough treatment."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.conftest import missing
+from tests.portal_process import PATIENCE, Server, served_portal
+from tests.postgres import restart_postgres, start_postgres
+
+KEYS = "/.well-known/license-keys.json"
+"""An address that needs the database, and nobody signed in."""
+
+
+def status_of(server: Server, path: str = KEYS, host: str = "127.0.0.1") -> int:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    connection.request("GET", path, headers={"Host": host})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """A connection that a worker leaves behind as it goes does not count."""
+    give_up_at = time.monotonic() + PATIENCE
+    while not _holds(condition):
+        assert time.monotonic() < give_up_at, "it did not happen"
+        time.sleep(0.05)
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except ConnectionError:
+        return False
+
+
+def test_slow_senders_keep_nobody_waiting_and_are_hung_up_on(tmp_path: Path) -> None:
+    """The attacker opens forty connections, sends half of a request on each, and waits."""
+    parts = [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
+        b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nemail=",
+    ]
+    with served_portal(tmp_path) as server, ExitStack() as connections:
+        slow = []
+        for number in range(40):
+            connection = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+            connections.enter_context(connection)
+            connection.sendall(parts[number % 2])
+            connection.setblocking(False)
+            slow.append(connection)
+        for path in ("/login", KEYS, "/healthz"):
+            assert status_of(server, path) == 200
+        assert not any(is_closed(connection) for connection in slow)
+        wait_until(lambda: all(is_closed(connection) for connection in slow))
+        assert status_of(server) == 200
+
+
+def is_closed(connection: socket.socket) -> bool:
+    try:
+        while connection.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+    return True
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not in pytest's own temporary folder, which others clean up."""
+    with TemporaryDirectory(prefix="portal-") as name:
+        yield Path(name)
+
+
+@pytest.mark.postgres
+def test_postgresql_may_be_restarted_and_may_freeze(folder: Path, tmp_path: Path) -> None:
+    """Restarted while nobody asks, it is noticed before the first query; frozen, within seconds."""
+    with ExitStack() as first:
+        address = first.enter_context(start_postgres(folder))
+        if address is None:
+            missing("PostgreSQL", "apt-get install postgresql")
+        settings = {"PORTAL_DATABASE_URL": address, "PORTAL_WORKERS": "2"}
+        server = first.enter_context(served_portal(tmp_path, **settings))
+        assert [status_of(server) for _ in range(20)] == [200] * 20
+        restart(folder)
+        assert [status_of(server) for _ in range(20)] == [200] * 20
+        frozen = processes_of(folder)
+        assert len(frozen) > 1
+        for process in frozen:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            assert status_of(server) == 503
+            assert status_of(server, "/api/docs") == 200
+        finally:
+            for process in frozen:
+                os.kill(process, signal.SIGCONT)
+        wait_until(lambda: status_of(server) == 200)
+
+
+def restart(folder: Path) -> None:
+    before = processes_of(folder)[0]
+    restart_postgres(folder)
+    assert processes_of(folder)[0] != before
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The server's processes, the one that leads first."""
+    leader = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+    return [leader, *map(int, children)]
+
+
+def test_a_reload_takes_new_settings(tmp_path: Path) -> None:
+    """SIGHUP reads .env anew; what is wrong in it leaves the old settings in force."""
+    settings = tmp_path / ".env"
+    settings.write_text("PORTAL_HOSTS=127.0.0.1,old.example\n")
+    with served_portal(tmp_path, cwd=tmp_path) as server:
+        assert status_of(server, "/login", "old.example") == 200
+        assert status_of(server, "/login", "new.example") == 421
+        settings.write_text("PORTAL_HOSTS=127.0.0.1,new.example\n")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: status_of(server, "/login", "new.example") == 200)
+        wait_until(lambda: status_of(server, "/login", "old.example") == 421)
+        settings.write_text("PORTAL_HOSTZ=x\n")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "PORTAL_HOSTZ: there is no such setting" in server.log.read_text())
+        assert status_of(server, "/login", "new.example") == 200
