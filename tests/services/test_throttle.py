@@ -1,5 +1,6 @@
 """Wrong passwords are counted, and whoever has guessed too often waits; the owner does not."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -243,3 +244,20 @@ def test_wait_for_turn_lets_one_sign_in_of_an_address_be_judged_at_a_time(
     session.rollback()
     with db.engine.connect() as other:
         assert other.scalar(lock) is True
+
+
+def test_what_was_typed_as_an_account_is_nowhere_in_the_database(
+    session: Session, cast: Cast
+) -> None:
+    """Somebody types their password into the field of the login ID; later the database is read.
+
+    Without the portal's secret key nobody finds out what it was by trying words either.
+    """
+    authenticated(session, "hunter2-correct-horse", "wrong")
+    session.flush()
+    [failure] = session.scalars(select(SignInFailure))
+    values = [str(getattr(failure, column.key)) for column in SignInFailure.__table__.columns]
+    plain = [hashlib.new(name, b"hunter2-correct-horse").hexdigest() for name in ("md5", "sha256")]
+    for value in values:
+        assert "hunter2" not in value
+        assert value not in plain
