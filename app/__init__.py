@@ -8,7 +8,7 @@ from app import api, browser_agent, cli, portal
 from app.accounts.passwords import hashing_places
 from app.config import ROOT, Config, environment, load_config
 from app.core.private_files import secret_key
-from app.extensions import csrf, db, htmx, login_manager, migrate
+from app.extensions import csrf, db, htmx, login_manager
 from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
@@ -60,7 +60,6 @@ def create_app(config: Config | None = None) -> Flask:
 
 def _bind_extensions(app: Flask, config: Config) -> None:
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(ROOT / "migrations"))
     login_manager.init_app(app)
     login_manager.session_protection = None
     csrf.init_app(app)
