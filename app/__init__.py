@@ -15,6 +15,7 @@ from app.portal.gate import check_access
 from app.web import context, errors, health
 from app.web.application import Portal
 from app.web.assets import blueprint as assets
+from app.web.compression import compress
 from app.web.headers import add_headers
 from app.web.ids import IdConverter
 from app.web.page_sessions import PageSessions
@@ -82,6 +83,7 @@ def _set_up_requests(app: Flask, config: Config) -> None:
     app.session_interface = PageSessions()
     app.before_request(check_host)
     app.before_request(check_access)
+    app.after_request(compress)
     app.after_request(add_headers)
     app.after_request(login.note_activity)
     app.teardown_request(reset_transaction)
