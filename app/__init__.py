@@ -8,13 +8,14 @@ from app import api, browser_agent, cli, portal
 from app.accounts.passwords import hashing_places
 from app.config import ROOT, Config, environment, load_config
 from app.core.private_files import secret_key
-from app.extensions import csrf, db, htmx, login_manager, migrate
+from app.extensions import csrf, db, htmx, login_manager
 from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
 from app.web import context, errors, health
 from app.web.application import Portal
 from app.web.assets import blueprint as assets
+from app.web.compression import compress
 from app.web.headers import add_headers
 from app.web.ids import IdConverter
 from app.web.page_sessions import PageSessions
@@ -60,7 +61,6 @@ def create_app(config: Config | None = None) -> Flask:
 
 def _bind_extensions(app: Flask, config: Config) -> None:
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(ROOT / "migrations"))
     login_manager.init_app(app)
     login_manager.session_protection = None
     csrf.init_app(app)
@@ -83,6 +83,7 @@ def _set_up_requests(app: Flask, config: Config) -> None:
     app.session_interface = PageSessions()
     app.before_request(check_host)
     app.before_request(check_access)
+    app.after_request(compress)
     app.after_request(add_headers)
     app.after_request(login.note_activity)
     app.teardown_request(reset_transaction)

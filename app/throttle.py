@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.durations import Rate
@@ -61,7 +61,9 @@ def count_inspection(session: Session, *, address: str, now: datetime, limit: Ra
     from_address = KeyInspection.address == counted_as(address)
     wait = _wait(session, KeyInspection.inspected_at, from_address, now, limit)
     if wait == 0:
-        session.add(KeyInspection(address=counted_as(address), inspected_at=now))
+        session.connection().execute(
+            insert(KeyInspection), {"address": counted_as(address), "inspected_at": now}
+        )
     return wait
 
 

@@ -1,18 +1,41 @@
 """The `flask ...` commands, one file for each group; they only call services."""
 
+import click
 from flask import Flask
+from flask.cli import AppGroup
 
-from app.cli import agents, keys, licenses, projects, server, users
+
+class Commands(AppGroup):
+    """The commands, which are imported when one is asked for: a server never does."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app.name)
+        self._app = app
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._import()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        self._import()
+        return super().get_command(ctx, cmd_name)
+
+    def _import(self) -> None:
+        from app.cli import agents, keys, licenses, projects, server, users  # noqa: PLC0415
+        from app.cli.setup import bind_migrate  # noqa: PLC0415
+
+        bind_migrate(self._app)  # which adds `flask db`
+        for group in (
+            users.group,
+            agents.group,
+            projects.group,
+            licenses.group,
+            keys.group,
+            server.serve,
+        ):
+            self.add_command(group)
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for group in (
-        users.group,
-        agents.group,
-        projects.group,
-        licenses.group,
-        keys.group,
-        server.serve,
-    ):
-        app.cli.add_command(group)
+    app.cli = Commands(app)

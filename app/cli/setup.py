@@ -12,7 +12,8 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from flask import current_app
+from flask import Flask, current_app
+from flask_migrate import Migrate
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
@@ -120,6 +121,13 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_alembic())
 
 
+def bind_migrate(app: Flask) -> None:
+    """Let Flask-Migrate know `app`, if it does not."""
+    if "migrate" not in app.extensions:
+        Migrate(app, db, directory=str(MIGRATIONS))
+
+
 def _alembic() -> AlembicConfig:
+    bind_migrate(current_app._get_current_object())  # type: ignore[attr-defined]
     settings: AlembicConfig = current_app.extensions["migrate"].migrate.get_config(str(MIGRATIONS))
     return settings

@@ -31,6 +31,11 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def iso(moment: datetime) -> str:
+    """`moment` (in UTC), to the second, as pages write it for browsers: "2026-11-24T15:40:00Z"."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def utc_text(moment: datetime, style: str = "long") -> str:
     """`moment` (in UTC) as pages and sentences write it: "Tue 24 Nov 2026, 18:40".
 

@@ -14,7 +14,6 @@ from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.errors import Busy
-from app.models.postgresql import set_up_postgresql
 
 SHORT_WAIT_MS = 1000
 RETRY_SECONDS = 10
@@ -81,6 +80,8 @@ def engine_options(threads: int, file: Path | None) -> dict[str, object]:
 def set_up_engine(engine: Engine, file: Path | None, *, wait_seconds: int, long_waits: int) -> None:
     """Make SQLite in `file`, or PostgreSQL if that is None, safe under several workers."""
     if file is None:
+        from app.models.postgresql import set_up_postgresql  # noqa: PLC0415 (psycopg is large)
+
         set_up_postgresql(engine, wait_seconds)
     else:
         set_up_sqlite(engine, file, wait_seconds=wait_seconds, long_waits=long_waits)

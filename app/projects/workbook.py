@@ -13,8 +13,6 @@ from itertools import islice
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
-from openpyxl import load_workbook
-
 from app.core.errors import InvalidInput
 from app.projects.tables import Layout, Line, Recognise, Table, part_headings, refusal
 
@@ -96,6 +94,8 @@ def open_workbook(file: BinaryIO, layout: Layout, recognise: Recognise) -> Itera
 
 
 def _opened(file: BinaryIO) -> Any:
+    from openpyxl import load_workbook  # noqa: PLC0415 (ten megabytes that few processes need)
+
     try:
         return load_workbook(file, read_only=True, data_only=True, keep_links=False)
     except Exception:

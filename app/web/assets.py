@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request, url_for
 from app.config import ROOT
 from app.core.errors import NotFound
 from app.web.access import public
+from app.web.proxies import path_prefix
 
 blueprint = Blueprint("assets", __name__)
 STATIC = ROOT / "static"
@@ -38,6 +39,12 @@ def load(name: str) -> Asset:
 
 def asset_address(name: str) -> str:
     """The address of the static file `name`, which changes with its content."""
+    return _address(path_prefix(), name)
+
+
+@cache
+def _address(_prefix: str, name: str) -> str:
+    """Worked out once for each path prefix: a page has twenty of them."""
     return url_for("assets.asset", fingerprint=load(name).fingerprint, name=name)
 
 

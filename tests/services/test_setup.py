@@ -26,7 +26,7 @@ from sqlalchemy import create_engine, func, inspect, select, text
 from app import create_app
 from app.accounts.passwords import password_matches
 from app.cli import server
-from app.cli.setup import upgrade_database
+from app.cli.setup import bind_migrate, upgrade_database
 from app.config import ROOT, Config, load_config
 from app.core.errors import ConfigError
 from app.core.permissions import Role
@@ -70,6 +70,7 @@ def portal(config: Config) -> Iterator[Flask]:
 
 
 def alembic(portal: Flask) -> AlembicConfig:
+    bind_migrate(portal)
     return portal.extensions["migrate"].migrate.get_config(str(ROOT / "migrations"))
 
 
