@@ -20,7 +20,8 @@ OWN_PAGES = ("same-origin", "none")
 
 def compress(response: Response) -> Response:
     """After a request: compress a page if the browser takes it and nothing is given away."""
-    if response.mimetype != "text/html" or "Content-Encoding" in response.headers:
+    is_page = response.headers.get("Content-Type", "").startswith("text/html")
+    if not is_page or "Content-Encoding" in response.headers:
         return response
     response.vary.add("Accept-Encoding")
     content = response.get_data()

@@ -14,7 +14,7 @@ from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Signin
 from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
 from app.keyformat.signing_keys import private_key_to_pem
-from app.licenses import services
+from app.licenses import key_records, services
 from app.licenses.key_records import list_keys
 from app.licenses.keyring import current_kid, private_key, rotate_signing_key
 from app.licenses.queries import (
@@ -598,3 +598,15 @@ def test_an_organisation_may_have_any_unicode_in_its_id(
     license = issue(session, cast, organisation_id="Ünï-💥-ك")
     text = key_text(license, signing_keys(app))
     assert inspect_key(session, text=text, now=NOW).organisation_id == "Ünï-💥-ك"
+
+
+@pytest.mark.databases("sqlite")
+def test_the_dropdowns_keys_are_found_by_indexes_alone(session: Session, cast: Cast) -> None:
+    """However many keys others have: no table of licenses is read as a whole."""
+    listed = str(key_records._LISTED.compile(session.connection()))
+    parameters = [None] * listed.count("?")
+    plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {listed}", tuple(parameters))
+    steps = [row[3] for row in plan]
+    assert not [step for step in steps if step.startswith("SCAN temporary_licenses")], steps
+    for index in ("organisation_id_expires_at", "temporary_licenses_revoked"):
+        assert any(index in step for step in steps), steps
