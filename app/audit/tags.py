@@ -92,7 +92,7 @@ class AuditTag(StrEnum):
         "OP Agent session ended",
         {
             "code": Datum("reason", code()),
-            "cause": Datum("cause", code()),
+            "cause": Datum("cause", code(), unless_said=True),
             "user": Datum("user", in_subject=True),
             "ended_at": Datum("ended at", instant),
         }

@@ -44,12 +44,14 @@ def instant(value: Any) -> str | datetime:
 class Datum(NamedTuple):
     """One item of an event's data: its label on pages, and the wording of its value.
 
-    `in_subject`: the subject may say it too, and then it is not said again.
+    `in_subject`: the subject may say it too, and then it is not said again; `unless_said`: the same
+    of the items before it.
     """
 
     label: str
     wording: Wording = text
     in_subject: bool = False
+    unless_said: bool = False
 
 
 def details(
@@ -65,8 +67,12 @@ def details(
         for name, value in data.items()
         if value not in (None, "")
     ]
-    return [
-        (datum.label, datum.wording(value))
-        for datum, value in items
-        if datum and not (datum.in_subject and str(value) in subject)
-    ]
+    shown: list[tuple[str, str | datetime]] = []
+    said: list[str] = []
+    for datum, value in items:
+        if datum is None or (datum.in_subject and str(value) in subject):
+            continue
+        if not (datum.unless_said and str(value) in said):
+            shown.append((datum.label, datum.wording(value)))
+        said.append(str(value))
+    return shown

@@ -31,6 +31,16 @@ THROTTLED = "too many wrong passwords"
         ("agent.sign_in_refused", {"code": "throttled"}, [("reason", THROTTLED)]),
         ("agent.sign_in_refused", {"code": "key_invalid"}, [("reason", "key invalid")]),
         ("agent.session_ended", {"cause": "user_disabled"}, [("cause", "user disabled")]),
+        (
+            "agent.session_ended",
+            {"code": "key_expired", "cause": "key_expired"},
+            [("reason", "key expired")],
+        ),
+        (
+            "agent.session_ended",
+            {"code": "session_ended", "cause": "ended_by_admin"},
+            [("reason", "session ended"), ("cause", "ended by admin")],
+        ),
         ("user.created", {"role": "super_admin"}, [("role", "super admin")]),
         ("machine.detached", {"mac_id": "02:00:00:00:00:01"}, [("MAC ID", "02:00:00:00:00:01")]),
         ("project.imported", {"created": 3, "updated": 0}, [("created", "3"), ("updated", "0")]),
