@@ -1,4 +1,4 @@
-.PHONY: run test check screenshots fitting-venv
+.PHONY: run test check screenshots bench fitting-venv
 
 VENV = .venv
 # What runs, and beside it what tests and checks: only the first is installed to serve.
@@ -21,6 +21,9 @@ check: fitting-venv $(DEV)
 	$(VENV)/bin/mypy
 	cd clients && ../$(VENV)/bin/mypy
 	$(VENV)/bin/djlint templates --lint --check --quiet
+
+bench: $(DEV)
+	$(VENV)/bin/python -m bench.run
 
 screenshots: $(DEV)
 	$(VENV)/bin/python docs/screenshots.py

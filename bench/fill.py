@@ -6,7 +6,8 @@ Run in the checkout, on an instance that was started once (one super admin, no s
 BASE_DB is an SQLite file with the tables `organisation` and `license_key` (see rows.py). Each
 organisation gets one project, whose id is that of its row, and each key an audit event; SESSIONS
 (2,000) agent sessions are live, with the tokens "bench-token-NNNNNN-" and 24 x. PARAMS_OUT is
-PARAMS_IN and, in its "lists", `key_id`, `key_text` (of 1,000 active keys) and `token`.
+PARAMS_IN and, in its "lists", `key_id`, `own_key` (project and Key ID), `key_text` (of 1,000 active
+keys) and `token`.
 """
 
 import json
@@ -190,9 +191,11 @@ def _with_keys(params: dict[str, Any], active: list[Any], config: Config) -> dic
         license = find_license(session, found_id)
         if license:
             texts.append(key_text(license, config.signing_keys))
+    of_organisation = dict(session.execute(select(Project.organisation_id, Project.id)).all())
     ours = {
         "key_id": [row[1] for row in active],
         "key_text": texts,
+        "own_key": [[of_organisation[row[2]], row[1]] for row in active],
         "token": [session_token(number) for number in range(len(active))],
     }
     return params | {"lists": params.get("lists", {}) | ours}

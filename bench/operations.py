@@ -1,0 +1,105 @@
+"""What is measured: requests of people and of agents, and the addresses that each rotates over."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A request; `bodies` go with `paths` one by one, `status` is that of the right answer.
+
+    A form gets the CSRF token of who is signed in. `once`: each request can be made only once.
+    """
+
+    name: str
+    paths: list[str]
+    method: str = "GET"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    bodies: list[str] = field(default_factory=list)
+    form: bool = False
+    once: bool = False
+
+    def requests(self, csrf_token: str) -> Iterator[tuple[str, str]]:
+        """(path, body) of each request."""
+        for number, path in enumerate(self.paths):
+            body = self.bodies[number % len(self.bodies)] if self.bodies else ""
+            yield path, f"{body}&csrf_token={csrf_token}" if self.form else body
+
+
+def operations(params: dict[str, Any]) -> list[Operation]:
+    """All operations on rows of which `params` tells."""
+    return [*_lists(params), *_project(params), *_agents(params), _revoke(params)]
+
+
+def _lists(params: dict[str, Any]) -> list[Operation]:
+    lists = params["lists"]
+    plain = {
+        "projects": "",
+        "projects, last page": "page=-1",
+        "projects by organisation": "sort=organisation",
+        "projects by expiry": "sort=expiry",
+        "projects, newest": "sort=newest",
+        "projects of a plan": "plan=Team",
+        "projects, expired": "expiry=expired",
+        "projects, not expired": "expiry=current",
+        "projects with active keys": "keys=active",
+        "projects, archived": "archived=yes",
+    }
+    found = [Operation(name, [f"/projects?{query}"]) for name, query in plain.items()]
+    searches = {
+        "search, rare": [word.strip("@") for word in lists["rare"][:400]],
+        "search, common": lists["common"],
+        "search, Key ID": lists["key_id"][:400],
+        "search, one letter": list("aeiounrst"),
+        "search, two letters": ["an", "er", "so", "me", "ol", "te", "ro"],
+    }
+    for name, words in searches.items():
+        found.append(Operation(name, [f"/projects?q={word}" for word in words]))
+    found.append(Operation("search, as one types", found[-4].paths, headers=HTMX))
+    found.append(Operation("Home", ["/"]))
+    found.append(Operation("audit log", ["/audit"]))
+    found.append(Operation("audit log, far page", ["/audit?page=9000", "/audit?page=-1"]))
+    return found
+
+
+def _project(params: dict[str, Any]) -> list[Operation]:
+    lists = params["lists"]
+    typical = [f"/projects/{number}/license" for number in lists["typical_pk"][:400]]
+    return [
+        Operation("License tab", typical),
+        Operation("License tab, fragment", typical, headers=HTMX),
+        Operation(
+            "License tab, thousand keys", [f"/projects/{n}/license" for n in lists["big_pk"]]
+        ),
+        Operation("generate", typical, "POST", 303, bodies=["ttl=1d"], form=True),
+    ]
+
+
+def _revoke(params: dict[str, Any]) -> Operation:
+    """Last, because it ends what agents ask with."""
+    own_keys = params["lists"]["own_key"]
+    paths = [f"/projects/{project}/license/{key_id}/revoke" for project, key_id in own_keys]
+    return Operation("revoke", paths, "POST", 303, bodies=["ttl=1d"], form=True, once=True)
+
+
+def _agents(params: dict[str, Any]) -> list[Operation]:
+    lists = params["lists"]
+    token, is_json = lists["token"][0], {"Content-Type": "application/json"}
+    inspected = [json.dumps({"registration_key": key}) for key in lists["key_text"]]
+    base = "/api/agent/v1"
+    return [
+        Operation("heartbeat", [f"{base}/session"], headers={"Authorization": f"Bearer {token}"}),
+        Operation(
+            "inspect a key",
+            [f"{base}/keys/inspect"] * len(inspected),
+            "POST",
+            headers=is_json,
+            bodies=inspected,
+        ),
+        Operation("JWK Set", ["/.well-known/license-keys.json"]),
+    ]
