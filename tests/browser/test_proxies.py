@@ -12,9 +12,10 @@ from sqlalchemy import select
 from app.config import ROOT
 from app.models import AuditEvent
 from tests.agents.stage import MAC
-from tests.browser.conftest import Portal, _free_port
+from tests.browser.conftest import Portal
 from tests.browser.proxy_stage import DEPLOY, NAME, Ports, proxy
 from tests.browser.test_seven_steps import CSV, PARTNER, PASSWORD, generate, to_license_tab
+from tests.portal_process import free_port
 
 NAMES = ("nginx.conf", "nginx-prefix.conf", "Caddyfile", "Caddyfile-prefix")
 NO_CHECK = {"ignore_https_errors": True}
@@ -43,7 +44,7 @@ def behind(
     request: pytest.FixtureRequest, stage: Portal, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Portal]:
     """The portal as it is reached through the proxy."""
-    ports = Ports(_free_port(), _free_port(), int(stage.url.rpartition(":")[2]))
+    ports = Ports(free_port(), free_port(), int(stage.url.rpartition(":")[2]))
     prefix = "/portal" if "prefix" in request.param else ""
     with proxy(request.param, ports, tmp_path_factory.mktemp("proxy")):
         yield replace(stage, url=f"https://{NAME}:{ports.https}{prefix}")
@@ -175,7 +176,7 @@ def test_the_guide_names_the_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["nginx.conf", "Caddyfile"])
 def test_plain_http_leads_to_https(name: str, stage: Portal, tmp_path: Path, page: Page) -> None:
-    ports = Ports(_free_port(), _free_port(), int(stage.url.rpartition(":")[2]))
+    ports = Ports(free_port(), free_port(), int(stage.url.rpartition(":")[2]))
     with proxy(name, ports, tmp_path):
         answer = page.context.request.fetch(
             f"http://{NAME}:{ports.http}/audit?page=2", max_redirects=0

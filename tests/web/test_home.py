@@ -82,7 +82,7 @@ def test_home_refreshes_itself_and_says_nothing_while_nothing_has_changed(
     """It stood open all day, and said in the evening who was signed in in the morning."""
     page = ada.get("/").text
     assert 'hx-trigger="every 5s, check, countdown:end"' in page
-    seen = re.search(r'name="seen" value="([0-9a-f]+)"', page)[1]
+    seen = re.search(r'name="seen"\s+value="([0-9a-f]+)"', page)[1]
     clock.advance(minutes=5)
     answer = ada.get(f"/?seen={seen}", htmx=True)
     assert (answer.status_code, answer.data) == (204, b"")
