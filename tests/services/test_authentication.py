@@ -279,6 +279,7 @@ def test_no_more_passwords_are_hashed_at_once_than_are_allowed(
 ) -> None:
     """Each takes 64 MiB: as many as there are threads would take the machine's memory."""
     counting, answers = Counting(many=3), []
+    monkeypatch.setattr(passwords, "LONGEST_WAIT_SECONDS", 60)
     monkeypatch.setattr(passwords, "hasher", counting)
     threads = [threading.Thread(target=lambda: answers.append(face(app))) for _ in range(5)]
     for thread in threads:
