@@ -1,57 +1,161 @@
-"""What was true before the commit and is not after it, because the commit took too long."""
+"""What ended while somebody waited, for a lock or for the commit, is told as ended."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 from flask import Flask
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
 
+from app import throttle
+from app.agents.live_sessions import end_session
 from app.extensions import db
-from app.web import application
+from app.licenses.services import lock_license
+from app.models import AgentSession, Configuration, KeyInspection, TemporaryLicense
+from app.models.engine import writing
 from tests.agents.api_stage import RealAgent, to_the_app
-from tests.agents.stage import issue, text_of
-from tests.conftest import NOW, Cast, Clock
+from tests.agents.stage import HOUR, LIMITS, issue, text_of
+from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
-MINUTE = 60
+pytestmark = pytest.mark.databases("sqlite", "postgres")
+
+T = TypeVar("T")
+ADDRESS = "198.51.100.9"
+END = NOW + timedelta(seconds=HOUR)
 
 
 @pytest.fixture
-def agent(app: Flask, clock: Clock) -> RealAgent:
-    return RealAgent(to_the_app(app.test_client()))
+def key(app: Flask, cast: Cast, clock: Clock) -> str:
+    """A key that ends at END; the clock stands one second before that."""
+    with app.app_context():
+        text = text_of(issue(db.session(), cast), app)
+        db.session.remove()
+    clock.instant = END - timedelta(seconds=1)
+    return text
+
+
+@pytest.fixture
+def agent(app: Flask) -> RealAgent:
+    return RealAgent(to_the_app(app.test_client(), ADDRESS))
 
 
 @contextmanager
-def commits_take_a_second(clock: Clock) -> Iterator[None]:
-    real = application.one_transaction
+def turning_at(what: str, clock: Clock, app: Flask) -> Iterator[None]:
+    """The request's transaction takes until END to end."""
 
-    @contextmanager
-    def slow() -> Iterator[None]:
-        with real():
-            yield
-        clock.advance(seconds=1)
+    def turn(_session: Session) -> None:
+        clock.instant = END
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(application, "one_transaction", slow)
-        yield
-
-
-@pytest.mark.parametrize("before", [1.5, 1, 0.5])
-def test_a_key_that_ends_during_the_commit_lets_nobody_in(
-    app: Flask, cast: Cast, clock: Clock, agent: RealAgent, before: float
-) -> None:
-    late = before <= 1
     with app.app_context():
-        key = text_of(issue(db.session(), cast, cast.acme, NOW, MINUTE))
-        db.session.commit()
-    agent.sign_in(cast.pat, key)
-    clock.advance(seconds=MINUTE - before)
-    with commits_take_a_second(clock):
-        inspected = agent.ask("POST", "/keys/inspect", {"registration_key": key})
-        assert inspected.json["state"] == ("expired" if late else "active")
-        clock.advance(seconds=-1)
-        beat = agent.ask("GET", "/session")
-        assert (beat.status, beat.code) == ((401, "key_expired") if late else (200, None))
-        clock.advance(seconds=-1)
-        other = RealAgent(agent.send, "02:00:00:00:00:07")
-        answer = other.sign_in(cast.dev, key)
-        assert (answer.status, answer.code) == ((403, "key_expired") if late else (201, None))
+        event.listen(db.session, what, turn)
+        try:
+            yield
+        finally:
+            event.remove(db.session, what, turn)
+
+
+def test_a_key_that_ends_during_the_commit_of_a_sign_in_admits_nobody(
+    app: Flask, clock: Clock, key: str, agent: RealAgent
+) -> None:
+    with turning_at("after_commit", clock, app):
+        answer = agent.sign_in(Cast.pat, key)
+    assert (answer.status, answer.code) == (403, "key_expired")
+    assert answer.json["expired_at"] == "2026-11-24T16:40:00Z"
+    assert "session_token" not in answer.json
+
+
+def test_a_key_that_ends_during_a_heartbeat_is_told_as_ended(
+    app: Flask, clock: Clock, key: str, agent: RealAgent
+) -> None:
+    assert agent.sign_in(Cast.pat, key).status == 201
+    assert agent.heartbeat().status == 200
+    with turning_at("after_rollback", clock, app):
+        answer = agent.heartbeat()
+    assert (answer.status, answer.code) == (401, "key_expired")
+
+
+def test_a_key_that_ends_during_the_commit_of_an_inspection_is_told_as_expired(
+    app: Flask, clock: Clock, key: str, agent: RealAgent
+) -> None:
+    with turning_at("after_commit", clock, app):
+        answer = agent.ask("POST", "/keys/inspect", {"registration_key": key})
+    assert (answer.status, answer.json["state"]) == (200, "expired")
+
+
+def test_a_key_that_ends_while_a_sign_in_waits_for_it_admits_nobody(
+    app: Flask, clock: Clock, key: str, agent: RealAgent
+) -> None:
+    def hold_key(session: Session) -> None:
+        lock_license(session, session.scalars(select(TemporaryLicense)).one())
+
+    answer = answer_after_wait(app, clock, hold_key, lambda: agent.sign_in(Cast.pat, key))
+    assert (answer.status, answer.code) == (403, "key_expired")
+    with app.app_context():
+        assert db.session.scalar(select(AgentSession.id)) is None
+
+
+def test_an_inspection_that_waits_for_its_turn_looks_at_the_clock_afterwards(
+    app: Flask, clock: Clock, key: str, agent: RealAgent
+) -> None:
+    answer = answer_after_wait(
+        app,
+        clock,
+        lambda session: throttle.wait_for_turn(session, address=ADDRESS),
+        lambda: agent.ask("POST", "/keys/inspect", {"registration_key": key}),
+    )
+    assert (answer.status, answer.json["state"]) == (200, "expired")
+    with app.app_context():
+        assert db.session.scalars(select(KeyInspection.inspected_at)).all() == [END]
+
+
+def by_program(app: Flask) -> Callable[[], int]:
+    """Carl's agent, signed in; saves its configuration."""
+    agent = RealAgent(to_the_app(app.test_client(), ADDRESS))
+    assert agent.sign_in(Cast.carl).status == 201
+    return lambda: agent.ask("PUT", "/configuration", {"interval": 15}).status
+
+
+def in_browser(app: Flask) -> Callable[[], int]:
+    visitor = Visitor(app.test_client())
+    visitor.get("/agent")
+    fields = {"login_id": Cast.carl, "password": PASSWORD}
+    assert visitor.post("/agent", fields).status_code == 303
+    visitor.get("/agent")
+    return lambda: visitor.post("/agent/configuration").status_code
+
+
+@pytest.mark.parametrize("face", [by_program, in_browser])
+def test_a_save_that_waits_for_the_end_of_its_session_saves_nothing(
+    app: Flask, cast: Cast, clock: Clock, face: Callable[[Flask], Callable[[], int]]
+) -> None:
+    save = face(app)
+
+    def end(session: Session) -> None:
+        session_id = session.scalars(select(AgentSession.id)).one()
+        actor = cast.actor(cast.ada)
+        end_session(session, actor=actor, session_id=session_id, now=NOW, limits=LIMITS)
+
+    assert answer_after_wait(app, clock, end, save) == 401
+    with app.app_context():
+        assert db.session.scalar(select(Configuration.organisation_id)) is None
+
+
+def answer_after_wait(
+    app: Flask, clock: Clock, hold: Callable[[Session], object], ask: Callable[[], T]
+) -> T:
+    """What is answered to whoever asks before END and waits until END for what `hold` does."""
+    answers: list[T] = []
+    thread = threading.Thread(target=lambda: answers.append(ask()))
+    with app.app_context(), writing(), Session(db.engine) as other, other.begin():
+        hold(other)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        clock.instant = END
+    thread.join(60)
+    [answer] = answers
+    return answer

@@ -250,7 +250,8 @@ def test_a_client_user_registers_the_browser_and_saves_configuration_data(
     expect(page.get_by_text("The configuration data was saved in Cloud.")).to_be_visible()
     with page.expect_response("**/agent"):
         pass
-    page.get_by_role("button", name="Log out").click()
+    with page.expect_response("**/agent/logout"):  # the window does not wait for it
+        page.get_by_role("button", name="Log out").click()
     log_in_as_client(stage, page)
     expect(page.get_by_text("is registered with")).to_have_count(0)
 

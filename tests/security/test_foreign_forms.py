@@ -37,7 +37,7 @@ def send(portal: Callable[..., Flask]) -> Send:
 
     def post(site: str = SITE, settings: Any = None, **headers: str) -> TestResponse:
         visitor = Visitor(portal(**(settings or {})).test_client())
-        visitor.get(f"{site}/login")
+        assert visitor.get(f"{site}/login").status_code == 200
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         data = {"csrf_token": visitor.csrf_token}
         return visitor.client.post(f"{site}/logout", data=data, headers=named)
@@ -61,6 +61,15 @@ def send(portal: Callable[..., Flask]) -> Send:
 def test_a_form_of_our_own_is_taken_over_tls(send: Send, headers: dict[str, str]) -> None:
     """Privacy settings and some proxies take the Referer away; Flask-WTF refuses what is left."""
     assert send(**headers).status_code == 303
+
+
+def test_a_program_that_sends_no_form_need_not_say_where_it_is_from(
+    portal: Callable[..., Flask],
+) -> None:
+    """OP Agents are no browsers; they bring a token of their own, or none."""
+    client = portal().test_client()
+    answer = client.delete(f"{SITE}/api/agent/v1/session")
+    assert (answer.status_code, answer.json["code"]) == (401, "session_ended")
 
 
 @pytest.mark.parametrize(

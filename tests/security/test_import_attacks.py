@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
+from app.core.permissions import Role
 from app.extensions import db
-from app.models import ImportDraft, Project
+from app.models import ImportDraft, Project, User, WebSession
+from app.models.engine import reading_only, writing
+from app.portal import imports
 from app.portal.import_forms import MOST_BYTES
 from tests.conftest import NOW, Cast, Clock, Visitor
 from tests.web.test_import_page import (
@@ -230,3 +234,53 @@ def test_the_audit_log_names_the_file_and_holds_nothing_of_it(ada: Visitor) -> N
     assert "&lt;b&gt;x&lt;/b&gt;.csv" in page or "b&gt;.csv" in page
     assert "<b>x" not in page
     assert "Confidential" not in page
+
+
+def disable(session: Session) -> None:
+    session.execute(update(User).where(User.email == Cast.ada).values(disabled_at=NOW))
+
+
+def demote(session: Session) -> None:
+    session.execute(update(User).where(User.email == Cast.ada).values(role=Role.AUDITOR))
+
+
+def sign_out(session: Session) -> None:
+    session.execute(update(WebSession).values(ended_at=NOW))
+
+
+@pytest.mark.parametrize("change", [disable, demote, sign_out])
+@pytest.mark.parametrize("step", ["preview", "import"])
+def test_who_loses_the_right_while_their_file_is_read_imports_nothing(
+    app: Flask,
+    ada: Visitor,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    change: Callable[[Session], None],
+) -> None:
+    """Mallory, about to be shut out, sends a file that takes minutes to read."""
+
+    def meanwhile(read: Callable[..., object]) -> Callable[..., object]:
+        def slow(*arguments: object, **options: object) -> object:
+            with writing(), Session(db.engine) as other, other.begin():
+                change(other)
+            return read(*arguments, **options)
+
+        return slow
+
+    fields = fields_of(preview(ada)) if step == "import" else {}
+    before = kept(app)
+    monkeypatch.setattr(imports, "read_head", meanwhile(imports.read_head))
+    answer = ada.post(CONFIRM, fields) if step == "import" else upload(ada, TEXT)
+    assert answer.status_code == (403 if change is demote else 401)
+    assert kept(app) == before
+
+
+def kept(app: Flask) -> tuple[int, int]:
+    """How many projects and how many waiting files there are."""
+    with app.app_context(), reading_only():
+        counts = [
+            db.session.scalar(select(func.count()).select_from(table)) or 0
+            for table in (Project, ImportDraft)
+        ]
+        db.session.remove()
+    return counts[0], counts[1]

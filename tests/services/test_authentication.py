@@ -5,17 +5,19 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import throttle
+from app import create_app, throttle
 from app.accounts import passwords
 from app.accounts.authentication import Authentication, authenticate, lock_user
 from app.accounts.users import disable_user, find_user
 from app.core.durations import Rate
+from app.core.errors import Busy
 from app.extensions import db
 from app.models import SignInFailure
 from app.models.engine import reading_only, set_reading
@@ -242,3 +244,71 @@ def test_nothing_is_locked_while_a_password_is_hashed(
     monkeypatch.setattr(passwords, "hasher", Slow())
     assert face(app) == status
     assert len(wrote) == 1
+
+
+class Counting:
+    """A hasher that never hashes, and counts how many are at it at once."""
+
+    def __init__(self, many: int) -> None:
+        self.hash = passwords.hasher.hash
+        self.many = threading.Event()
+        self.most, self._now, self._many = 0, 0, many
+        self._lock = threading.Lock()
+
+    def verify(self, *_arguments: str) -> bool:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+            if self._now == self._many:
+                self.many.set()
+        self.many.wait(0.3)  # for one more than may be here
+        with self._lock:
+            self._now -= 1
+        return True
+
+
+@pytest.mark.parametrize(
+    ("face", "status"), [(portal, 303), (browser_agent, 303), (real_agent, 201)]
+)
+def test_no_more_passwords_are_hashed_at_once_than_are_allowed(
+    app: Flask,
+    cast: Cast,
+    monkeypatch: pytest.MonkeyPatch,
+    face: Callable[[Flask], int],
+    status: int,
+) -> None:
+    """Each takes 64 MiB: as many as there are threads would take the machine's memory."""
+    counting, answers = Counting(many=3), []
+    monkeypatch.setattr(passwords, "LONGEST_WAIT_SECONDS", 60)
+    monkeypatch.setattr(passwords, "hasher", counting)
+    threads = [threading.Thread(target=lambda: answers.append(face(app))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answers == [status] * 5
+    assert counting.most == 2
+
+
+def test_how_many_is_a_setting(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "LONGEST_WAIT_SECONDS", 0)
+    places = passwords.hashing_places
+    try:
+        create_app(replace(app.extensions["config"], hashes_at_once=1))
+        with places.take_one(), pytest.raises(Busy), places.take_one():
+            pass
+    finally:
+        places.allow(app.extensions["config"].hashes_at_once)
+
+
+def test_who_waits_too_long_for_their_turn_is_told_to_try_again(
+    app: Flask, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "LONGEST_WAIT_SECONDS", 1)
+    with passwords.hashing_places.take_one(), passwords.hashing_places.take_one():
+        answer = Visitor(app.test_client()).sign_in(Cast.ada)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert "Too many people are signing in at once." in answer.text
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(SignInFailure)) == 0

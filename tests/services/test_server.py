@@ -3,9 +3,10 @@
 import os
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +45,8 @@ def _holds(condition: Callable[[], bool]) -> bool:
 
 
 def test_slow_senders_keep_nobody_waiting_and_are_hung_up_on(tmp_path: Path) -> None:
-    """The attacker opens forty connections, sends half of a request on each, and waits."""
+    """The attacker opens forty connections, sends half of a request on each, and then a byte
+    now and then, or nothing."""
     parts = [
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
         b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nemail=",
@@ -60,12 +62,44 @@ def test_slow_senders_keep_nobody_waiting_and_are_hung_up_on(tmp_path: Path) -> 
         for path in ("/login", KEYS, "/healthz"):
             assert status_of(server, path) == 200
         assert not any(is_closed(connection) for connection in slow)
-        wait_until(lambda: all(is_closed(connection) for connection in slow))
+        wait_until(lambda: sum(not is_closed(each, drip=b"x") for each in slow[:20]) == 0)
+        wait_until(lambda: all(is_closed(each) for each in slow))
         assert status_of(server) == 200
 
 
-def is_closed(connection: socket.socket) -> bool:
+def test_who_only_reads_waits_for_nobody_who_writes(tmp_path: Path) -> None:
+    """Another program holds the database for long, and forty want to write; agents ask all the
+    same whether their sessions live."""
+    body = b'{"registration_key": "none"}'
+    inspection = (
+        b"POST /api/agent/v1/keys/inspect HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    settings = {"PORTAL_DATABASE_WAIT_SECONDS": "600", "PORTAL_THREADS": "1"}
+    with served_portal(tmp_path, **settings) as server, ExitStack() as connections:
+        other = connections.enter_context(
+            closing(sqlite3.connect(tmp_path / "portal.db", isolation_level=None))
+        )
+        other.execute("BEGIN IMMEDIATE")
+        waiting = []
+        for _ in range(40):
+            connection = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+            connections.enter_context(connection)
+            connection.sendall(inspection)
+            waiting.append(connection)
+        for _ in range(3):
+            assert status_of(server, "/api/agent/v1/session") == 401
+            assert status_of(server, "/login") == 200
+            assert status_of(server) == 200
+        other.execute("ROLLBACK")
+        answers = [connection.makefile("rb").readline().split()[1] for connection in waiting]
+    assert set(answers) <= {b"200", b"503"}
+    assert b"200" in answers
+
+
+def is_closed(connection: socket.socket, drip: bytes = b"") -> bool:
     try:
+        connection.send(drip)
         while connection.recv(4096):
             pass
     except BlockingIOError:

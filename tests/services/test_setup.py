@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import stat
@@ -318,7 +319,12 @@ def test_serve_sets_everything_up_and_hands_over(serve: object, tmp_path: Path) 
 def test_the_first_super_admin_is_made_once(serve: object) -> None:
     admin = {"ADMIN_EMAIL": "Boss@Example.com", "ADMIN_PASSWORD": "correct-horse"}
     assert "Made the first super admin: Boss@Example.com\n" in serve(**admin)[1]
-    assert "Made" not in serve(**admin | {"ADMIN_EMAIL": "other@example.com"})[1]
+    said = serve(**admin | {"ADMIN_EMAIL": "other@example.com"})[1]
+    assert "Made" not in said
+    assert (
+        "To sign in as boss@example.com without the password, give a new one with\n"
+        "  .venv/bin/flask --app wsgi users reset-password boss@example.com\n"
+    ) in said
     with serve.portals[-1].app_context():
         users = list(db.session.scalars(select(User)))
         db.session.remove()
@@ -386,3 +392,17 @@ def test_a_wrong_setting_stops_the_start_with_one_line_and_no_traceback(
     assert done.returncode == 1
     assert done.stdout == ""
     assert re.fullmatch(rf"{name}: .+\n", done.stderr)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_is_installed_is_made_anew_after_the_folder_was_moved(
+    tmp_path: Path, moved: bool
+) -> None:
+    """The programs in `.venv` name the folder in which they were installed."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = subprocess.check_output(["python3", "--version"], text=True).strip()
+    venv = tmp_path / ".venv"
+    venv.mkdir()
+    (venv / ".fits").write_text(f"{tmp_path.parent if moved else tmp_path} {python}\n")
+    subprocess.run(["make", "fitting-venv"], cwd=tmp_path, check=True)
+    assert venv.exists() != moved

@@ -1,6 +1,7 @@
 """Settings: each is read, each wrong value stops the start with one line that names it."""
 
 import base64
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -367,3 +368,9 @@ def test_a_short_idle_limit_alone_brings_a_heartbeat_that_fits_it() -> None:
     config = load_config({"PORTAL_AGENT_IDLE_SECONDS": "3"})
     assert (config.agent_idle_seconds, config.heartbeat_seconds) == (3, 1)
     assert load_config({}).heartbeat_seconds == 5
+
+
+def test_the_readmes_way_to_watch_a_key_run_out_is_a_setting() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [ttls] = re.findall(r"`PORTAL_LICENSE_TTLS=(\S+) make run`", readme)
+    assert min(load(LICENSE_TTLS=ttls).license_ttls) == 60

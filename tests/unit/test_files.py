@@ -95,6 +95,12 @@ class TestDelimiters:
         file = read(text)
         assert [(row.organisation_id, row.name) for row in file.rows] == WHAT_ALL_SAY
         assert file.bad_rows == [BadRow(5, "Enter a project name.")]
+        assert file.notes == ()
+
+    def test_what_is_said_counts_more_than_how_it_looks(self) -> None:
+        text = "Number,A;Word\n1,5;One\n2,5;Two\n"
+        rows = read("sep=;\n" + text, organisation_id="Number,A", name="Word").rows
+        assert [(row.organisation_id, row.name) for row in rows] == [("1,5", "One"), ("2,5", "Two")]
 
     def test_a_tab_may_be_said_too(self) -> None:
         assert said("sep=\t\nCIK\tName\n1\tOne\n2\tTwo, Ltd\n") == WHAT_ALL_SAY

@@ -25,7 +25,7 @@ from app.models.database_errors import (
     READ_ONLY,
     explain_database_error,
 )
-from app.models.engine import reading_only
+from app.models.engine import engine_options, reading_only
 from tests.conftest import NOW, Cast, Clock, Visitor
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -266,3 +266,23 @@ def test_a_database_server_that_is_gone_is_said_to_be_out_of_reach(config: Confi
     answer = Visitor(portal.test_client()).post("/login", {"email": "a@b.example", "password": "x"})
     assert answer.status_code == 503
     assert EXPLANATIONS["connection"] in answer.text
+
+
+def test_a_portal_with_no_connection_left_says_that_it_has_too_much_to_do(
+    config: Config, portal: Flask, ada: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool's time-out is none of the driver's errors."""
+    small = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+    monkeypatch.setattr("app.engine_options", lambda *of: engine_options(*of) | small)
+    busy = create_app(config)
+    visitor = Visitor(busy.test_client())
+    visitor.client.set_cookie("rolling_window", ada.client.get_cookie("rolling_window").value)
+    with busy.app_context(), reading_only(), closing(db.engine.connect()):
+        answer = visitor.get("/audit")
+        problem = visitor.client.get("/.well-known/license-keys.json")
+    assert told(answer, "The portal has too much to do just now. Try again.")
+    assert answer.headers["Retry-After"] == "5"
+    assert (problem.status_code, problem.json["code"]) == (503, "unavailable")
+    assert visitor.get("/audit").status_code == 200
+    with busy.app_context():
+        db.engine.dispose()

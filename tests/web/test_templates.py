@@ -205,3 +205,15 @@ def test_what_a_template_says_of_itself_names_files_that_exist() -> None:
         for file in re.findall(r"(?:macros|static/js)/\w+\.(?:html|js)", source):
             folder = ROOT if file.startswith("static") else TEMPLATES
             assert Path(folder / file).is_file(), f"{name} names {file}"
+
+
+EVERY_ROW_HAS_A_LINK = {"licenses/all.html"}
+
+
+def test_what_may_scroll_can_be_focused_and_has_a_name() -> None:
+    """Else nobody could scroll it by keyboard, where nothing in it takes the focus."""
+    for name in set(NAMES) - EVERY_ROW_HAS_A_LINK:
+        source = (TEMPLATES / name).read_text(encoding="utf-8")
+        for tag in re.findall(r'<div class="table-responsive[^>]*>', source):
+            assert 'tabindex="0"' in tag, name
+            assert re.search(r'role="(region|group)"\s+aria-label(ledby)?="', tag), name

@@ -48,6 +48,7 @@ def test_a_client_user_registers_the_browser_and_is_told_so_once(
 def test_under_a_permanent_license_nothing_counts_down(partner: Visitor, clock: Clock) -> None:
     client_logs_in(partner)
     page = partner.get("/agent").text
+    assert ">What you can do here</h2>" in page
     for absent in ("Time left", "data-ends", 'http-equiv="refresh"', 'id="logged-out"'):
         assert absent not in page
     assert 'hx-trigger="every 5s, check"' in page

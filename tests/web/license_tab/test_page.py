@@ -35,7 +35,7 @@ class TestThePage:
         assert answer.status_code == 200
         assert "<title>License · Acme ERP · Rolling Window</title>" in answer.text
         assert "License key list for: Acme" in words(answer)
-        assert "No keys yet" in words(answer)
+        assert "No keys yet Choose how long the key should work, then generate it." in words(answer)
         assert answer.headers["Cache-Control"] == "no-store"
 
     def test_offers_the_ttls_of_the_settings_with_the_default_chosen(

@@ -88,6 +88,7 @@ class TestAsking:
         sign_in_on_agent(app, cast, key_id, cast.pat, "ACME-SRV-01")
         sign_in_on_agent(app, cast, key_id, cast.dev)
         said = words(ada.get(address))
+        assert "Signed in now; revoking logs them out: " in said
         assert "pat@example.com on ACME-SRV-01, since 24 Nov 15:40 UTC" in said
         assert "dev@example.com on 00:1A:2B:3C:4D:5E" in said
 
