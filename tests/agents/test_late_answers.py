@@ -78,10 +78,10 @@ def test_a_key_that_ends_during_a_heartbeat_is_told_as_ended(
     assert (answer.status, answer.code) == (401, "key_expired")
 
 
-def test_a_key_that_ends_during_the_commit_of_an_inspection_is_told_as_expired(
+def test_a_key_that_ends_during_an_inspection_is_told_as_expired(
     app: Flask, clock: Clock, key: str, agent: RealAgent
 ) -> None:
-    with turning_at("after_commit", clock, app):
+    with turning_at("after_rollback", clock, app):
         answer = agent.ask("POST", "/keys/inspect", {"registration_key": key})
     assert (answer.status, answer.json["state"]) == (200, "expired")
 
