@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agents.codes import EndCause, EndCode
+from app.agents.codes import EndCause, EndCode, RefusalCode
 from app.agents.session_rules import (
     LogoutState,
     LogoutStatus,
@@ -261,6 +261,11 @@ def test_exactly_one_row_decides_whatever_is_presented(
         assert (code == "subscription_expired") is person.subscription_ended
 
 
+def test_a_client_user_of_no_organisation_gets_in_nowhere() -> None:
+    answer = decide(person=Person(Role.CLIENT), key=NO_KEY)
+    assert answer == Refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
+
+
 @given(people, keys, machines, st.booleans())
 def test_nobody_gets_in_who_should_not(
     person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent], with_id: bool
@@ -408,6 +413,7 @@ def test_nobody_works_under_a_key_that_the_clock_says_is_not_issued_yet() -> Non
     """The server's clock was set back by an hour."""
     an_hour_ago = NOW - timedelta(hours=1)
     assert end_of(LIVE, an_hour_ago) == ("session_ended", an_hour_ago)
+    assert end_of(facts(key_revoked_at=NOW), an_hour_ago) == ("key_revoked", NOW)
     assert end_of(LIVE, NOW) is None
 
 
