@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, not_, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from app.agents.codes import EndCause
@@ -142,22 +142,20 @@ def live_sessions_under(
     return _live_sessions(session, AgentSession.temporary_license_id == license_id, now, limits)
 
 
-def count_partners_signed_in(session: Session, now: datetime, limits: SessionLimits) -> int:
-    """How many partners and developers (people, not sessions) are signed in at `now`."""
-    people = select(func.count(AgentSession.user_id.distinct()))
-    return (
-        session.scalar(_only_live(people, now, limits).where(User.role.in_(TEMPORARY_KEY_ROLES)))
-        or 0
-    )
-
-
 def partners_signed_in(
     session: Session, now: datetime, limits: SessionLimits, limit: int
-) -> list[AgentSession]:
-    """The live sessions of partners and developers, anywhere, the latest started first."""
+) -> tuple[int, list[AgentSession]]:
+    """Who of the partners and developers is signed in at `now`, anywhere.
+
+    (How many people, their `limit` live sessions that were started last, the latest first.)
+    """
     under_keys = AgentSession.temporary_license_id.is_not(None)
     partners = and_(User.role.in_(TEMPORARY_KEY_ROLES), under_keys)
-    return _live_sessions(session, partners, now, limits, limit)
+    columns = select(AgentSession.started_at, AgentSession.id, AgentSession.user_id)
+    live = session.execute(_only_live(columns, now, limits).where(partners)).all()
+    latest = [row.id for row in sorted(live, reverse=True)[:limit]]
+    sessions = _live_sessions(session, AgentSession.id.in_(latest), now, limits) if latest else []
+    return len({row.user_id for row in live}), sessions
 
 
 def _live_sessions(
@@ -165,7 +163,6 @@ def _live_sessions(
     which: ColumnElement[bool],
     now: datetime,
     limits: SessionLimits,
-    limit: int | None = None,
 ) -> list[AgentSession]:
     query = (
         _only_live(select(AgentSession), now, limits)
@@ -176,12 +173,13 @@ def _live_sessions(
             contains_eager(AgentSession.agent).contains_eager(Agent.license),
         )
         .order_by(AgentSession.started_at.desc(), AgentSession.id.desc())
-        .limit(limit)
     )
     return list(session.scalars(query))
 
 
-def _only_live(query: Select[Any], now: datetime, limits: SessionLimits) -> Select[Any]:
+def _only_live(
+    query: Select[*tuple[Any, ...]], now: datetime, limits: SessionLimits
+) -> Select[*tuple[Any, ...]]:
     """`query` limited to sessions live at `now`: `session_rules.session_end` in SQL."""
     license_is_valid = and_(
         AgentSession.temporary_license_id.is_(None),

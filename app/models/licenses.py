@@ -37,6 +37,15 @@ class TemporaryLicense(Base):
             postgresql_where=text("revoked_at IS NOT NULL"),
         ),
         Index(None, "expires_at"),
+        # Has all that decides whether a key is active, and whose it is.
+        Index(
+            "ix_temporary_licenses_unrevoked",
+            "expires_at",
+            "issued_at",
+            "organisation_id",
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -72,7 +81,7 @@ class TemporaryLicense(Base):
         return case((cls.revoked_at < cls.expires_at, cls.revoked_at), else_=cls.expires_at)
 
     @classmethod
-    def is_active(cls, now: datetime) -> ColumnElement[bool]:
+    def is_active(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
         """Whether a license is active at `now`, as an SQL condition."""
         return and_(cls.revoked_at.is_(None), cls.issued_at <= now, cls.expires_at > now)
 

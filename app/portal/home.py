@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.agents.live_sessions import count_partners_signed_in, partners_signed_in
+from app.agents.live_sessions import partners_signed_in
 from app.audit.log import AuditEntry, list_entries
 from app.config import current_config
 from app.core.clock import utcnow
@@ -53,7 +53,7 @@ class Overview:
 def build_overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overview:
     """What Home shows at `now`; `limits` are those of sessions on OP Agents."""
     totals = project_totals(session, now)
-    sessions = partners_signed_in(session, now, limits, SIGNED_IN)
+    people, sessions = partners_signed_in(session, now, limits, SIGNED_IN)
     ending = ending_soonest(session, now, ENDING)
     named = {found.organisation_id for found in sessions}
     named |= {license.organisation_id for license in ending}
@@ -61,7 +61,7 @@ def build_overview(session: Session, *, now: datetime, limits: SessionLimits) ->
         projects=totals.count(archived=False).number,
         active_projects=totals.count(archived=False, current=True).number,
         active_keys=count_all_active(session, now),
-        partners_signed_in=count_partners_signed_in(session, now, limits),
+        partners_signed_in=people,
         sessions=sessions,
         ending=ending,
         recent=list_entries(session, limit=RECENT),
