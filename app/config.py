@@ -384,7 +384,7 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"PORTAL_HEARTBEAT_SECONDS: {config.heartbeat_seconds} is not less than "
             f"PORTAL_AGENT_IDLE_SECONDS ({config.agent_idle_seconds}); an agent that asks so "
-            "seldom would always be taken for gone."
+            "seldom would always count as gone."
         )
     if bool(config.admin_email) != bool(config.admin_password):
         raise ConfigError(

@@ -168,7 +168,7 @@ def _load_sample_data(settings: Config) -> None:
     users = new_sample_users(settings.sample_password)
     with changing() as session:
         made = load_sample_data(session, users=users, config=settings, now=utcnow())
-    click.echo("Loaded the sample data. These sign-ins were made, and are told this once:")
+    click.echo("Loaded the sample data. These sign-ins were made, and are shown only once:")
     print_table(
         ("E-mail", "Password", "Role"), [(who.email, who.password, who.role) for who in made]
     )

@@ -123,7 +123,9 @@ def _numbered(reader: "Reader", lines_before: int = 0) -> Iterator[Line]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Line(number, [], f"From here on it is no CSV ({error}); the rest was not read.")
+            yield Line(
+                number, [], f"From here on it is not valid CSV ({error}); the rest was not read."
+            )
             return
         if "".join(cells).strip():
             yield Line(number, cells)

@@ -207,7 +207,7 @@ def test_it_works_without_javascript(
     page.get_by_text("3 projects will be created").click()
     expect(page.get_by_text("Line 2: Größe & Söhne")).to_be_visible()
     page.get_by_role("button", name="Import", exact=True).dblclick()
-    expect(page.get_by_text(re.compile("was imported( already)?: 3 created"))).to_be_visible()
+    expect(page.get_by_text(re.compile("was imported( before)?: 3 created"))).to_be_visible()
     assert imported(portal, prefix) == all_of_it("Gold")
 
 

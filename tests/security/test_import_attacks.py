@@ -83,7 +83,7 @@ def test_a_huge_cell_is_refused_and_not_shown_whole(ada: Visitor) -> None:
     assert "x" * 100 not in page
     assert "y" * 100 not in page
     page = preview(ada, f"CIK,Name,Note\n1,One,{'x' * 140_000}\n")
-    assert "From here on it is no CSV" in page
+    assert "From here on it is not valid CSV" in page
     assert len(page) < 40_000
 
 

@@ -201,9 +201,9 @@ def test_a_thousand_headings_are_not_all_repeated() -> None:
         ("=1+1,Acme,,,", "is a spreadsheet formula"),
         ("ORG-1,Ac\x00me,,,", "control character (U+0000)"),
         ('ORG-1,"Ac\nme",,,', "control character (U+000A)"),
-        (f'ORG-1,"{"x" * 140_000}",,,', "From here on it is no CSV"),
-        ('ORG-1,"Acme" Inc,,,', "From here on it is no CSV"),
-        ('ORG-1,"Acme,,,', "From here on it is no CSV"),
+        (f'ORG-1,"{"x" * 140_000}",,,', "From here on it is not valid CSV"),
+        ('ORG-1,"Acme" Inc,,,', "From here on it is not valid CSV"),
+        ('ORG-1,"Acme,,,', "From here on it is not valid CSV"),
     ],
 )
 def test_a_bad_row_is_reported_with_its_line_and_its_reason(row: str, reason: str) -> None:

@@ -328,7 +328,7 @@ class TestHowItIsRead:
     def test_a_delimiter_with_which_it_is_no_csv_is_told(self, ada: Visitor) -> None:
         page = preview(ada, '"CIK","Name"\n1,One\n', delimiter="tab")
         assert selected(page, "delimiter") == "comma"
-        assert "“tab” could not be shown. Line 1: From here on it is no CSV" in page
+        assert "“tab” could not be shown. Line 1: From here on it is not valid CSV" in page
 
     def test_the_next_workbook_keeps_the_sheet(self, ada: Visitor) -> None:
         sheets = {"Notes": [["Nr", "Text"], [9, "x"]], "C": [["CIK", "Name"], [1, "One"]]}
