@@ -95,7 +95,7 @@ def test_rows_of_one_organisation_are_kept_in_their_order() -> None:
         ("\ufeff", "The file is empty"),
         ("CIK,Name\n", "a header and no rows"),
         ("CIK,Name\n\n , \n", "a header and no rows"),
-        ('"CIK,Name\n1,Acme\n', "no CSV"),
+        ('"CIK,Name\n1,Acme\n', "not valid CSV"),
         ("CIK,Name\n1,Acme\n".encode("utf-16")[:-1], "The file is UTF-16, and damaged"),
         ("CIK,Name\n1,Acme\n2,Łódź\n".encode("cp1250"), "Line 3 is not UTF-8"),
         ("<html><table><tr><td>CIK</td></tr></table></html>", "This is a web page or XML"),

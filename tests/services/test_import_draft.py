@@ -209,7 +209,7 @@ def test_a_file_that_cannot_be_read_is_refused_wherever_in_it_the_reason_is() ->
             "Save it as .xlsx without a password",
         ),
         ("a," * 5000 + "\n1\n", f"names 5001 columns; at most {MOST_COLUMNS}"),
-        ('"a\n1\n', "no CSV"),
+        ('"a\n1\n', "not valid CSV"),
         ("x" * 200_000 + "\n1\n", "field larger than field limit"),
     ],
 )
