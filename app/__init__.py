@@ -12,7 +12,7 @@ from app.extensions import csrf, db, htmx, login_manager
 from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
-from app.web import context, errors, health
+from app.web import context, errors, health, macros
 from app.web.application import Portal
 from app.web.assets import blueprint as assets
 from app.web.compression import compress
@@ -52,6 +52,7 @@ def create_app(config: Config | None = None) -> Flask:
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)
+    macros.init_app(app)
     faces = (*portal.BLUEPRINTS, *browser_agent.BLUEPRINTS, *api.BLUEPRINTS)
     for blueprint in (assets, health.blueprint, *faces):
         app.register_blueprint(blueprint)

@@ -14,6 +14,7 @@ from app.core.actor import Actor
 from app.core.permissions import Permission, Role, allows
 from app.core.tokens import hash_token, new_token
 from app.models import User, WebSession
+from app.models.rows import read_rows
 
 
 class WebSessionEnd(Enum):
@@ -117,7 +118,7 @@ _BY_TOKEN_LOCKED = _BY_TOKEN.with_for_update(read=True)
 def _by_token(session: Session, token: str, *, lock: bool = False) -> SignedInSession | None:
     """What every request asks: columns, and no objects of which the session would keep track."""
     query = _BY_TOKEN_LOCKED if lock else _BY_TOKEN
-    row = session.execute(query, {"token_hash": hash_token(token)}).one_or_none()
+    row = read_rows(session, query, {"token_hash": hash_token(token)}).one_or_none()
     return SignedInSession(*row) if row else None
 
 

@@ -26,6 +26,7 @@ from app.models import (
     User,
 )
 from app.models.engine import writing
+from app.models.rows import read_rows
 from app.projects.subscriptions import end_of_subscription, last_day
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def heartbeat(
     end, when the agent is first told of it) goes into a short transaction of its own, which is
     skipped if the database is busy, so that the answer is not delayed.
     """
-    row = session.execute(HEARD, {"token_hash": hash_token(token)}).one_or_none()
+    row = read_rows(session, HEARD, {"token_hash": hash_token(token)}).one_or_none()
     if row is None:
         return SessionEnd(EndCause.UNKNOWN, now)
     end = session_end(_facts(row), now=now, limits=limits)

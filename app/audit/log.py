@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from app.audit.tags import TAGS, AuditTag
@@ -12,6 +12,7 @@ from app.core.actor import Actor
 from app.core.paging import Page, Total, page_of
 from app.core.text import EMAIL_LENGTH
 from app.models import AuditEvent, Organisation
+from app.models.rows import read_rows
 
 MANY = 10_000
 """More events are not counted."""
@@ -74,14 +75,27 @@ def has_event(
     since: datetime,
 ) -> bool:
     """Whether an event of one of `tags` was logged at or after `since`, of this and by `actor`."""
-    query = select(AuditEvent.id).where(
-        AuditEvent.organisation_id == organisation_id,
-        AuditEvent.happened_at >= since,
-        AuditEvent.subject == subject,
-        AuditEvent.actor_id == actor.user_id,
-        AuditEvent.tag.in_([tag.value for tag in tags]),
+    values = {
+        "organisation_id": organisation_id,
+        "since": since,
+        "subject": subject,
+        "actor_id": actor.user_id,
+        "tags": [tag.value for tag in tags],
+    }
+    return read_rows(session, _FIRST_OF, values).first() is not None
+
+
+_FIRST_OF = (
+    select(AuditEvent.id)
+    .where(
+        AuditEvent.organisation_id == bindparam("organisation_id"),
+        AuditEvent.happened_at >= bindparam("since"),
+        AuditEvent.subject == bindparam("subject"),
+        AuditEvent.actor_id == bindparam("actor_id"),
+        AuditEvent.tag.in_(bindparam("tags", expanding=True)),
     )
-    return session.scalar(query.limit(1)) is not None
+    .limit(1)
+)
 
 
 def count_events(session: Session, *, organisation_id: str | None = None) -> int:

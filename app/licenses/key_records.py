@@ -7,6 +7,7 @@ from sqlalchemy import BindParameter, Select, bindparam, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from app.models import TemporaryLicense, User
+from app.models.rows import read_rows
 from app.models.types import UTCDateTime
 
 ENDED_LISTED = 50
@@ -60,7 +61,7 @@ _BY_KEY_ID = _RECORD.where(TemporaryLicense.key_id == bindparam("key_id"))
 
 def find_key_record(session: Session, key_id: str) -> KeyRecord | None:
     """The record of the key with this Key ID, spelt as it is stored, or None."""
-    row = session.execute(_BY_KEY_ID, {"key_id": key_id}).one_or_none()
+    row = read_rows(session, _BY_KEY_ID, {"key_id": key_id}).one_or_none()
     return KeyRecord(*row) if row else None
 
 
@@ -72,9 +73,8 @@ def list_keys(
     Of the others the first `ENDED_LISTED`, and at their end the one with the Key ID `asked` if it
     is the organisation's and would not be listed. One query, whatever the number of keys.
     """
-    found = session.execute(
-        _LISTED, {"organisation_id": organisation_id, "now": now, "key_id": asked}
-    )
+    values = {"organisation_id": organisation_id, "now": now, "key_id": asked}
+    found = read_rows(session, _LISTED, values)
     records = {record.id: record for record in (KeyRecord(*row) for row in found)}.values()
     active = [record for record in records if _is_active(record, now)]
     active.sort(key=lambda record: (record.issued_at, record.id), reverse=True)

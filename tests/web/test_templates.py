@@ -32,13 +32,21 @@ def test_every_template_can_be_compiled(app: Flask) -> None:
 
 
 def test_every_template_is_used_and_everything_used_is_there(app: Flask) -> None:
-    used = set()
+    used = {name for name in NAMES if name.startswith("macros/")}  # tests/unit/test_leftovers.py
     for file in (ROOT / "app").rglob("*.py"):
         used.update(re.findall(r'"([\w/]+\.(?:html|txt))"', file.read_text(encoding="utf-8")))
     for name in NAMES:
         source = (TEMPLATES / name).read_text(encoding="utf-8")
         used.update(meta.find_referenced_templates(app.jinja_env.parse(source)))
     assert used == set(NAMES)
+
+
+def test_every_macro_that_all_templates_have_has_a_name_of_its_own() -> None:
+    """Of two with one name, one would be lost."""
+    sources = [file.read_text(encoding="utf-8") for file in (TEMPLATES / "macros").iterdir()]
+    names = [name for source in sources for name in re.findall(r"{%-? macro (\w+)\(", source)]
+    assert len(names) > 20
+    assert len(names) == len(set(names))
 
 
 class Page(HTMLParser):
