@@ -36,15 +36,13 @@ class TemporaryLicense(Base):
             sqlite_where=text("revoked_at IS NOT NULL"),
             postgresql_where=text("revoked_at IS NOT NULL"),
         ),
-        Index(None, "expires_at"),
         # Has all that decides whether a key is active, and whose it is.
         Index(
-            "ix_temporary_licenses_unrevoked",
+            "ix_temporary_licenses_by_end",
             "expires_at",
+            "revoked_at",
             "issued_at",
             "organisation_id",
-            sqlite_where=text("revoked_at IS NULL"),
-            postgresql_where=text("revoked_at IS NULL"),
         ),
     )
 
