@@ -8,12 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Delete, Select, bindparam, delete, func, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.durations import Rate
 from app.models import Agent, KeyInspection, SignInFailure
+from app.models.rows import read_rows
+from app.models.types import UTCDateTime
 
 ADDRESS_FACTOR = 6
 """How many times an account's limit an address may fail over all accounts together."""
@@ -30,13 +33,12 @@ def begin_attempt(
     as a keyed hash.
     """
     account_hash = hmac.digest(secret.encode(), account.encode(), "sha256").hex()
-    here = SignInFailure.address == counted_as(address)
-    pair = here & (SignInFailure.account_hash == account_hash)
     over_all = replace(limit, count=limit.count * ADDRESS_FACTOR)
-    failed_at = SignInFailure.failed_at
-    _forget_outside(session, failed_at, now, limit)
+    _forget(session, _OLD_FAILURES, now, limit)
+    whose = {"address": counted_as(address), "account_hash": account_hash}
     wait = max(
-        _wait(session, failed_at, pair, now, limit), _wait(session, failed_at, here, now, over_all)
+        _wait(session, _FAILED_BY_PAIR, whose, now, limit),
+        _wait(session, _FAILED_FROM_ADDRESS, whose, now, over_all),
     )
     if wait:
         return 0, wait
@@ -57,13 +59,11 @@ def count_inspection(session: Session, *, address: str, now: datetime, limit: Ra
     An inspection over the limit is not counted.
     """
     wait_for_turn(session, address=address)
-    _forget_outside(session, KeyInspection.inspected_at, now, limit)
-    from_address = KeyInspection.address == counted_as(address)
-    wait = _wait(session, KeyInspection.inspected_at, from_address, now, limit)
+    _forget(session, _OLD_INSPECTIONS, now, limit)
+    whose = {"address": counted_as(address)}
+    wait = _wait(session, _INSPECTED_FROM_ADDRESS, whose, now, limit)
     if wait == 0:
-        session.connection().execute(
-            insert(KeyInspection), {"address": counted_as(address), "inspected_at": now}
-        )
+        session.connection().execute(_INSPECTED, whose | {"inspected_at": now})
     return wait
 
 
@@ -72,8 +72,7 @@ def wait_to_register(session: Session, *, user_id: int | None, now: datetime, li
 
     Registered machines are the count. The user must be locked until the commit.
     """
-    by_user = Agent.registered_by_id == user_id
-    return _wait(session, Agent.registered_at, by_user, now, limit)
+    return _wait(session, _REGISTERED_BY, {"user_id": user_id}, now, limit)
 
 
 def wait_for_turn(session: Session, *, address: str) -> None:
@@ -92,7 +91,7 @@ def one_at_a_time(session: Session, name: str) -> None:
     """
     session.connection()
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
+        read_rows(session, _LOCK, {"name": name})
 
 
 def counted_as(address: str) -> str:
@@ -108,37 +107,54 @@ def counted_as(address: str) -> str:
 
 def _wait(
     session: Session,
-    moment: InstrumentedAttribute[datetime],
-    whose: ColumnElement[bool],
+    times: Select[Any],
+    whose: dict[str, Any],
     now: datetime,
     limit: Rate,
 ) -> int:
-    """Seconds until fewer than `limit.count` rows lie within its last `limit.seconds`."""
-    decisive = session.scalar(
-        select(moment)
-        .where(whose, ~_outside(moment, now, limit))
-        .order_by(moment.desc())
-        .offset(limit.count - 1)
-        .limit(1)
-    )
+    """Seconds until fewer than `limit.count` of `times` lie within its last `limit.seconds`."""
+    values = whose | _window(now, limit) | {"before": limit.count - 1}
+    decisive: datetime | None = read_rows(session, times, values).scalar()
     if decisive is None:
         return 0
     return max(1, ceil((decisive + timedelta(seconds=limit.seconds) - now).total_seconds()))
 
 
-def _forget_outside(
-    session: Session, moment: InstrumentedAttribute[datetime], now: datetime, limit: Rate
-) -> None:
-    session.execute(delete(moment.class_).where(_outside(moment, now, limit)))
+def _forget(session: Session, old: Delete, now: datetime, limit: Rate) -> None:
+    session.connection().execute(old, _window(now, limit))
 
 
-def _outside(
-    moment: InstrumentedAttribute[datetime], now: datetime, limit: Rate
-) -> ColumnElement[bool]:
+def _window(now: datetime, limit: Rate) -> dict[str, datetime]:
+    window = timedelta(seconds=limit.seconds)
+    return {"since": now - window, "until": now + window}
+
+
+def _outside(moment: InstrumentedAttribute[datetime]) -> ColumnElement[bool]:
     """Whether a row is outside the window and no longer counts.
 
     A row more than a window in the future was written before the clock was set back: it does not
     count either.
     """
-    window = timedelta(seconds=limit.seconds)
-    return or_(moment <= now - window, moment > now + window)
+    since, until = bindparam("since", type_=UTCDateTime), bindparam("until", type_=UTCDateTime)
+    return or_(moment <= since, moment > until)
+
+
+def _times(moment: InstrumentedAttribute[datetime], whose: ColumnElement[bool]) -> Select[Any]:
+    """The time that `before` later ones of the window follow."""
+    inside = select(moment).where(whose, ~_outside(moment)).order_by(moment.desc())
+    return inside.offset(bindparam("before")).limit(1)
+
+
+# Made once: to make a statement takes longer than to execute it.
+_FROM_HERE = SignInFailure.address == bindparam("address")
+_ACCOUNT = SignInFailure.account_hash == bindparam("account_hash")
+_FAILED_FROM_ADDRESS = _times(SignInFailure.failed_at, _FROM_HERE)
+_FAILED_BY_PAIR = _times(SignInFailure.failed_at, _FROM_HERE & _ACCOUNT)
+_INSPECTED_FROM_ADDRESS = _times(
+    KeyInspection.inspected_at, KeyInspection.address == bindparam("address")
+)
+_REGISTERED_BY = _times(Agent.registered_at, Agent.registered_by_id == bindparam("user_id"))
+_OLD_FAILURES = delete(SignInFailure).where(_outside(SignInFailure.failed_at))
+_OLD_INSPECTIONS = delete(KeyInspection).where(_outside(KeyInspection.inspected_at))
+_INSPECTED = insert(KeyInspection)
+_LOCK = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("name"))))

@@ -22,6 +22,7 @@ from app.keyformat.signing_keys import (
     public_key_from_bytes,
 )
 from app.models import SigningKey
+from app.models.rows import read_rows
 
 PEM_START = "-----BEGIN"
 IN_TURN = (SigningKey.turn.desc(), SigningKey.created_at.desc(), SigningKey.kid)
@@ -34,7 +35,7 @@ _PUBLIC_KEY = select(SigningKey.public_key).where(SigningKey.kid == bindparam("k
 
 def current_kid(session: Session) -> str:
     """The `kid` of the key that signs. Raises SigningKeyMissing if there is none."""
-    kid = session.scalar(_SIGNS)
+    kid: str | None = read_rows(session, _SIGNS).scalar()
     if kid is None:
         raise SigningKeyMissing(
             "There is no signing key yet. The person who runs this portal must start it "
@@ -50,7 +51,7 @@ def list_signing_keys(session: Session) -> list[SigningKey]:
 
 def find_public_key(session: Session, kid: str) -> Ed25519PublicKey | None:
     """The public key that this portal knows as `kid`, or None."""
-    raw = session.scalar(_PUBLIC_KEY, {"kid": kid})
+    raw: bytes | None = read_rows(session, _PUBLIC_KEY, {"kid": kid}).scalar()
     return public_key_from_bytes(raw) if raw else None
 
 

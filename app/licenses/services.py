@@ -21,6 +21,7 @@ from app.licenses.keyring import current_kid, find_public_key, private_key
 from app.licenses.queries import has_ended, state_of
 from app.licenses.rules import INVALID, NOT_YET_VALID, TWO_KEYS, Inspection, LicenseState
 from app.models import Organisation, PermanentLicense, TemporaryLicense
+from app.models.rows import read_rows
 from app.throttle import one_at_a_time
 
 _LOCKED_ORGANISATION = (
@@ -54,7 +55,10 @@ def issue_license(
         offered = ", ".join(format_ttl(choice) for choice in choices)
         raise InvalidInput("ttl", f"Choose one of the TTL intervals offered: {offered}.")
     # Locked until the commit, so that nobody deletes the organisation meanwhile.
-    if session.scalar(_LOCKED_ORGANISATION, {"organisation_id": organisation_id}) is None:
+    if (
+        read_rows(session, _LOCKED_ORGANISATION, {"organisation_id": organisation_id}).first()
+        is None
+    ):
         raise NotFound(f"There is no organisation {organisation_id!r}.")
     if form_token is not None:
         # The same form may be sent twice at once: the second one sees what the first has issued.
@@ -235,7 +239,7 @@ def _agrees_with_record(signed: SignedLicense, license: AnyKey) -> bool:
 def free_key_id(session: Session) -> str:
     """A new Key ID that no license of either kind has."""
     key_id = new_key_id()
-    while session.scalar(_IS_TAKEN, {"key_id": key_id}):
+    while read_rows(session, _IS_TAKEN, {"key_id": key_id}).scalar():
         key_id = new_key_id()
     return key_id
 
@@ -255,7 +259,7 @@ def _issued_by_form(
     """The license that the form has issued before, or None. Raises Conflict, InvalidInput."""
     if form_token is None:
         return None
-    license_id = session.scalar(_OF_FORM, {"form_token": form_token})
+    license_id = read_rows(session, _OF_FORM, {"form_token": form_token}).scalar()
     if license_id is None:
         return None
     license = session.get_one(TemporaryLicense, license_id)

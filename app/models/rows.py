@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 
 def read_rows(
-    session: Session, statement: Executable, values: Mapping[str, Any]
+    session: Session, statement: Executable, values: Mapping[str, Any] | None = None
 ) -> CursorResult[*tuple[Any, ...]]:
     """The columns that `statement` selects with `values`, in the session's transaction.
 

@@ -32,6 +32,7 @@ from app.licenses.rules import LicenseState
 from app.licenses.services import issue_license, key_text, lock_license, revoke_license
 from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
+from app.portal.gate import begin_checked_write
 from app.portal.license_form import GenerateForm
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
 from app.projects.services import get_project
@@ -39,6 +40,7 @@ from app.web.access import current_actor, requires, restore_fields
 from app.web.forms_again import entered, undone
 from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
 from app.web.paging import requested_page
+from app.web.transaction import defer_write
 
 blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id>/license")
 
@@ -103,14 +105,16 @@ def license_tab(project_id: int) -> ResponseReturnValue:
 @requires(Permission.ISSUE_LICENSES)
 @restore_fields("ttl", "key")
 @undone("nothing was generated")
+@defer_write
 def generate(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    form = GenerateForm()
+    organisation_id, form = project.organisation_id, GenerateForm()
+    begin_checked_write()
     try:
         license, key = issue_license(
             db.session(),
             actor=current_actor(),
-            organisation_id=project.organisation_id,
+            organisation_id=organisation_id,
             ttl=parse_ttl(form.ttl.data or ""),
             choices=current_config().license_ttls,
             signing_keys=current_config().signing_keys,
@@ -123,7 +127,7 @@ def generate(project_id: int) -> ResponseReturnValue:
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
     message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
-    address = _tab_address(project, key=license.key_id, ttl=form.ttl.data)
+    address = _tab_address(project_id, key=license.key_id, ttl=form.ttl.data)
     if not is_partial():
         flash(message, "success")
         session[JUST_GENERATED] = license.key_id
@@ -182,7 +186,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         button="Revoke key",
         crumbs=[
             ("Manage Projects", url_for("projects.list_projects")),
-            (project.name, _tab_address(project, key=license.key_id)),
+            (project.name, _tab_address(project_id, key=license.key_id)),
         ],
         sentences=[
             f"Nobody will be able to sign in to {organisation} with this key any more. "
@@ -215,7 +219,7 @@ def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         message = f"{license.key_id} was revoked. {_told_of_revocation(people)}"
     if not is_partial():
         flash(message, "success")
-        return redirect_see_other(_tab_address(project, key=license.key_id))
+        return redirect_see_other(_tab_address(project_id, key=license.key_id))
     form = GenerateForm(formdata=None, ttl=request.form.get("ttl"))
     response = _show_tab(
         project, form, _listing(project, license.key_id), message=message, focus="license-keys"
@@ -330,5 +334,5 @@ def _told_of_revocation(people: int) -> str:
     return f"{people} {'person is' if people == 1 else 'people are'} being logged out."
 
 
-def _tab_address(project: Project, *, key: str, ttl: str | None = None) -> str:
-    return url_for("licenses.license_tab", project_id=project.id, key=key, ttl=ttl)
+def _tab_address(project_id: int, *, key: str, ttl: str | None = None) -> str:
+    return url_for("licenses.license_tab", project_id=project_id, key=key, ttl=ttl)
