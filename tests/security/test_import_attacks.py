@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core.permissions import Role
 from app.extensions import db
-from app.models import ImportDraft, Project, User, WebSession
+from app.models import ImportDraft, Project
 from app.models.engine import reading_only, writing
 from app.portal import imports
 from app.portal.import_forms import MOST_BYTES
 from tests.conftest import NOW, Cast, Clock, Visitor
+from tests.security.meanwhile import SHUT_OUT, demote
 from tests.web.test_import_page import (
     CONFIRM,
     PAGE,
@@ -236,19 +236,7 @@ def test_the_audit_log_names_the_file_and_holds_nothing_of_it(ada: Visitor) -> N
     assert "Confidential" not in page
 
 
-def disable(session: Session) -> None:
-    session.execute(update(User).where(User.email == Cast.ada).values(disabled_at=NOW))
-
-
-def demote(session: Session) -> None:
-    session.execute(update(User).where(User.email == Cast.ada).values(role=Role.AUDITOR))
-
-
-def sign_out(session: Session) -> None:
-    session.execute(update(WebSession).values(ended_at=NOW))
-
-
-@pytest.mark.parametrize("change", [disable, demote, sign_out])
+@pytest.mark.parametrize("change", SHUT_OUT)
 @pytest.mark.parametrize("step", ["preview", "import"])
 def test_who_loses_the_right_while_their_file_is_read_imports_nothing(
     app: Flask,

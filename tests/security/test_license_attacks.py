@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -18,9 +19,13 @@ from app.licenses.queries import count_licenses
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key, key_text
 from app.models import Organisation, Project
+from app.models.engine import writing
+from app.portal import licenses
+from app.portal.gate import begin_checked_write
 from app.portal.licenses import Listing
 from tests.agents.stage import issue
 from tests.conftest import NOW, Cast, Visitor, signing_keys
+from tests.security.meanwhile import SHUT_OUT, demote
 
 HOUR = 3600
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -264,6 +269,28 @@ def test_whoever_works_on_agents_only_never_reaches_the_tab(
     tab = f"/projects/{cast.acme_project}/license"
     assert visitor.get(tab).status_code == 303
     assert visitor.post(tab, {"ttl": "3h"}).status_code == 401
+    with app.app_context():
+        assert count_licenses(db.session(), cast.acme) == 0
+
+
+@pytest.mark.parametrize("change", SHUT_OUT)
+def test_who_loses_the_right_while_they_wait_for_the_lock_generates_nothing(
+    app: Flask,
+    ada: Visitor,
+    cast: Cast,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Session], None],
+) -> None:
+    """Mallory, about to be shut out, asks for a key while somebody else holds the database."""
+
+    def wait() -> None:
+        with writing(), Session(db.engine) as other, other.begin():
+            change(other)
+        begin_checked_write()
+
+    monkeypatch.setattr(licenses, "begin_checked_write", wait)
+    answer = ada.post(f"/projects/{cast.acme_project}/license", {"ttl": "3h"})
+    assert answer.status_code == (403 if change is demote else 401)
     with app.app_context():
         assert count_licenses(db.session(), cast.acme) == 0
 
