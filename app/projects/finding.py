@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import CursorResult, Row, Select, select
 from sqlalchemy.orm import Session
 
 from app.core.paging import Page, Total, page_of
@@ -29,11 +29,11 @@ from app.projects.queries import (
 )
 from app.projects.search import Expiry, Search
 from app.projects.totals import ProjectTotals
-from app.projects.words import are_everywhere, looked_up
+from app.projects.words import looked_up
 
 FEW = 2000
 """So many projects are sorted each time, and counted."""
-AHEAD = 5000
+AHEAD = 2000
 """So many projects are looked at in their order, before all that fit are sorted."""
 
 MANY = Total(FEW, more=True)
@@ -68,11 +68,15 @@ def find_page(
     if search.too_long:
         return Found(page_of(1, size, 0), [])
     asked = _asked(session, search, now)
-    total = _known_total(search, totals)
-    if total.number > FEW if total else asked.finds_many(totals):
-        page, ids = asked.some_of_many(Page(number, size, total or MANY))
+    group = _group(search, totals)
+    is_whole = not search.words and not search.with_active_keys
+    is_large = group.number > FEW
+    indexed, many = asked.what_there_is() if is_large and not is_whole else (False, is_large)
+    if many:
+        total = group if is_whole else MANY
+        page, ids = asked.some_of_many(Page(number, size, total), by_index=indexed)
     else:
-        few = asked.all_of_few(totals)
+        few = asked.all_of_few(by_index=is_large)
         page = page_of(number, size, len(few))
         ids = few[page.offset : page.offset + size]
     return Found(page, _load(session, ids, now))
@@ -92,10 +96,8 @@ def find_projects(session: Session, search: Search, now: datetime) -> list[Proje
     return list(session.scalars(query, asked.values))
 
 
-def _known_total(search: Search, totals: ProjectTotals) -> Total | None:
-    """How many projects there are of that plan and expiry; None if more is asked for."""
-    if search.words or search.with_active_keys:
-        return None
+def _group(search: Search, totals: ProjectTotals) -> Total:
+    """How many projects there are of the plan and expiry among which a search looks."""
     current = search.expiry is Expiry.CURRENT if search.expiry else None
     return totals.count(archived=search.archived, plan=search.plan, current=current)
 
@@ -109,25 +111,22 @@ class _Asked:
     shape: Shape
     values: dict[str, Any] = field(repr=False)
 
-    def finds_many(self, totals: ProjectTotals) -> bool:
-        """Whether an index has more than FEW projects, or keys, of what is searched for."""
-        if totals.is_cheap:
-            return False
-        of_index = looked_up(self.shape.words, self.shape.dialect)
-        words = self.search.words
-        if are_everywhere([words[word.number] for word in of_index]):
-            return True
-        return bool(self._read(whether_many(self.shape), few=FEW)[0])
+    def what_there_is(self) -> tuple[bool, bool]:
+        """Whether the index of texts helps, and whether more than FEW projects, or keys, fit."""
+        if self.shape.words and not looked_up(self.shape.words, self.shape.dialect):
+            return False, True
+        useless, many = self._rows(whether_many(self.shape), few=FEW).one()
+        return not useless, bool(useless or many)
 
-    def all_of_few(self, totals: ProjectTotals) -> list[int]:
-        """The ids of all that are found, in order."""
-        return self._read(ids_of_few(self.shape, by_index=not totals.is_cheap))
+    def all_of_few(self, *, by_index: bool) -> list[int]:
+        """The ids of all that are found, in order; words are looked up in the index, or not."""
+        return self._read(ids_of_few(self.shape, by_index=by_index))
 
-    def some_of_many(self, page: Page) -> tuple[Page, list[int]]:
+    def some_of_many(self, page: Page, *, by_index: bool) -> tuple[Page, list[int]]:
         """The page and its ids, in order; the last page if there is no such one."""
-        ids = self._met_soon(page) or self._in_order(page)
+        ids = self._met_soon(page) or self._in_order(page, by_index=by_index)
         if not ids and page.number != -1:
-            return self.some_of_many(replace(page, number=-1))
+            return self.some_of_many(replace(page, number=-1), by_index=by_index)
         page = replace(page, more=len(ids) > page.size)
         ids = ids[: page.size]
         return page, ids if page.number > 0 else ids[::-1]
@@ -140,13 +139,16 @@ class _Asked:
         ids = self._read(query, ahead=AHEAD, offset=page.offset, limit=page.size + 1)
         return ids if len(ids) > page.size else None
 
-    def _in_order(self, page: Page) -> list[int]:
+    def _in_order(self, page: Page, *, by_index: bool) -> list[int]:
         """The page's ids and one more, of all that are found."""
-        query = ids_in_order(self.shape, backwards=page.number < 0)
+        query = ids_in_order(self.shape, by_index=by_index, backwards=page.number < 0)
         return self._read(query, offset=page.offset, limit=page.size + 1)
 
     def _read(self, query: Select[Any], **more: int) -> list[Any]:
-        return list(read_rows(self.session, query, self.values | more).scalars())
+        return list(self._rows(query, **more).scalars())
+
+    def _rows(self, query: Select[Any], **more: int) -> CursorResult[*tuple[Any, ...]]:
+        return read_rows(self.session, query, self.values | more)
 
 
 def _asked(session: Session, search: Search, now: datetime) -> _Asked:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -30,7 +31,6 @@ from app.models import Organisation, Project, ProjectSearch, TemporaryLicense
 from app.models.types import UTCDateTime
 from app.projects.search import Expiry, Search, Sort
 from app.projects.words import (
-    ENTRY,
     Word,
     begins_many,
     holds_all,
@@ -120,14 +120,18 @@ def values_of(search: Search, now: datetime) -> dict[str, Any]:
 
 @lru_cache(KEPT)
 def whether_many(shape: Shape) -> Select[Any]:
-    """Whether an index has more than `few` projects, or keys, of what is searched for."""
+    """Whether the index of texts is of no use, and whether it has more than `few` projects.
+
+    If no words are looked up: whether there are more than `few` keys that are not over.
+    """
     words = looked_up(shape.words, shape.dialect)
     candidates: Select[Any] = select(TemporaryLicense.id).where(TemporaryLicense.expires_at > NOW)
     if words:
         _, candidates = _candidates(shape, words)
     found = candidates.limit(bindparam("few") + 1).subquery()
     counted = select(func.count()).select_from(found).scalar_subquery()
-    return select(or_(begins_many(words, shape.dialect), counted > bindparam("few")))
+    query: Select[Any] = select(begins_many(words, shape.dialect), counted > bindparam("few"))
+    return query
 
 
 @lru_cache(KEPT)
@@ -154,15 +158,16 @@ def ids_met_soon(shape: Shape, *, backwards: bool) -> Select[Any]:
 
 
 @lru_cache(KEPT)
-def ids_in_order(shape: Shape, *, backwards: bool) -> Select[Any]:
+def ids_in_order(shape: Shape, *, by_index: bool, backwards: bool) -> Select[Any]:
     """`limit` ids from `offset` on, of all that are found, in the order."""
     found = conditions(shape, ProjectSearch, shape.words)
     query = select(ProjectSearch.project_id).where(*found)
-    looked = looked_up(shape.words, shape.dialect)
-    words = tuple(word for word in looked if word.length == ENTRY)
+    words = looked_up(shape.words, shape.dialect) if by_index else ()
     if words or shape.with_active_keys:
         column, candidates = _candidates(shape, words)
-        query = query.where(column.in_(candidates))
+        # On SQLite the plus lets it walk along the order and look each up among the candidates.
+        walked = column.op("+")(literal_column("0")) if shape.dialect == "sqlite" else column
+        query = query.where((walked if words else column).in_(candidates))
     return _page_of(_along(query, shape, backwards))
 
 

@@ -47,6 +47,8 @@ class Word(NamedTuple):
     number: int
     length: int
     """At most ENTRY: what is longer makes no difference."""
+    is_everywhere: bool
+    """Whether it is a character that the addresses and IDs of most projects hold."""
 
     @property
     def name(self) -> str:
@@ -55,7 +57,9 @@ class Word(NamedTuple):
 
 def words_of(words: Sequence[str]) -> tuple[Word, ...]:
     """What statements know of `words`."""
-    return tuple(Word(number, min(len(word), ENTRY)) for number, word in enumerate(words))
+    return tuple(
+        Word(number, min(len(word), ENTRY), word in EVERYWHERE) for number, word in enumerate(words)
+    )
 
 
 def word_values(words: Sequence[str]) -> dict[str, Any]:
@@ -76,7 +80,8 @@ def holds_all(words: Sequence[Word], text: InstrumentedAttribute[str]) -> Column
 
 
 def looked_up(words: tuple[Word, ...], dialect: str) -> tuple[Word, ...]:
-    """Those of `words` to look up: on SQLite short ones only if there are no others."""
+    """Those of `words` to look up: on SQLite short ones only if there are no long ones."""
+    words = tuple(word for word in words if not word.is_everywhere)
     long = tuple(word for word in words if word.length == ENTRY)
     return long or words if dialect == "sqlite" else words
 
@@ -93,11 +98,6 @@ def indexed(words: Sequence[Word], dialect: str) -> Select[Any]:
     return select(ProjectSearch.project_id).where(
         *(grams.op("@>")(of_word) for of_word in of_words), holds_all(words, ProjectSearch.text)
     )
-
-
-def are_everywhere(words: Sequence[str]) -> bool:
-    """Whether one of `words` is a character that the addresses and IDs of most projects hold."""
-    return any(len(word) == 1 and word in EVERYWHERE for word in words)
 
 
 def begins_many(words: Sequence[Word], dialect: str) -> ColumnElement[bool]:
