@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, Select, select
+from sqlalchemy import CursorResult, Executable, Row, Select, select
 from sqlalchemy.orm import Session
 
 from app.core.paging import Page, Total, page_of
@@ -147,7 +147,7 @@ class _Asked:
     def _read(self, query: Select[Any], **more: int) -> list[Any]:
         return list(self._rows(query, **more).scalars())
 
-    def _rows(self, query: Select[Any], **more: int) -> CursorResult[*tuple[Any, ...]]:
+    def _rows(self, query: Executable, **more: int) -> CursorResult[*tuple[Any, ...]]:
         return read_rows(self.session, query, self.values | more)
 
 

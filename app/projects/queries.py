@@ -119,7 +119,7 @@ def values_of(search: Search, now: datetime) -> dict[str, Any]:
 
 
 @lru_cache(KEPT)
-def whether_many(shape: Shape) -> Select[Any]:
+def whether_many(shape: Shape) -> Select[bool, bool]:
     """Whether the index of texts is of no use, and whether it has more than `few` projects.
 
     If no words are looked up: whether there are more than `few` keys that are not over.
@@ -130,8 +130,7 @@ def whether_many(shape: Shape) -> Select[Any]:
         _, candidates = _candidates(shape, words)
     found = candidates.limit(bindparam("few") + 1).subquery()
     counted = select(func.count()).select_from(found).scalar_subquery()
-    query: Select[Any] = select(begins_many(words, shape.dialect), counted > bindparam("few"))
-    return query
+    return select(begins_many(words, shape.dialect), counted > bindparam("few"))
 
 
 @lru_cache(KEPT)
