@@ -8,6 +8,7 @@ is sent without a thread for it: a request gets one of the threads when all of i
 senders that are slow or silent keep nobody waiting, and no proxy is needed for that.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -104,6 +105,9 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def run(self) -> None:
+        # What is loaded stays: to look through it again and again would keep requests waiting.
+        gc.collect()
+        gc.freeze()
         # It would tell of every request that waits for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         channels: dict[int, Any] = {}
