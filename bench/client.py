@@ -18,10 +18,10 @@ from itertools import cycle
 from pathlib import Path
 from urllib.parse import quote_plus
 
-from bench.operations import Operation
+from bench.operations import PASSWORD, Operation
 
 ROOT = Path(__file__).parent.parent
-EMAIL, PASSWORD = "admin@example.com", "bench-pass-1"
+EMAIL = "admin@example.com"
 PATIENCE = 60
 CONNECTIONS = 16
 SCRIPT = """

@@ -5,7 +5,8 @@
 Run in the checkout, on an instance that was started once (one super admin, no sample data).
 BASE_DB is an SQLite file with the tables `organisation` and `license_key` (see rows.py). Each
 organisation gets one project, whose id is that of its row, and each key an audit event; SESSIONS
-(2,000) agent sessions are live, with the tokens "bench-token-NNNNNN-" and 24 x. PARAMS_OUT is
+(2,000) agent sessions are live, with the tokens "bench-token-NNNNNN-" and 24 x; there is a partner
+who signs in. PARAMS_OUT is
 PARAMS_IN and, in its "lists", `key_id`, `own_key` (project and Key ID), `key_text` (of 1,000 active
 keys) and `token`.
 """
@@ -26,7 +27,11 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app import create_app
+from app.accounts.passwords import hash_password
+from app.accounts.users import create_user
 from app.config import Config, current_config, load_config, real_environment
+from app.core.actor import SYSTEM
+from app.core.permissions import Role
 from app.core.tokens import hash_token
 from app.extensions import db
 from app.licenses.keyring import current_kid
@@ -42,6 +47,7 @@ from app.models import (
 )
 from app.models.engine import writing
 from app.projects.rules import organisation_search_text, project_search_text
+from bench.operations import PARTNER, PASSWORD
 
 AT_ONCE = 20_000
 KEY_ID_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -64,8 +70,17 @@ def fill(base: Path, params: dict[str, Any], sessions: int, now: datetime) -> di
         active = _active(connection, now, sessions)
         _insert(connection, AgentSession, _sessions(active, admin, now))
         connection.commit()
+        _add_partner(now)
     _finish(current_config())
     return _with_keys(params, active, current_config())
+
+
+def _add_partner(now: datetime) -> None:
+    hashed, session = hash_password(PASSWORD), db.session()
+    create_user(
+        session, email=PARTNER, role=Role.PARTNER, password_hash=hashed, actor=SYSTEM, now=now
+    )
+    session.commit()
 
 
 def _insert(connection: Connection, model: type, rows: Iterator[Row]) -> None:

@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, g, template_rendered
+from flask import Flask, Response, g, make_response, template_rendered
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from sqlalchemy import event
@@ -21,10 +21,12 @@ from sqlalchemy import event
 from app import create_app
 from app.extensions import db
 from app.models.engine import set_reading
-from bench.client import EMAIL, PASSWORD
-from bench.operations import Operation
+from bench.client import EMAIL
+from bench.operations import PASSWORD, Operation
 
 Statement = tuple[str, Any]
+QUERIES = "X-Queries"
+"""The header that says how many statements the portal sent for what is answered here."""
 
 
 class Recorded:
@@ -32,6 +34,8 @@ class Recorded:
 
     def __init__(self, portal: Flask, client: FlaskClient, asked: dict[str, Any]) -> None:
         self.statements: list[Statement] = []
+        self.queries = 0
+        """How many statements the portal sent, whatever they are for."""
         self.template: Any = None
         self.values: dict[str, Any] = {}
         with portal.app_context():
@@ -54,6 +58,7 @@ class Recorded:
     def _note(
         self, _connection: object, _cursor: object, statement: str, given: Any, *_: Any
     ) -> None:
+        self.queries += 1
         if statement.startswith(("SELECT", "WITH", "INSERT INTO temporary_licenses")):
             self.statements.append((statement, given))
 
@@ -121,7 +126,9 @@ def _bare(portal: Flask, recorded: dict[str, Recorded]) -> Flask:
     @floor.route("/floor/<name>", methods=["GET", "POST"])
     def answer(name: str) -> ResponseReturnValue:
         g._login_user = users[name]
-        return recorded[name].answer()
+        answered = make_response(recorded[name].answer())
+        answered.headers[QUERIES] = str(recorded[name].queries)
+        return answered
 
     return floor
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+PARTNER, PASSWORD = "partner@example.com", "bench-pass-1"
+"""Who signs in on agents; the super admin has the same password."""
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
@@ -13,6 +15,7 @@ class Operation:
     """A request; `bodies` go with `paths` one by one, `status` is that of the right answer.
 
     A form gets the CSRF token of who is signed in. `once`: each request can be made only once.
+    `hashes`: a password is hashed, which takes far longer than all else.
     """
 
     name: str
@@ -23,6 +26,7 @@ class Operation:
     bodies: list[str] = field(default_factory=list)
     form: bool = False
     once: bool = False
+    hashes: bool = False
 
     def requests(self, csrf_token: str) -> Iterator[tuple[str, str]]:
         """(path, body) of each request."""
@@ -92,6 +96,8 @@ def _agents(params: dict[str, Any]) -> list[Operation]:
     token, is_json = lists["token"][0], {"Content-Type": "application/json"}
     inspected = [json.dumps({"registration_key": key}) for key in lists["key_text"]]
     base = "/api/agent/v1"
+    partner = {"login_id": PARTNER, "password": PASSWORD, "mac_id": "02:BE:00:00:00:01"}
+    sign_ins = [json.dumps(partner | {"registration_key": key}) for key in lists["key_text"]]
     return [
         Operation("heartbeat", [f"{base}/session"], headers={"Authorization": f"Bearer {token}"}),
         Operation(
@@ -102,4 +108,13 @@ def _agents(params: dict[str, Any]) -> list[Operation]:
             bodies=inspected,
         ),
         Operation("JWK Set", ["/.well-known/license-keys.json"]),
+        Operation(
+            "agent sign-in",
+            [f"{base}/sessions"] * len(sign_ins),
+            "POST",
+            201,
+            headers=is_json,
+            bodies=sign_ins,
+            hashes=True,
+        ),
     ]

@@ -11,7 +11,7 @@ class Measured(Protocol):
     @property
     def operation(self) -> str: ...
     @property
-    def of_floor(self) -> float: ...
+    def of_floor(self) -> float | None: ...
     @property
     def requests_a_second(self) -> float: ...
 
@@ -20,7 +20,7 @@ def picture(lines: Sequence[Measured]) -> str:
     """Readable on light and on dark; half of the floor is marked."""
     shown = [line for line in lines if line.of_floor]
     height = ROW * (len(shown) + 2)
-    longest = max((line.of_floor for line in shown), default=1) or 1
+    longest = max((line.of_floor or 0 for line in shown), default=1)
     longest = max(longest, 1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 110} {height}" '
@@ -30,12 +30,13 @@ def picture(lines: Sequence[Measured]) -> str:
     ]
     for number, line in enumerate(shown):
         top = ROW * number + 8
-        length = WIDTH * line.of_floor / longest
+        part = line.of_floor or 0
+        length = WIDTH * part / longest
         parts += [
             f'<text x="{LEFT - 8}" y="{top + 12}" text-anchor="end">',
             f"{escape(line.operation)}</text>",
             f'<rect x="{LEFT}" y="{top}" width="{length:.0f}" height="16" fill="#4263eb"/>',
-            f'<text x="{LEFT + length + 6:.0f}" y="{top + 12}">{line.of_floor:.2f} '
+            f'<text x="{LEFT + length + 6:.0f}" y="{top + 12}">{part:.2f} '
             f"({line.requests_a_second:.0f}/s)</text>",
         ]
     half = LEFT + WIDTH * 0.5 / longest

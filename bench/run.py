@@ -3,9 +3,9 @@
     python -m bench.run [--operations WORD] [--seconds S] [--large ORGANISATIONS KEYS]
                         [--database URL] [--no-files]
 
-Prints a table; docs/benchmarks.json and docs/images/benchmarks.svg get the same. Needs `wrk`
-(`apt-get install wrk`). With --database it measures on that empty PostgreSQL database alone, at the
-large size. Nothing leaves loopback.
+Prints a table; docs/benchmarks.md, docs/benchmarks-*.json and docs/images/benchmarks-*.svg get the
+same. Needs `wrk` (`apt-get install wrk`). With --database it measures on that empty PostgreSQL
+database alone, at the large size. Nothing leaves loopback.
 """
 
 import argparse
@@ -14,71 +14,24 @@ import os
 import subprocess
 import sys
 import tempfile
+import timeit
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.client import EMAIL, PASSWORD, ROOT, latencies, serving, sign_in, size, throughput
-from bench.floor import asked_of, short
-from bench.operations import Operation, operations
-from bench.picture import picture
+from app.accounts.passwords import hash_password
+from bench.client import EMAIL, ROOT, Server, latencies, serving, sign_in, size, throughput
+from bench.floor import QUERIES, asked_of, short
+from bench.operations import PASSWORD, Operation, operations
+from bench.results import Line, percentile, table, write_results
 from bench.rows import write_rows
 
 SMALL = (100, 1_000)
 LARGE = (100_000, 1_000_000)
 ASKED = 200
 """How many requests one connection makes of each operation."""
-DOCS = ROOT / "docs"
-
-
-@dataclass(frozen=True)
-class Line:
-    """What one operation takes. Times in milliseconds, on one connection."""
-
-    operation: str
-    requests_a_second: float
-    of_floor: float
-    """Its requests a second as a part of the floor's."""
-    p50: float
-    p95: float
-    p99: float
-    of_small: float | None
-    """Its p50 as a multiple of that with little data."""
-    bytes: int
-
-
-def percentile(taken: list[float], part: float) -> float:
-    """Of sorted values, the one that `part` of them do not exceed."""
-    return taken[min(len(taken) - 1, int(len(taken) * part))]
-
-
-def table(lines: list[Line]) -> str:
-    """The lines as text in columns."""
-    head = ("operation", "req/s", "of floor", "p50", "p95", "p99", "of small", "bytes")
-    rows = [head] + [
-        (
-            line.operation,
-            f"{line.requests_a_second:.0f}",
-            f"{line.of_floor:.2f}",
-            f"{line.p50:.1f}",
-            f"{line.p95:.1f}",
-            f"{line.p99:.1f}",
-            f"{line.of_small:.2f}" if line.of_small else "-",
-            str(line.bytes),
-        )
-        for line in lines
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if number == 0 else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
 
 
 class Installation:
@@ -137,27 +90,36 @@ def measure(
     with large.served() as server, large.floor_served(chosen) as floor:
         sign_in(server)
         for one in chosen:
-            bare = Operation(one.name, [f"/floor/{short(one.name)}"], one.method)
-            at_floor = throughput(floor, bare, seconds)
-            length = size(server, one)
-            taken = latencies(server, one, ASKED)
-            a_second = 0 if one.once else throughput(server, one, seconds)
-            few = p50_small.get(one.name)
-            lines.append(
-                Line(
-                    one.name,
-                    a_second,
-                    a_second / at_floor,
-                    percentile(taken, 0.5),
-                    percentile(taken, 0.95),
-                    percentile(taken, 0.99),
-                    median(taken) / few if few else None,
-                    length,
-                )
-            )
-            print(table(lines[-1:]).splitlines()[-1], file=sys.stderr)
+            line = _line(server, floor, one, seconds, p50_small.get(one.name))
+            lines.append(line)
+            print(table([line]).splitlines()[-1], file=sys.stderr)
         whole = {"MB a worker": server.megabytes_a_worker(), "seconds to start": server.started_in}
-    return lines, whole
+    return lines, whole | {"ms a password hash": hashing()}
+
+
+def _line(
+    server: Server, floor: Server, one: Operation, seconds: float, p50_small: float | None
+) -> Line:
+    bare = Operation(one.name, [f"/floor/{short(one.name)}"], one.method)
+    at_floor = 0 if one.hashes or one.once else throughput(floor, bare, seconds)
+    answer, _ = floor.ask(one.method, bare.paths[0])
+    length = size(server, one)
+    taken = latencies(server, one, ASKED)
+    a_second = 0 if one.once else throughput(server, one, seconds)
+    return Line(
+        one.name,
+        a_second,
+        a_second / at_floor if at_floor else None,
+        *(percentile(taken, part) for part in (0.5, 0.95, 0.99)),
+        median(taken) / p50_small if p50_small else None,
+        int(answer.headers[QUERIES]),
+        length,
+    )
+
+
+def hashing() -> float:
+    """Milliseconds that one password takes, the median of some."""
+    return 1000 * median(timeit.repeat(lambda: hash_password(PASSWORD), number=1, repeat=5))
 
 
 def main() -> None:
@@ -176,10 +138,7 @@ def main() -> None:
     print(table(lines))
     print(", ".join(f"{name}: {value:.2f}" for name, value in whole.items()))
     if not given.no_files:
-        kind = "postgresql" if given.database else "sqlite"
-        found = {"lines": [asdict(line) for line in lines], **whole}
-        (DOCS / f"benchmarks-{kind}.json").write_text(json.dumps(found, indent=1) + "\n")
-        (DOCS / "images" / f"benchmarks-{kind}.svg").write_text(picture(lines))
+        write_results("postgresql" if given.database else "sqlite", lines, whole)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from xml.etree import ElementTree
 from bench.floor import short
 from bench.operations import Operation
 from bench.picture import picture
-from bench.run import Line, percentile, table
+from bench.results import Line, percentile, table, with_table
 
 P = ("p50", "p95", "p99")
 LINES = [
-    Line("search, one letter", 300.4, 0.61, 1.25, 2, 9, None, 4321),
-    Line("<revoke>", 0, 0, 20, 30, 40, 1.1, 0),
+    Line("search, one letter", 300.4, 0.61, 1.25, 2, 9, None, 4, 4321),
+    Line("<revoke>", 0, None, 20, 30, 40, 1.1, 9, 0),
 ]
 
 
@@ -20,9 +20,30 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 def test_the_table_stands_in_columns() -> None:
     head, first, second = table(LINES).splitlines()
-    assert head.split() == ["operation", "req/s", "of", "floor", *P, "of", "small", "bytes"]
-    assert first == "search, one letter    300      0.61   1.2   2.0   9.0         -   4321"
+    assert head.split() == [
+        "operation",
+        "req/s",
+        "of",
+        "floor",
+        *P,
+        "of",
+        "small",
+        "queries",
+        "bytes",
+    ]
+    assert (
+        first == "search, one letter    300      0.61   1.2   2.0   9.0         -        4   4321"
+    )
     assert len(head) == len(first) == len(second)
+
+
+def test_the_document_gets_the_table_in_its_place() -> None:
+    page = "Before.\n<!-- sqlite -->\nold\n<!-- end -->\n<!-- postgresql -->\nold\n<!-- end -->\n"
+    new = with_table(page, "sqlite", LINES, {"MB a worker": 80.123})
+    assert new.startswith("Before.\n<!-- sqlite -->\n\n| operation | req/s |")
+    assert "| search, one letter | 300 | 0.61 | 1.2 | 2.0 | 9.0 | - | 4 | 4321 |\n" in new
+    assert "\n\nMB a worker: 80.12\n\n<!-- end -->" in new
+    assert new.endswith("<!-- postgresql -->\nold\n<!-- end -->\n")
 
 
 def test_the_picture_is_an_image_of_what_was_asked_of_the_floor() -> None:
