@@ -52,9 +52,11 @@ def portal_on(folder: Path, **settings: str) -> Iterator[Flask]:
     """A portal with its instance in `folder`; its database is closed at the end."""
     portal = create_app(load_config(environment(folder, **settings)))
     with portal.app_context():
-        yield portal
-        db.session.remove()
-        db.engine.dispose()
+        try:
+            yield portal
+        finally:
+            db.session.remove()
+            db.engine.dispose()
 
 
 def add_the_other_tables(connection: Connection) -> None:

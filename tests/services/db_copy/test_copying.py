@@ -88,10 +88,8 @@ def test_a_portal_on_the_copy_goes_on_where_the_other_one_stopped(
         assert inspect_key(db.session(), text=key, now=NOW).state == state
         db.session.remove()
         after = moved.test_client()
-        assert after.get("/audit").status_code == 303
         after.set_cookie("rolling_window", cookie.value)
         assert after.get("/audit").status_code == 200
-        assert Visitor(moved.test_client()).sign_in("partner@example.com").status_code == 303
         runner = moved.test_cli_runner()
         shown = runner.invoke(args=["projects", "list", "--search", "京", "--json"])
         assert "京" in shown.stdout
