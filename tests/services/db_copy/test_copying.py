@@ -185,17 +185,17 @@ def test_what_is_killed_in_the_middle_of_a_block_goes_on_there(
 
 
 def test_no_portal_starts_on_a_copy_that_is_not_finished(
-    portal: Flask, folder: Path, to: str, target: Engine
+    portal: Flask, folder: Path, to: str, target: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop_at(target, "RAISE EXCEPTION 'stopped'")
     refused(portal, to)
-    with portal_on(folder, PORTAL_DATABASE_URL=to) as moved:
-        start = moved.test_cli_runner().invoke(server.serve)
-        assert (start.exit_code, start.stderr) == (
-            1,
-            "PORTAL_DATABASE_URL: the copy into this database has not been finished; finish it "
-            "with the same `db copy` as before, or name another database.\n",
-        )
+    with portal_on(folder, PORTAL_DATABASE_URL=to) as moved, pytest.raises(SystemExit) as ended:
+        server.set_up(moved.extensions["config"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "PORTAL_DATABASE_URL: the copy into this database has not been finished; finish it with "
+        "the same `db copy` as before, or name another database.\n"
+    )
 
 
 def test_what_is_written_meanwhile_is_said_and_copied_by_the_next_run(

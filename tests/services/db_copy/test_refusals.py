@@ -160,7 +160,11 @@ def test_a_database_that_may_not_be_written_is_refused(
 
 
 def test_a_row_that_postgresql_does_not_take_is_named_without_its_values(
-    portal: Flask, folder: Path, to: str, target: Engine
+    portal: Flask,
+    folder: Path,
+    to: str,
+    target: Engine,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write_to(folder, f"UPDATE key_inspections SET address = '{'hidden' * 9}' WHERE id = 2500")
     assert refused(portal, to) == (
@@ -169,6 +173,7 @@ def test_a_row_that_postgresql_does_not_take_is_named_without_its_values(
         "anew and copy again. If not, correct that row in SQLite, then run the same command again: "
         "it goes on where it stopped.\n"
     )
+    assert caplog.messages == []
     write_to(folder, "UPDATE key_inspections SET address = 'short' WHERE id = 2500")
     copied_to(portal, to)
     assert_equal(target)
