@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from jinja2 import Undefined, meta
+from markupsafe import Markup
 from werkzeug.routing import Rule
 
 from app.config import ROOT
@@ -47,6 +48,14 @@ def test_every_macro_that_all_templates_have_has_a_name_of_its_own() -> None:
     names = [name for source in sources for name in re.findall(r"{%-? macro (\w+)\(", source)]
     assert len(names) > 20
     assert len(names) == len(set(names))
+
+
+def test_what_is_kept_of_a_macro_is_not_given_for_text_that_is_not_safe(app: Flask) -> None:
+    """A client names its plan as a badge is written that is safe, so that it is not escaped."""
+    with app.test_request_context():
+        badge = app.jinja_env.globals["badge"]
+        assert "<b>Gold</b>" in badge(Markup("<b>Gold</b>"), "primary")
+        assert "<b>Gold</b>" not in badge("<b>Gold</b>", "primary")
 
 
 class Page(HTMLParser):
