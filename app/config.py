@@ -89,8 +89,8 @@ def _hosts(text: str) -> tuple[str, ...]:
     return hosts
 
 
-def _database(text: str) -> str:
-    """The database URL that SQLAlchemy opens."""
+def database_address(text: str) -> str:
+    """The database URL that SQLAlchemy opens. Raises ConfigError if `text` is none."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -202,7 +202,7 @@ class Config:
 
     bind: Bind = _setting(_bind, Bind("127.0.0.1", 8000))
     instance: Path = _setting(lambda text: Path(text).absolute(), ROOT / "instance")
-    database_url: str = _setting(_database, "", secret=True)
+    database_url: str = _setting(database_address, "", secret=True)
     """Default: SQLite in the instance folder."""
     secret_key: str = _setting(_secret_key, "", secret=True)
     signing_keys: str = _setting(_signing_keys, "", secret=True)

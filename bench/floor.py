@@ -109,6 +109,8 @@ def create_floor() -> Flask:
         if one["form"]:
             one["body"] += f"&csrf_token={token[1] if token else ''}"
         recorded[name] = Recorded(portal, client, one)
+    with portal.app_context():
+        db.engine.dispose()  # before the server's processes are forked
     return _bare(portal, recorded)
 
 
@@ -134,13 +136,16 @@ def _bare(portal: Flask, recorded: dict[str, Recorded]) -> Flask:
 
 
 def asked_of(operations: list[Operation]) -> dict[str, dict[str, Any]]:
-    """What FLOOR_OPERATIONS holds: the first request of each operation, by a short name."""
+    """What FLOOR_OPERATIONS holds: a request of each operation, by a short name.
+
+    The first; of what can be done only once the last, which is not measured.
+    """
     asked = {}
     for operation in operations:
         body = operation.bodies[0] if operation.bodies else ""
         form = {"Content-Type": "application/x-www-form-urlencoded"} if operation.form else {}
         asked[short(operation.name)] = {
-            "path": operation.paths[0],
+            "path": operation.paths[-1 if operation.once else 0],
             "method": operation.method,
             "status": operation.status,
             "headers": operation.headers | form,

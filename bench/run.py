@@ -68,7 +68,8 @@ class Installation:
         asked = self.folder / "floor.json"
         asked.write_text(json.dumps(asked_of(chosen)))
         server = ["--bind", "127.0.0.1:{port}", "--reuse-port", "--workers", "2", "--threads", "8"]
-        how = ["--config", "app/cli/worker.py", "--log-level", "warning", "--no-control-socket"]
+        how = ["--preload", "--config", "app/cli/worker.py", "--log-level", "warning"]
+        how.append("--no-control-socket")
         command = [sys.executable, "-m", "gunicorn", "bench.floor:create_floor()", *server, *how]
         environ = self.environ | {"FLOOR_OPERATIONS": str(asked)}
         return serving(command, environ, "/floor/none")

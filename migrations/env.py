@@ -1,4 +1,4 @@
-"""How Alembic reaches the database of the running app."""
+"""How Alembic reaches the database of the running app, or the one that it is given an engine of."""
 
 from alembic import context
 from flask import current_app
@@ -6,7 +6,7 @@ from flask import current_app
 from app.models import Base
 from app.models.project_search import is_of_models
 
-engine = current_app.extensions["migrate"].db.engine
+engine = context.config.attributes.get("engine") or current_app.extensions["migrate"].db.engine
 
 with engine.connect() as connection:
     context.configure(

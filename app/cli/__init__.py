@@ -21,10 +21,19 @@ class Commands(AppGroup):
         return super().get_command(ctx, cmd_name)
 
     def _import(self) -> None:
-        from app.cli import agents, keys, licenses, projects, server, users  # noqa: PLC0415
+        from app.cli import (  # noqa: PLC0415
+            agents,
+            database,
+            keys,
+            licenses,
+            projects,
+            server,
+            users,
+        )
         from app.cli.setup import bind_migrate  # noqa: PLC0415
 
         bind_migrate(self._app)  # which adds `flask db`
+        database.add_to(self.commands["db"])
         for group in (
             users.group,
             agents.group,

@@ -21,7 +21,9 @@ from app.core.actor import SYSTEM
 from app.core.clock import utcnow
 from app.core.errors import ConfigError, SigningKeyMissing
 from app.core.permissions import Role
+from app.extensions import db
 from app.licenses.keyring import ensure_signing_key, private_key
+from app.models.copying import is_unfinished
 
 COMMAND = ".venv/bin/flask --app wsgi"
 
@@ -111,9 +113,19 @@ def set_up(settings: Config) -> None:
     try:
         with one_at_a_time(settings):
             upgrade_database(settings, utcnow())
+            _refuse_unfinished_copy()
             _fill(settings)
     except ConfigError as error:
         refuse(error.detail)
+
+
+def _refuse_unfinished_copy() -> None:
+    with db.engine.connect() as connection:
+        if is_unfinished(connection):
+            raise ConfigError(
+                "PORTAL_DATABASE_URL: the copy into this database has not been finished; finish "
+                "it with the same `db copy` as before, or name another database."
+            )
 
 
 def _fill(settings: Config) -> None:

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import Flask, current_app
 from flask_migrate import Migrate
-from sqlalchemy import make_url, text
+from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from app.config import ROOT, Config
@@ -49,7 +49,14 @@ def _set_up_lock(config: Config) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         return
-    with db.engine.connect() as connection:
+    with postgresql_set_up_lock(db.engine):
+        yield
+
+
+@contextmanager
+def postgresql_set_up_lock(engine: Engine) -> Iterator[None]:
+    """The same turn on a PostgreSQL database: portals that start on it meanwhile wait."""
+    with engine.connect() as connection:
         connection.execute(text("SET lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": SET_UP_LOCK})
         connection.commit()
@@ -70,7 +77,7 @@ def upgrade_database(config: Config, now: datetime) -> None:
         if config.database_file:
             _create_sqlite_file(config, config.database_file)
             _keep_copy(config.database_file, now)
-        command.upgrade(_alembic(), "head")
+        upgrade_to_newest(db.engine)
     except (OSError, sqlite3.Error, DBAPIError) as error:
         raise ConfigError(_unusable(config, error)) from None
     except CommandError as error:
@@ -80,11 +87,38 @@ def upgrade_database(config: Config, now: datetime) -> None:
         ) from None
 
 
-def _unusable(config: Config, error: Exception) -> str:
+def upgrade_to_newest(engine: Engine) -> None:
+    """Bring the database of `engine` to the newest migration, all of it or nothing.
+
+    Raises CommandError if it is of a version that this program does not know.
+    """
+    settings = _alembic()
+    settings.attributes["engine"] = engine
+    command.upgrade(settings, "head")
+
+
+def migration_of(connection: Connection) -> str | None:
+    """The migration that a database is at; None if it has never been set up."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_migration() -> str | None:
+    """The newest migration that this program knows."""
+    return _scripts().get_current_head()
+
+
+def reason_of(error: Exception, database_url: str) -> str:
+    """What a driver says is wrong, on one line and without the password of the address."""
     reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-    password = make_url(config.database_url).password
-    if password:
-        reason = reason.replace(str(password), "***")
+    url = make_url(database_url)
+    for password in (url.password, url.query.get("password")):
+        if password:
+            reason = reason.replace(str(password), "***")
+    return reason
+
+
+def _unusable(config: Config, error: Exception) -> str:
+    reason = reason_of(error, config.database_url)
     if config.database_file is None:
         return (
             f"PORTAL_DATABASE_URL: the database cannot be used ({reason}); "
@@ -108,8 +142,8 @@ def _create_sqlite_file(config: Config, file: Path) -> None:
 
 def _keep_copy(file: Path, now: datetime) -> None:
     with db.engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current is None or current in _scripts().get_heads():
+        current = migration_of(connection)
+    if current in (None, newest_migration()):
         return
     copy = file.with_name(f"{file.stem}-before-upgrade-{now:%Y%m%dT%H%M%SZ}.db")
     copy.touch(mode=0o600)

@@ -3,13 +3,15 @@
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import exists, or_, select
+from sqlalchemy import bindparam, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.keyformat.revocation_list import Revocation, sign_revocation_list
 from app.keyformat.signing_keys import public_key_from_bytes
 from app.licenses.keyring import IN_TURN, current_kid, private_key
 from app.models import PermanentLicense, SigningKey, TemporaryLicense
+from app.models.rows import read_rows
+from app.models.types import UTCDateTime
 
 
 def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
@@ -19,18 +21,22 @@ def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
     temporary one has expired and every permanent one was revoked.
     """
     signing = current_kid(session)
-    temporary = exists().where(
-        TemporaryLicense.kid == SigningKey.kid, TemporaryLicense.expires_at > now
-    )
-    permanent = exists().where(
-        PermanentLicense.kid == SigningKey.kid, PermanentLicense.revoked_at.is_(None)
-    )
-    keys = session.scalars(
-        select(SigningKey)
-        .where(or_(SigningKey.kid == signing, temporary, permanent))
-        .order_by(*IN_TURN)
-    )
-    return [public_key_from_bytes(key.public_key) for key in keys]
+    keys = read_rows(session, _PUBLISHED, {"signing": signing, "now": now})
+    return [public_key_from_bytes(public_key) for public_key in keys.scalars()]
+
+
+_TEMPORARY = exists().where(
+    TemporaryLicense.kid == SigningKey.kid,
+    TemporaryLicense.expires_at > bindparam("now", type_=UTCDateTime),
+)
+_PERMANENT = exists().where(
+    PermanentLicense.kid == SigningKey.kid, PermanentLicense.revoked_at.is_(None)
+)
+_PUBLISHED = (
+    select(SigningKey.public_key)
+    .where(or_(SigningKey.kid == bindparam("signing"), _TEMPORARY, _PERMANENT))
+    .order_by(*IN_TURN)
+)
 
 
 def revocations(session: Session, now: datetime) -> list[Revocation]:
