@@ -1,4 +1,4 @@
-.PHONY: run test check screenshots bench fitting-venv
+.PHONY: run test check screenshots bench simulate fitting-venv
 
 VENV = .venv
 # What runs, and beside it what tests and checks: only the first is installed to serve.
@@ -24,6 +24,9 @@ check: fitting-venv $(DEV)
 
 bench: $(DEV)
 	$(VENV)/bin/python -m bench.run
+
+simulate: $(DEV)
+	$(VENV)/bin/python -m bench.simulation
 
 screenshots: $(DEV)
 	$(VENV)/bin/python docs/screenshots.py

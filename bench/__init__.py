@@ -1,1 +1,2 @@
-"""Measuring the portal: rows to measure it on (rows, fill), and what it takes (run)."""
+"""Rows to measure the portal on (rows, fill), what it takes (run), and what many agents would
+(simulation)."""
