@@ -97,7 +97,9 @@ def _agents(params: dict[str, Any]) -> list[Operation]:
     inspected = [json.dumps({"registration_key": key}) for key in lists["key_text"]]
     base = "/api/agent/v1"
     partner = {"login_id": PARTNER, "password": PASSWORD, "mac_id": "02:BE:00:00:00:01"}
-    sign_ins = [json.dumps(partner | {"registration_key": key}) for key in lists["key_text"]]
+    # Of the keys that end last.
+    keys = lists["key_text"][:20]
+    sign_ins = [json.dumps(partner | {"registration_key": key}) for key in keys]
     return [
         Operation("heartbeat", [f"{base}/session"], headers={"Authorization": f"Bearer {token}"}),
         Operation(
