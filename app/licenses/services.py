@@ -55,10 +55,8 @@ def issue_license(
         offered = ", ".join(format_ttl(choice) for choice in choices)
         raise InvalidInput("ttl", f"Choose one of the TTL intervals offered: {offered}.")
     # Locked until the commit, so that nobody deletes the organisation meanwhile.
-    if (
-        read_rows(session, _LOCKED_ORGANISATION, {"organisation_id": organisation_id}).first()
-        is None
-    ):
+    organisations = read_rows(session, _LOCKED_ORGANISATION, {"organisation_id": organisation_id})
+    if organisations.first() is None:
         raise NotFound(f"There is no organisation {organisation_id!r}.")
     if form_token is not None:
         # The same form may be sent twice at once: the second one sees what the first has issued.
