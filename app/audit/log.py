@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.audit.tags import TAGS, AuditTag
@@ -42,7 +42,7 @@ def log_event(
     organisation_id: str | None = None,
     subject: str = "",
     **data: str | int | None,
-) -> AuditEvent:
+) -> None:
     """Add an event to the audit log, in the caller's transaction.
 
     `subject` is what was acted on, as people know it (a Key ID, a project's or a machine's name,
@@ -52,18 +52,23 @@ def log_event(
     unknown = data.keys() - tag.data.keys()
     if unknown:
         raise ValueError(f"{tag} has no data named {', '.join(sorted(unknown))}")
-    event = AuditEvent(
-        happened_at=now,
-        tag=tag.value,
-        actor_id=actor.user_id,
-        actor=actor.email[:EMAIL_LENGTH],
-        address=actor.address,
-        organisation_id=organisation_id,
-        subject=subject[:300],
-        data=data,
+    session.flush()  # what the event is about may be new
+    session.connection().execute(
+        _ADDED,
+        {
+            "happened_at": now,
+            "tag": tag.value,
+            "actor_id": actor.user_id,
+            "actor": actor.email[:EMAIL_LENGTH],
+            "address": actor.address,
+            "organisation_id": organisation_id,
+            "subject": subject[:300],
+            "data": data,
+        },
     )
-    session.add(event)
-    return event
+
+
+_ADDED = insert(AuditEvent)
 
 
 def has_event(

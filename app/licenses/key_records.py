@@ -57,11 +57,18 @@ _RECORD = (
     .outerjoin(_revoker, TemporaryLicense.revoked_by_id == _revoker.id)
 )
 _BY_KEY_ID = _RECORD.where(TemporaryLicense.key_id == bindparam("key_id"))
+_OF_FORM = _RECORD.where(TemporaryLicense.form_token == bindparam("form_token"))
 
 
 def find_key_record(session: Session, key_id: str) -> KeyRecord | None:
     """The record of the key with this Key ID, spelt as it is stored, or None."""
     row = read_rows(session, _BY_KEY_ID, {"key_id": key_id}).one_or_none()
+    return KeyRecord(*row) if row else None
+
+
+def find_key_of_form(session: Session, form_token: str) -> KeyRecord | None:
+    """The record of the key that the form with this token has issued, or None."""
+    row = read_rows(session, _OF_FORM, {"form_token": form_token}).one_or_none()
     return KeyRecord(*row) if row else None
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import bindparam, exists, or_, select
+from sqlalchemy import bindparam, exists, insert, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.log import log_event
@@ -16,7 +16,7 @@ from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound, TwoKey
 from app.core.permissions import Permission
 from app.keyformat.key_ids import new_key_id, normalise_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
-from app.licenses.key_records import AnyKey, find_key_record
+from app.licenses.key_records import AnyKey, KeyRecord, find_key_of_form, find_key_record
 from app.licenses.keyring import current_kid, find_public_key, private_key
 from app.licenses.queries import has_ended, state_of
 from app.licenses.rules import INVALID, NOT_YET_VALID, TWO_KEYS, Inspection, LicenseState
@@ -41,7 +41,7 @@ def issue_license(
     signing_keys: str,
     now: datetime,
     form_token: str | None = None,
-) -> tuple[TemporaryLicense, str]:
+) -> tuple[KeyRecord, str]:
     """Issue a temporary license of `ttl` seconds at the whole second of `now`: (record, key).
 
     `form_token` identifies the form: the same form sent again returns the same license.
@@ -82,19 +82,32 @@ def _record_license(
     ttl: int,
     now: datetime,
     form_token: str | None,
-) -> TemporaryLicense:
+) -> KeyRecord:
     issued_at = whole_second(now)
-    license = TemporaryLicense(
+    license = KeyRecord(
+        id=0,
         key_id=free_key_id(session),
         organisation_id=organisation_id,
         kid=current_kid(session),
         ttl_seconds=ttl,
         issued_at=issued_at,
         expires_at=issued_at + timedelta(seconds=ttl),
-        issued_by_id=actor.user_id,
-        form_token=form_token,
+        revoked_at=None,
+        last_used_at=None,
+        issued_by=actor.email,
+        revoked_by=None,
     )
-    session.add(license)
+    stored = {
+        "key_id": license.key_id,
+        "organisation_id": license.organisation_id,
+        "kid": license.kid,
+        "ttl_seconds": license.ttl_seconds,
+        "issued_at": license.issued_at,
+        "expires_at": license.expires_at,
+        "issued_by_id": actor.user_id,
+        "form_token": form_token,
+    }
+    license = license._replace(id=session.connection().execute(_ISSUED, stored).scalar_one())
     log_event(
         session,
         AuditTag.LICENSE_ISSUED,
@@ -242,7 +255,7 @@ def free_key_id(session: Session) -> str:
     return key_id
 
 
-_OF_FORM = select(TemporaryLicense.id).where(TemporaryLicense.form_token == bindparam("form_token"))
+_ISSUED = insert(TemporaryLicense).returning(TemporaryLicense.id)
 _IS_TAKEN = select(
     or_(
         exists().where(TemporaryLicense.key_id == bindparam("key_id")),
@@ -253,15 +266,14 @@ _IS_TAKEN = select(
 
 def _issued_by_form(
     session: Session, form_token: str | None, actor: Actor, organisation_id: str, ttl: int
-) -> TemporaryLicense | None:
+) -> KeyRecord | None:
     """The license that the form has issued before, or None. Raises Conflict, InvalidInput."""
     if form_token is None:
         return None
-    license_id = read_rows(session, _OF_FORM, {"form_token": form_token}).scalar()
-    if license_id is None:
+    license = find_key_of_form(session, form_token)
+    if license is None:
         return None
-    license = session.get_one(TemporaryLicense, license_id)
-    if (license.issued_by_id, license.organisation_id) != (actor.user_id, organisation_id):
+    if (license.issued_by, license.organisation_id) != (actor.email, organisation_id):
         raise Conflict("This form was sent before, for something else. Load the page again.")
     if license.ttl_seconds != ttl:
         raise InvalidInput(

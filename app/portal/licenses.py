@@ -35,7 +35,7 @@ from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
 from app.portal.license_form import GenerateForm
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
-from app.projects.services import get_project
+from app.projects.services import get_project, organisation_of_project
 from app.web.access import current_actor, requires, restore_fields
 from app.web.forms_again import entered, undone
 from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
@@ -107,8 +107,8 @@ def license_tab(project_id: int) -> ResponseReturnValue:
 @undone("nothing was generated")
 @defer_write
 def generate(project_id: int) -> ResponseReturnValue:
-    project = get_project(db.session(), project_id)
-    organisation_id, form = project.organisation_id, GenerateForm()
+    organisation_id = organisation_of_project(db.session(), project_id)
+    form = GenerateForm()
     begin_checked_write()
     try:
         license, key = issue_license(
@@ -123,6 +123,7 @@ def generate(project_id: int) -> ResponseReturnValue:
         )
     except InvalidInput as error:
         form.ttl.errors = [error.detail]
+        project = get_project(db.session(), project_id)
         asked = request.values.get("key", "").strip()
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
@@ -132,6 +133,7 @@ def generate(project_id: int) -> ResponseReturnValue:
         flash(message, "success")
         session[JUST_GENERATED] = license.key_id
         return redirect_see_other(address)
+    project = get_project(db.session(), project_id)
     listing = _with_showing_logged(_listing(project, license.key_id, key), generated=True)
     response = _show_tab(project, form, listing, message=message, focus="copy-key")
     response.headers["HX-Replace-Url"] = address

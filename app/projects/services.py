@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -16,6 +16,7 @@ from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Permission
 from app.models import AgentSession, Organisation, Project, TemporaryLicense, User
+from app.models.rows import read_rows
 from app.projects.fields import OF_PROJECT, ProjectFields
 from app.projects.rules import organisation_search_text, project_search_text
 
@@ -32,8 +33,20 @@ def get_project(session: Session, project_id: int) -> Project:
     """The project with this id. Raises NotFound."""
     project = session.get(Project, project_id)
     if project is None:
-        raise NotFound("There is no such project. It may have been deleted.")
+        raise NotFound(_NO_PROJECT)
     return project
+
+
+def organisation_of_project(session: Session, project_id: int) -> str:
+    """The Organisation ID of the project with this id. Raises NotFound."""
+    found: str | None = read_rows(session, _ORGANISATION_OF, {"id": project_id}).scalar()
+    if found is None:
+        raise NotFound(_NO_PROJECT)
+    return found
+
+
+_ORGANISATION_OF = select(Project.organisation_id).where(Project.id == bindparam("id"))
+_NO_PROJECT = "There is no such project. It may have been deleted."
 
 
 def get_organisation(session: Session, organisation_id: str) -> Organisation:

@@ -40,7 +40,7 @@ def issue(
     ttl: int = HOUR,
 ) -> TemporaryLicense:
     """A license, of one hour unless said otherwise, issued by Ada and committed."""
-    license = issue_license(
+    record, _ = issue_license(
         session,
         actor=cast.actor(cast.ada),
         organisation_id=organisation_id,
@@ -48,9 +48,9 @@ def issue(
         choices=(ttl,),
         signing_keys=current_config().signing_keys,
         now=now,
-    )[0]
+    )
     session.commit()
-    return license
+    return session.get_one(TemporaryLicense, record.id)
 
 
 def text_of(license: TemporaryLicense, app: Flask | None = None) -> str:

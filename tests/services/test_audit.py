@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from app.audit.log import AuditEntry, count_events, list_entries, log_event
@@ -17,9 +17,8 @@ pytestmark = pytest.mark.databases("sqlite", "postgres")
 
 
 def note(session: Session, moment: datetime = NOW, **more: object) -> AuditEvent:
-    event = log_event(session, AuditTag.SIGNED_IN, actor=SYSTEM, now=moment, **more)
-    session.flush()
-    return event
+    log_event(session, AuditTag.SIGNED_IN, actor=SYSTEM, now=moment, **more)
+    return session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())).all()[0]
 
 
 def test_an_event_says_who_did_what_when_to_what_and_from_where(

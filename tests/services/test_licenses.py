@@ -56,7 +56,7 @@ def issue(
     who: str = Cast.ada,
     form_token: str | None = None,
 ) -> TemporaryLicense:
-    return issue_license(
+    record, _ = issue_license(
         session,
         actor=cast.actor(who),
         organisation_id=organisation_id,
@@ -65,7 +65,8 @@ def issue(
         signing_keys=current_config().signing_keys,
         now=NOW - timedelta(seconds=ago),
         form_token=form_token,
-    )[0]
+    )
+    return session.get_one(TemporaryLicense, record.id)
 
 
 def revoke(
