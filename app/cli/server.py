@@ -37,18 +37,33 @@ def serve() -> None:
     set_up(settings)
     _say_address(settings)
     sys.stdout.flush()
-    arguments = [
+    lead_server(settings)
+
+
+def lead_server(settings: Config) -> None:
+    """Become the process that leads the server, until it is told to stop.
+
+    Its workers begin as copies of it, so that nothing is loaded twice; `worker.py` sees to it that
+    a reload loads the portal anew.
+    """
+    from gunicorn.app.wsgiapp import WSGIApplication  # noqa: PLC0415 (other commands need it not)
+
+    sys.argv = [
         "gunicorn",
         "wsgi:app",
         *("--bind", str(settings.bind), *(() if settings.bind.path else ("--reuse-port",))),
         *("--workers", str(settings.workers), "--threads", str(settings.threads)),
-        # By its path: the leading process must not import the portal, whose code may change.
+        # By its path: a reload executes it again.
         *("--config", str(Path(__file__).with_name("worker.py")), "--log-level", "warning"),
         "--no-control-socket",
     ]
-    os.execve(  # noqa: S606 (no shell is wanted)
-        sys.executable, [sys.executable, "-m", *arguments], _environment_of_server(settings)
-    )
+    environ = _environment_of_server(settings)
+    os.environ.clear()
+    os.environ.update(environ)
+    # Two processes must not use one connection.
+    db.session.remove()
+    db.engine.dispose()
+    WSGIApplication(prog="gunicorn").run()
 
 
 def _say_address(settings: Config) -> None:

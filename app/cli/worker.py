@@ -1,7 +1,8 @@
 """The configuration of the production server: gunicorn's processes, waitress's connections.
 
-gunicorn executes this file by its path, at the start and at each reload; it imports nothing of the
-portal, so that a reload takes new code too.
+gunicorn executes this file by its path, at the start and at each reload. The leading process has
+the portal loaded, and its workers begin as copies of it; before a reload it forgets the portal, so
+that they load the new code.
 
 gunicorn starts, watches, replaces and reloads the processes. In each of them waitress reads what
 is sent without a thread for it: a request gets one of the threads when all of it has arrived. So
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from gunicorn.workers.base import Worker
@@ -105,9 +107,6 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def run(self) -> None:
-        # What is loaded stays: to look through it again and again would keep requests waiting.
-        gc.collect()
-        gc.freeze()
         # It would tell of every request that waits for a thread.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         channels: dict[int, Any] = {}
@@ -158,9 +157,15 @@ class BufferingWorker(Worker):  # type: ignore[misc]
 
 def on_starting(server: Any) -> None:
     """Let a reload (SIGHUP) look first at whether the new code and settings work at all."""
-    reload = server.handle_hup
+    reload, libraries = server.handle_hup, _libraries()
 
     def reload_if_sound() -> None:
+        if libraries != _libraries():
+            server.log.error(
+                "reload: other versions of the libraries were installed, which only a start takes; "
+                "nothing was changed. Stop the portal and start it again."
+            )
+            return
         check = [sys.executable, "-c", "from app.cli.server import check_reload; check_reload()"]
         done = subprocess.run(check, capture_output=True, text=True, check=False)  # noqa: S603
         for line in (done.stdout + done.stderr).splitlines()[-5:]:
@@ -168,9 +173,34 @@ def on_starting(server: Any) -> None:
         if done.returncode:
             server.log.error("reload: nothing was changed; the server goes on as it was")
         else:
+            _forget_portal()
             reload()
 
     server.handle_hup = reload_if_sound
+
+
+def _libraries() -> set[str]:
+    """What is installed, as the names of its folders, which have the versions in them."""
+    places = (Path(place) for place in sys.path if place.endswith("-packages"))
+    return {folder.name for place in places for folder in place.glob("*.dist-info")}
+
+
+def _forget_portal() -> None:
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in ("app", "wsgi"):
+            del sys.modules[name]
+
+
+def pre_fork(_server: Any, _worker: Any) -> None:
+    """What is loaded stays: to look through it again and again would keep requests waiting."""
+    gc.collect()
+    gc.freeze()
+
+
+def post_worker_init(_worker: Any) -> None:
+    """As `pre_fork`, for what a worker loaded itself after a reload."""
+    gc.collect()
+    gc.freeze()
 
 
 worker_class = BufferingWorker

@@ -17,7 +17,7 @@ from app.core.errors import Busy
 
 SHORT_WAIT_MS = 1000
 RETRY_SECONDS = 10
-CACHE_KIB = 8000
+CACHE_KIB = 2000
 """How much of an SQLite file a connection remembers."""
 TRY_EVERY_SECONDS = 0.001
 

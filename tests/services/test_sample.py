@@ -168,7 +168,7 @@ def test_the_start_loads_it_once_and_tells_the_sign_ins_once(
     wanted = replace(config, sample_data=True, sample_password="correct-horse")
     monkeypatch.setitem(app.extensions, "config", wanted)
     monkeypatch.setattr(server, "_refuse_taken_address", lambda _settings: None)
-    monkeypatch.setattr(server.os, "execve", lambda *_arguments: None)
+    monkeypatch.setattr(server, "lead_server", lambda _settings: None)
     first = app.test_cli_runner().invoke(server.serve).output
     assert "admin@example.com      correct-horse  super_admin\n" in first
     assert first.count("correct-horse") == 5
@@ -183,6 +183,6 @@ def test_without_the_setting_nothing_is_loaded(
     app: Flask, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_refuse_taken_address", lambda _settings: None)
-    monkeypatch.setattr(server.os, "execve", lambda *_arguments: None)
+    monkeypatch.setattr(server, "lead_server", lambda _settings: None)
     assert app.test_cli_runner().invoke(server.serve).exit_code == 0
     assert count(session, Organisation) == 0

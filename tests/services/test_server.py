@@ -154,6 +154,19 @@ def processes_of(folder: Path) -> list[int]:
     return [leader, *map(int, children)]
 
 
+def test_a_reload_takes_new_code(tmp_path: Path) -> None:
+    """The workers begin with what the process that leads them has loaded; a reload must not."""
+    code = "from app import create_app\n\napp = create_app()\napp.add_url_rule('/{0}', '{0}', str)\n"
+    module = tmp_path / "wsgi.py"
+    module.write_text(code.format("old"))
+    with served_portal(tmp_path, cwd=tmp_path) as server:
+        assert (status_of(server, "/old"), status_of(server, "/new")) == (403, 404)
+        module.write_text(code.format("newer"))
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: status_of(server, "/newer") == 403)
+        wait_until(lambda: status_of(server, "/old") == 404)
+
+
 def test_a_reload_takes_new_settings(tmp_path: Path) -> None:
     """SIGHUP reads .env anew; what is wrong in it leaves the old settings in force."""
     settings = tmp_path / ".env"

@@ -269,13 +269,13 @@ class Served(Exception):
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Runs `flask serve` up to where the server would take over: (exit status, what it said)."""
-    started: list[list[str]] = []
+    started: list[Config] = []
 
-    def take_over(_program: str, arguments: list[str], _environment: dict[str, str]) -> None:
-        started.append(arguments)
+    def take_over(settings: Config) -> None:
+        started.append(settings)
         raise Served
 
-    monkeypatch.setattr(server.os, "execve", take_over)
+    monkeypatch.setattr(server, "lead_server", take_over)
     portals: list[Flask] = []
 
     def run(**settings: str) -> tuple[int, str]:
@@ -311,9 +311,8 @@ def test_serve_sets_everything_up_and_hands_over(serve: object, tmp_path: Path) 
     )
     assert {file.name for file in tmp_path.iterdir()} >= {"portal.db", "signing-keys"}
     assert len(list((tmp_path / "signing-keys").iterdir())) == 1
-    arguments = " ".join(serve.started[0])
-    assert f"--bind 127.0.0.1:{port}" in arguments
-    assert "--workers 3" in arguments
+    (settings,) = serve.started
+    assert (str(settings.bind), settings.workers) == (f"127.0.0.1:{port}", 3)
 
 
 def test_the_first_super_admin_is_made_once(serve: object) -> None:
