@@ -156,7 +156,8 @@ def processes_of(folder: Path) -> list[int]:
 
 def test_a_reload_takes_new_code(tmp_path: Path) -> None:
     """The workers begin with what the process that leads them has loaded; a reload must not."""
-    code = "from app import create_app\n\napp = create_app()\napp.add_url_rule('/{0}', '{0}', str)\n"
+    made = "from app import create_app\n\napp = create_app()\n"
+    code = made + "app.add_url_rule('/{0}', '{0}', str)\n"
     module = tmp_path / "wsgi.py"
     module.write_text(code.format("old"))
     with served_portal(tmp_path, cwd=tmp_path) as server:
