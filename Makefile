@@ -1,4 +1,4 @@
-.PHONY: run test check screenshots bench simulate fitting-venv
+.PHONY: run test check screenshots bench load simulate fitting-venv
 
 VENV = .venv
 # What runs, and beside it what tests and checks: only the first is installed to serve.
@@ -24,6 +24,9 @@ check: fitting-venv $(DEV)
 
 bench: $(DEV)
 	$(VENV)/bin/python -m bench.run
+
+load: $(DEV)
+	$(VENV)/bin/python -m bench.load $(if $(DATABASE),--database "$(DATABASE)")
 
 simulate: $(DEV)
 	$(VENV)/bin/python -m bench.simulation

@@ -37,7 +37,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=config.secret_key,
         SQLALCHEMY_DATABASE_URI=config.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.threads, config.database_file),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.threads),
         MAX_CONTENT_LENGTH=FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         SESSION_COOKIE_NAME="rolling_window",

@@ -67,12 +67,52 @@ def write_results(kind: str, lines: list[Line], whole: dict[str, float]) -> None
     page.write_text(with_table(page.read_text(), kind, lines, whole))
 
 
+def write_load(
+    kind: str,
+    rows: list[tuple[str, str, int, list[float]]],
+    checks: list[tuple[str, float, bool]],
+    import_took: float,
+) -> None:
+    """Put what a run under load showed on a `kind` of database into the documents.
+
+    `rows` are what was asked, in which phase, how often, and p50, p95, p99 in milliseconds.
+    """
+    found = {
+        "requests": [
+            {"what": what, "phase": phase, "number": number, "p50_p95_p99": taken}
+            for what, phase, number, taken in rows
+        ],
+        "checks": [{"what": what, "figure": figure, "good": good} for what, figure, good in checks],
+        "import_seconds": import_took,
+    }
+    (DOCS / f"load-{kind}.json").write_text(json.dumps(found, indent=1) + "\n")
+    lines = [
+        "| asked | when | times | p50 | p95 | p99 |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {what} | {phase} | {number} | {taken[0]:.1f} | {taken[1]:.1f} | {taken[2]:.1f} |"
+            for what, phase, number, taken in rows
+        ),
+        "",
+        *(
+            f"- {what}: {figure:.6g}" + ("" if good else " (**not as it should be**)")
+            for what, figure, good in checks
+        ),
+        f"- the import took {import_took:.0f} s",
+    ]
+    page = DOCS / "benchmarks.md"
+    page.write_text(_between(page.read_text(), f"load {kind}", "\n".join(lines)))
+
+
 def with_table(page: str, kind: str, lines: list[Line], whole: dict[str, float]) -> str:
     """The document with the table of this `kind` of database in its place."""
     rows = [HEAD, ("---", *["---:"] * (len(HEAD) - 1)), *(line.cells for line in lines)]
     text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     told = ", ".join(f"{name}: {value:.2f}" for name, value in whole.items())
-    between = rf"(<!-- {kind} -->\n).*?(<!-- end -->)"
-    return re.sub(
-        between, lambda found: f"{found[1]}\n{text}\n\n{told}\n\n{found[2]}", page, flags=re.DOTALL
-    )
+    return _between(page, kind, f"{text}\n\n{told}")
+
+
+def _between(page: str, mark: str, text: str) -> str:
+    """The document with `text` at its mark."""
+    between = rf"(<!-- {mark} -->\n).*?(<!-- end -->)"
+    return re.sub(between, lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page, flags=re.DOTALL)

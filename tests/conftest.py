@@ -28,7 +28,7 @@ from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.keyring import ensure_signing_key
 from app.models import Base, Organisation, Project, User
-from app.projects.totals import forget_totals
+from app.models.kept import forget_all
 from tests.postgres import start_postgres
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
@@ -111,7 +111,7 @@ def app(installation: Flask) -> Flask:
     """The portal, with a signing key and nothing else in its database."""
     with installation.app_context():
         empty_database()
-        forget_totals()
+        forget_all()
         ensure_signing_key(db.session(), signing_keys=signing_keys(installation), now=NOW)
         ensure_machine_salt(db.session())
         db.session.commit()

@@ -73,7 +73,7 @@ def copy_command(addresses: tuple[str, ...]) -> None:
     try:
         file = _source_file(config)
         url = _target_url(addresses[0])
-        target = create_engine(url, **engine_options(1, None))
+        target = create_engine(url, **engine_options(1))
         set_up_engine(target, None, wait_seconds=config.database_wait_seconds, long_waits=1)
         with reading_only(), db.engine.connect() as source:
             _check_source(source)

@@ -8,10 +8,12 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
+from app.core.paging import Total
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.key_records import AnyKey
 from app.licenses.rules import LicenseState, license_state
 from app.models import PermanentLicense, TemporaryLicense
+from app.models.kept import Kept
 from app.projects.subscriptions import subscription_ends_at
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -162,12 +164,23 @@ def count_active(
     return dict(session.execute(query).all())
 
 
-def count_all_active(session: Session, now: datetime) -> int:
-    """How many keys are active, over all organisations."""
+def count_all_active(session: Session, now: datetime) -> Total:
+    """How many keys are active, over all organisations; of many, lately and about."""
+    kept = _many_active.get(session, now)
+    if kept is not None:
+        return kept
     count = session.scalar(
         select(func.count()).select_from(TemporaryLicense).where(TemporaryLicense.is_active(now))
     )
-    return count or 0
+    total = Total(count or 0, about=(count or 0) > CHEAP)
+    if total.about:
+        _many_active.keep(session, now, total)
+    return total
+
+
+CHEAP = 2000
+"""So many active keys are counted each time; more are counted twice a minute."""
+_many_active: Kept[Total] = Kept()
 
 
 def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[TemporaryLicense]:

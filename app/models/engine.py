@@ -58,11 +58,8 @@ def writing(*, wait_ms: int | None = None) -> Iterator[None]:
         _wait_ms.reset(wait)
 
 
-def engine_options(threads: int, file: Path | None) -> dict[str, object]:
-    """A connection for each thread, and one more for what it notes beside its answer.
-
-    For SQLite in `file`, or PostgreSQL if that is None.
-    """
+def engine_options(threads: int) -> dict[str, object]:
+    """A connection for each thread, and one more for what it notes beside its answer."""
     return {
         # Hashes and addresses of people do not belong into logs.
         "hide_parameters": True,
@@ -71,9 +68,6 @@ def engine_options(threads: int, file: Path | None) -> dict[str, object]:
         "pool_timeout": 5,
         # The connection used last has most of the file in its memory.
         "pool_use_lifo": True,
-        # A server that was restarted meanwhile is noticed before the first query; what happens to
-        # a file is noticed at each checkout.
-        "pool_pre_ping": file is None,
     }
 
 

@@ -13,6 +13,7 @@ from app.audit.log import AuditEntry, list_entries
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.durations import SessionLimits
+from app.core.paging import Total
 from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.queries import count_all_active, ending_soonest
@@ -32,7 +33,7 @@ class Overview:
 
     projects: int
     active_projects: int
-    active_keys: int
+    active_keys: Total
     partners_signed_in: int
     sessions: list[AgentSession]
     """Of those partners, as many as the table shows."""
@@ -44,7 +45,7 @@ class Overview:
     @property
     def fingerprint(self) -> str:
         """Changes when anything that is shown does, except for the countdowns."""
-        shown: list[object] = [self.projects, self.active_projects, self.active_keys]
+        shown: list[object] = [self.projects, self.active_projects, str(self.active_keys)]
         shown += [found.id for found in self.sessions]
         shown += [license.key_id for license in self.ending]
         return fingerprint([*shown, *self.recent])

@@ -1,18 +1,17 @@
 """How many projects there are, by plan and expiry: counted anew, or lately where that is dear."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from weakref import WeakKeyDictionary
+from datetime import datetime
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.paging import Total
 from app.models import ProjectSearch
+from app.models.kept import Kept
 
 CHEAP = 2000
 """So many projects are counted each time; more are counted twice a minute."""
-KEPT = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,6 @@ class Group:
 class ProjectTotals:
     """All projects, in groups, as they were counted at an instant."""
 
-    counted_at: datetime
     groups: tuple[Group, ...]
 
     @property
@@ -53,14 +51,13 @@ class ProjectTotals:
         return Total(number, about=not self.is_cheap and number > CHEAP)
 
 
-_kept: WeakKeyDictionary[Engine, ProjectTotals] = WeakKeyDictionary()
+_kept: Kept[ProjectTotals] = Kept()
 
 
 def project_totals(session: Session, now: datetime) -> ProjectTotals:
     """The totals at `now`; of many projects those of the last half minute."""
-    engine = session.get_bind().engine
-    kept = _kept.get(engine)
-    if kept is not None and _still_counts(kept, now):
+    kept = _kept.get(session, now)
+    if kept is not None:
         return kept
     columns = (ProjectSearch.plan, ProjectSearch.archived, ProjectSearch.expires_on)
     of_day = select(*columns, func.count().label("projects")).group_by(*columns).subquery()
@@ -70,19 +67,7 @@ def project_totals(session: Session, now: datetime) -> ProjectTotals:
             of_day.c.archived, of_day.c.plan, "current"
         )
     )
-    totals = ProjectTotals(now, tuple(Group(a, p, bool(c), n) for a, p, c, n in rows))
-    if totals.is_cheap:
-        _kept.pop(engine, None)
-    else:
-        _kept[engine] = totals
+    totals = ProjectTotals(tuple(Group(a, p, bool(c), n) for a, p, c, n in rows))
+    if not totals.is_cheap:
+        _kept.keep(session, now, totals)
     return totals
-
-
-def forget_totals() -> None:
-    """Count anew the next time."""
-    _kept.clear()
-
-
-def _still_counts(kept: ProjectTotals, now: datetime) -> bool:
-    same_day = kept.counted_at.date() == now.date()
-    return same_day and timedelta(0) <= now - kept.counted_at < KEPT

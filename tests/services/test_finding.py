@@ -16,11 +16,12 @@ from app.core.paging import MAX_PAGE, Total
 from app.core.text import fold
 from app.extensions import db
 from app.models import Organisation, Project, TemporaryLicense
+from app.models.kept import KEPT
 from app.projects import finding
 from app.projects.finding import Found, find_page, find_projects
 from app.projects.rules import organisation_search_text, project_search_text
 from app.projects.search import Expiry, Search, Sort
-from app.projects.totals import KEPT, project_totals
+from app.projects.totals import project_totals
 from app.projects.words import MANY_ENTRIES
 from tests.conftest import NOW, Cast
 

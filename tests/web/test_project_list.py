@@ -11,9 +11,9 @@ from sqlalchemy import delete, event
 
 from app.extensions import db
 from app.models import Organisation, Project, User
+from app.models.kept import forget_all
 from app.projects.fields import ProjectFields
 from app.projects.services import archive_project, create_project
-from app.projects.totals import forget_totals
 from tests.conftest import NOW, Cast, Clock, Visitor
 from tests.web.pages import issued
 
@@ -287,7 +287,7 @@ def test_of_many_projects_pages_are_counted_from_either_end(
     make(app, cast, *(f"Cargo {number:03}" for number in range(60)))
     monkeypatch.setattr("app.projects.totals.CHEAP", 50)
     monkeypatch.setattr("app.projects.finding.FEW", 50)
-    forget_totals()
+    forget_all()
     first, last = ada.get("/projects"), ada.get("/projects?page=-1")
     assert "1–24 of about 62 projects" in words_of(first.text)
     assert pages(first.text) == [("Next", "/projects?page=2"), ("Last", "/projects?page=-1")]
