@@ -1,11 +1,12 @@
 """Measures the portal beside its floor, on two sizes of data: `make bench`.
 
     python -m bench.run [--operations WORD] [--seconds S] [--large ORGANISATIONS KEYS]
-                        [--database URL] [--no-files]
+                        [--database URL [--small-database URL]] [--no-files]
 
 Prints a table; docs/benchmarks.md, docs/benchmarks-*.json and docs/images/benchmarks-*.svg get the
 same. Needs `wrk` (`apt-get install wrk`). With --database it measures on that empty PostgreSQL
-database alone, at the large size. Nothing leaves loopback.
+database, at the large size, beside little data in that of --small-database if there is one. Nothing
+leaves loopback.
 """
 
 import argparse
@@ -129,11 +130,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--large", type=int, nargs=2, default=LARGE)
     parser.add_argument("--database", help="an empty PostgreSQL database")
+    parser.add_argument("--small-database", help="another one")
     parser.add_argument("--no-files", action="store_true", help="print the table alone")
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        small = None if given.database else Installation(folder / "small", SMALL, None)
+        small = None
+        if given.small_database or not given.database:
+            small = Installation(folder / "small", SMALL, given.small_database)
         large = Installation(folder / "large", tuple(given.large), given.database)
         lines, whole = measure(large, small, given.operations, given.seconds)
     print(table(lines))

@@ -2,6 +2,7 @@
 
 import base64
 from datetime import timedelta
+from time import monotonic
 
 import pytest
 from flask import Flask
@@ -124,8 +125,24 @@ class TestASignIn:
 
 class TestTimeLeft:
     @pytest.mark.parametrize(
+        ("left", "status"), [(0.051, 200), (0.05, 401), (0.000001, 401), (0, 401), (-1, 401)]
+    )
+    def test_an_answer_that_would_arrive_after_the_end_waits_for_the_refusal(
+        self, agent: RealAgent, key: str, clock: Clock, left: float, status: int
+    ) -> None:
+        """On a busy machine an answer is on its way for some milliseconds."""
+        agent.sign_in(Cast.pat, key)
+        wait(agent, clock, 3600 - left)
+        began = monotonic()
+        answer = agent.heartbeat()
+        assert answer.status == status
+        if status == 401:
+            assert answer.json["code"] == "key_expired"
+            assert monotonic() - began >= left
+
+    @pytest.mark.parametrize(
         ("seconds", "left"),
-        [(0, 3600.0), (0.25, 3599.75), (0.000001, 3599.999), (3599.9999, 0.0), (3599.5, 0.5)],
+        [(0, 3600.0), (0.25, 3599.75), (0.000001, 3599.999), (3599.9491, 0.05), (3599.5, 0.5)],
     )
     def test_has_a_fraction_and_is_never_rounded_up(
         self, agent: RealAgent, key: str, clock: Clock, seconds: float, left: float
