@@ -51,7 +51,7 @@ def test_a_wrong_password_is_401_with_the_e_mail_kept(visitor: Visitor, cast: Ca
 
 
 def test_an_unknown_account_gets_the_answer_of_a_wrong_password(
-    visitor: Visitor, cast: Cast
+    visitor: Visitor, cast: Cast, clock: Clock
 ) -> None:
     unknown = visitor.sign_in("nobody@example.com")
     wrong = visitor.sign_in(cast.ada, "wrong")
