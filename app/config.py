@@ -207,6 +207,8 @@ class Config:
     secret_key: str = _setting(_secret_key, "", secret=True)
     signing_keys: str = _setting(_signing_keys, "", secret=True)
     """A folder (default: one in the instance folder), or a private key as PEM text."""
+    checkpoints: Path = _setting(lambda text: Path(text).absolute(), Path())
+    """The file of the audit log's checkpoints (default: in the instance folder)."""
     admin_email: str = _setting(_email, "")
     admin_password: str = _setting(_password, "", secret=True)
     sample_data: bool = _setting(_switch, False)
@@ -310,6 +312,7 @@ def load_config(environ: Mapping[str, str]) -> Config:
     dependent = {
         "database_url": _sqlite(instance / "portal.db"),
         "signing_keys": str(instance / "signing-keys"),
+        "checkpoints": instance / "checkpoints",
         "heartbeat_seconds": min(Config.heartbeat_seconds, idle_seconds // 2),
     }
     config = Config(**(dependent | given))

@@ -40,6 +40,18 @@ class RevocationListOut(RootModel[str]):
     root: str = Field(pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
 
 
+class CheckpointOut(RootModel[str]):
+    """A C2SP checkpoint: the log's name, the number of its events, the tree's root, a signature."""
+
+    root: str = Field(pattern=r"^[^\n]+\n[0-9]+\n[A-Za-z0-9+/=]{44}\n\n— ")
+
+
+class LogKeyOut(RootModel[str]):
+    """A C2SP verifier key, `NAME+HASH+KEY`; NAME is the origin of the log's checkpoints."""
+
+    root: str = Field(pattern=r"^[^+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+\n$")
+
+
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 """No control characters, and none that change the reading direction."""
 MAC_PATTERN = (

@@ -6,10 +6,11 @@ from datetime import datetime
 from sqlalchemy import Select, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
-from app.audit.tags import TAGS, AuditTag
+from app.audit.tags import TAGS, AuditTag, key_id_of
 from app.audit.wording import details
 from app.core.actor import Actor
 from app.core.paging import Page, Total, page_of
+from app.core.request_ids import current_request_id
 from app.core.text import EMAIL_LENGTH
 from app.models import AuditEvent, Organisation
 from app.models.rows import read_rows
@@ -60,8 +61,11 @@ def log_event(
             "tag": tag.value,
             "actor_id": actor.user_id,
             "actor": actor.email[:EMAIL_LENGTH],
+            "role": actor.role or "",
             "address": actor.address,
+            "request_id": current_request_id(),
             "organisation_id": organisation_id,
+            "key_id": key_id_of(tag, subject, data),
             "subject": subject[:300],
             "data": data,
         },

@@ -113,6 +113,7 @@ class AuditTag(StrEnum):
         "Refused to save configuration data",
         _MACHINE,
     )
+    AUDIT_EXPORTED = "audit.exported", "Exported the audit log"
 
     def __new__(
         cls, value: str, label: str, data: Mapping[str, Datum | None] | None = None
@@ -126,3 +127,18 @@ class AuditTag(StrEnum):
 
 TAGS = {tag.value: tag for tag in AuditTag}
 """Each tag by its stored value."""
+
+_OF_A_KEY = frozenset(
+    {
+        AuditTag.LICENSE_ISSUED,
+        AuditTag.LICENSE_VIEWED,
+        AuditTag.LICENSE_COPIED,
+        AuditTag.LICENSE_REVOKED,
+    }
+)
+"""The kinds whose subject is a Key ID."""
+
+
+def key_id_of(tag: AuditTag, subject: str, data: Mapping[str, str | int | None]) -> str:
+    """The Key ID of the license that an event is about, or ""."""
+    return subject if tag in _OF_A_KEY else str(data.get("key_id") or "")

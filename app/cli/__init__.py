@@ -23,7 +23,9 @@ class Commands(AppGroup):
     def _import(self) -> None:
         from app.cli import (  # noqa: PLC0415
             agents,
+            audit,
             database,
+            jobs,
             keys,
             licenses,
             projects,
@@ -40,6 +42,8 @@ class Commands(AppGroup):
             projects.group,
             licenses.group,
             keys.group,
+            audit.group,
+            jobs.command,
             server.serve,
         ):
             self.add_command(group)

@@ -6,16 +6,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password, random_password
 from app.accounts.users import create_user, find_user
+from app.audit.tree import newest_checkpoint
 from app.config import Config
 from app.core.actor import Actor
 from app.core.permissions import Role
 from app.licenses.services import issue_license, revoke_license
-from app.models import Organisation, User
+from app.models import AuditEvent, Organisation, User
 from app.projects.fields import ProjectFields
 from app.projects.services import create_project
 
@@ -95,6 +96,7 @@ def load_sample_data(
     if has_organisations(session):
         return []
     began = now - timedelta(days=300)
+    last_event = session.scalar(select(func.max(AuditEvent.id))) or 0
     organisation_ids = _make_projects(session, began, now)
     has_admin = _super_admin(session) is not None
     wanted = [who for who in users if not (has_admin and who.role is Role.SUPER_ADMIN)]
@@ -110,7 +112,16 @@ def load_sample_data(
             organisation_id=organisation_ids[0] if who.role is Role.CLIENT else None,
         )
     _issue_keys(session, organisation_ids, config, now)
+    _tell_as_of_now(session, last_event, now)
     return made
+
+
+def _tell_as_of_now(session: Session, last_event: int, now: datetime) -> None:
+    """The tree of a log that was signed takes no events that say they are older: these are new."""
+    if newest_checkpoint(session) is not None:
+        session.execute(
+            update(AuditEvent).where(AuditEvent.id > last_event).values(happened_at=now)
+        )
 
 
 def _make_projects(session: Session, began: datetime, now: datetime) -> list[str]:

@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user, find_user, has_super_admin, list_users
 from app.agents.registration import ensure_machine_salt
+from app.audit.log_key import ensure_log_key
 from app.cli.common import changing, print_table, reading, refuse
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
 from app.cli.setup import one_at_a_time, upgrade_database
@@ -147,6 +148,7 @@ def _fill(settings: Config) -> None:
     with changing() as session:
         kid = ensure_signing_key(session, signing_keys=settings.signing_keys, now=utcnow())
         ensure_machine_salt(session)
+        ensure_log_key(session, instance=settings.instance)
     _warn_without_private_key(settings, kid)
     _make_first_admin(settings)
     _load_sample_data(settings)

@@ -34,6 +34,8 @@ LARGEST_BODY = 64 * 1024 * 1024
 LARGEST_HEADERS = 32 * 1024
 QUICK = ("/static/", "/healthz")
 """What asks nothing of the database."""
+RESTART_SECONDS = 5
+"""A background process that cannot start is tried again so often."""
 MOST_CONNECTIONS = 1000
 """In each worker: below the 1024 files that many systems allow a process."""
 
@@ -155,7 +157,48 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             self._serve(channels)
 
 
+class Background:
+    """The background process, started anew whenever it has ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last_start = 0.0
+
+    def keep_running(self) -> None:
+        ended = self._process is None or self._process.poll() is not None
+        if ended and time.monotonic() - self._last_start > RESTART_SECONDS:
+            self._last_start = time.monotonic()
+            wsgi = Path(__file__).parents[2] / "wsgi.py"
+            flask = [sys.executable, "-m", "flask", "--app", str(wsgi)]
+            self._process = subprocess.Popen([*flask, "jobs", "--of", str(os.getpid())])  # noqa: S603
+
+    def stop(self) -> None:
+        """Tell it to end; a new one is started at once if the server goes on."""
+        self._last_start = 0.0
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+
+background = Background()
+
+
+def on_exit(_server: Any) -> None:
+    background.stop()
+
+
 def on_starting(server: Any) -> None:
+    """Look after the background process, and let a reload look first whether it will work."""
+    manage_workers = server.manage_workers
+
+    def manage_all() -> None:
+        manage_workers()
+        background.keep_running()
+
+    server.manage_workers = manage_all
+    _reload_only_if_sound(server)
+
+
+def _reload_only_if_sound(server: Any) -> None:
     """Let a reload (SIGHUP) look first at whether the new code and settings work at all."""
     reload, libraries = server.handle_hup, _libraries()
 
@@ -175,6 +218,7 @@ def on_starting(server: Any) -> None:
         else:
             _forget_portal()
             reload()
+            background.stop()
 
     server.handle_hup = reload_if_sound
 

@@ -8,7 +8,7 @@ from app.models.agents import (
     FurtherMacId,
     Installation,
 )
-from app.models.audit import AuditEvent, FeedEvent
+from app.models.audit import AuditCheckpoint, AuditEvent, AuditLeaf, AuditTile, FeedEvent
 from app.models.base import Base
 from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
 from app.models.project_search import ProjectSearch
@@ -17,7 +17,10 @@ from app.models.projects import ImportDraft, Organisation, Project
 __all__ = [
     "Agent",
     "AgentSession",
+    "AuditCheckpoint",
     "AuditEvent",
+    "AuditLeaf",
+    "AuditTile",
     "Base",
     "Configuration",
     "FeedEvent",

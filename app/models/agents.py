@@ -75,6 +75,8 @@ class Installation(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     machine_salt: Mapped[str] = mapped_column(String(64))
     """The salt of hashed machine IDs: on another portal the same machine has another hash."""
+    audit_log_key: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    """The verifier key of the audit log, from its first checkpoint on."""
 
 
 class Configuration(Base):

@@ -21,6 +21,7 @@ from app.audit.feed import FeedKind, feed_search_text
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
+from app.core.clock import utcnow
 from app.core.errors import Conflict
 from app.core.permissions import Permission
 from app.models import Organisation, Project
@@ -128,7 +129,8 @@ def import_projects(
             session,
             AuditTag.PROJECTS_IMPORTED,
             actor=actor,
-            now=now,
+            # A large import takes longer than events may come late into the audit log's tree.
+            now=max(now, utcnow()),
             subject=file_name,
             created=result.created,
             updated=result.updated,

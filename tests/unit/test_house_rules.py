@@ -149,12 +149,15 @@ def test_no_code_marks_text_as_safe() -> None:
         assert "render_template_string" not in file.read_text(encoding="utf-8"), name_of(file)
 
 
-def test_nothing_is_written_as_csv() -> None:
+def test_csv_is_written_in_one_place() -> None:
     """A client's name that begins with a sign is stored as it is: "@Home (NL)" is a name.
 
-    Whoever writes a list for spreadsheets must first see to it that none of them runs it.
+    Whoever writes a list for spreadsheets must first see to it that none of them runs it:
+    `core/spreadsheets.py` does.
     """
     for file in MODULES:
+        if file.name == "spreadsheets.py":
+            continue
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"csv\.writer|DictWriter|QUOTE_[A-Z]+|\.save\(", text), file
     for file in [*MODULES, *TEMPLATES]:

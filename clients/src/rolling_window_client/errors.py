@@ -65,3 +65,7 @@ class KeySetInvalid(ClientError):
 
 class RevocationListInvalid(ClientError):
     """What should be the signed list of revoked licenses is not, or is signed by nobody known."""
+
+
+class RecordInvalid(ClientError):
+    """An export of the audit log, its checkpoint or the log's key is not good."""

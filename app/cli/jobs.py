@@ -1,0 +1,142 @@
+"""`flask jobs`: the background process, which does what nobody waits for."""
+
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event
+from typing import Any, NamedTuple
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from app.audit.checkpoints import publish_checkpoints
+from app.audit.log_key import public_log_key, read_private_log_key
+from app.audit.tree import note_events, sign_tree
+from app.config import Config, current_config
+from app.core.clock import utcnow
+from app.core.errors import PortalError
+from app.extensions import db
+from app.models.database_errors import explain_database_error
+from app.models.engine import reading_only, writing
+
+ROUND_SECONDS = 10
+WATCH_SECONDS = 1
+"""How often it looks whether the process that started it is still there."""
+JOBS_LOCK = 0x526F6C6D  # any number that only this portal uses on its database
+
+
+class Job(NamedTuple):
+    """Something that is done in every round; what fails is said, and tried in the next."""
+
+    name: str
+    run: Callable[[Config], object]
+
+
+def prove_record(settings: Config) -> None:
+    """Add committed events to the audit log's tree, sign its head, append the checkpoint."""
+    private_key = read_private_log_key(settings.instance)
+    with reading_only():
+        note_events(db.session(), writing=_transaction, now=utcnow())
+    with _transaction() as session:
+        sign_tree(session, private_key=private_key, now=utcnow())
+    with reading_only():
+        publish_checkpoints(db.session(), settings.checkpoints, public_log_key(private_key))
+        db.session.rollback()
+
+
+JOBS = (Job("audit log", prove_record),)
+
+
+@contextmanager
+def _transaction() -> Iterator[Any]:
+    with writing():
+        try:
+            yield db.session()
+            db.session.commit()
+        finally:
+            db.session.rollback()
+
+
+@click.command("jobs")
+@click.option("--of", "parent", type=int, hidden=True, help="End when that process has ended.")
+@with_appcontext
+def command(parent: int | None) -> None:
+    """Run the background process alone; `serve` starts one by itself.
+
+    One works at a time, over all portals on the database; the others wait for their turn.
+    """
+    settings, stop = current_config(), Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # Ctrl+C reaches every process of the terminal; the one that leads tells this one.
+    signal.signal(signal.SIGINT, (lambda *_: stop.set()) if parent is None else signal.SIG_IGN)
+    if parent is None:
+        click.echo("The background process runs; Ctrl+C ends it.")
+    while not stop.is_set():
+        with suppress(DBAPIError, OSError), _turn(settings) as is_ours:
+            while is_ours() and not stop.is_set():
+                work(settings)
+                _wait(stop, parent)
+        _wait(stop, parent)
+
+
+def work(settings: Config) -> None:
+    """One round: every job, each by itself."""
+    for job in JOBS:
+        try:
+            job.run(settings)
+        except PortalError as error:
+            _say(job, error.detail)
+        except DBAPIError as error:
+            _say(job, explain_database_error(error) or "the database refused it")
+        except OSError as error:
+            _say(job, f"{error.filename or 'a file'}: {error.strerror}")
+        finally:
+            db.session.remove()
+
+
+def _say(job: Job, sentence: str) -> None:
+    click.echo(f"jobs: {job.name}: {sentence}", err=True)
+
+
+def _wait(stop: Event, parent: int | None) -> None:
+    """Until the next round, the end, or the end of the process that started this one."""
+    for _ in range(ROUND_SECONDS // WATCH_SECONDS):
+        if parent is not None and os.getppid() != parent:
+            stop.set()
+        if stop.wait(WATCH_SECONDS):
+            return
+
+
+@contextmanager
+def _turn(settings: Config) -> Iterator[Callable[[], bool]]:
+    """Whether it is this process's turn to work: a lock that is lost when its holder dies."""
+    if settings.database_file:
+        lock = settings.database_file.with_name(f".{settings.database_file.name}-jobs")
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield lambda: False
+            else:
+                yield lambda: True
+        return
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        taken = connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": JOBS_LOCK})
+        try:
+            yield lambda: bool(taken) and _is_alive(connection)
+        finally:
+            connection.invalidate()  # which gives the lock back
+
+
+def _is_alive(connection: Connection) -> bool:
+    """Whether the connection that holds the lock still does: the server may have been started
+    anew, and another portal's process be at work."""
+    try:
+        connection.execute(text("SELECT 1"))
+    except DBAPIError:
+        return False
+    return True
