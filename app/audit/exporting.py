@@ -4,10 +4,9 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.audit.leaves import COLUMNS, leaf_of
@@ -83,7 +82,7 @@ class Proofs:
 
 def prove_event(session: Session, index: int, proofs: Proofs) -> ProvenEvent:
     """The event with this index of the tree. Raises NotFound if there is none yet."""
-    for event in _proven(session, proofs, AuditLeaf.place == index):
+    for event in proven_events(session, proofs, AuditLeaf.place == index):
         return event
     raise NotFound(
         f"There is no event with index {index} in the signed tree, which has {proofs.size}."
@@ -91,22 +90,13 @@ def prove_event(session: Session, index: int, proofs: Proofs) -> ProvenEvent:
 
 
 def proven_events(
-    session: Session, proofs: Proofs, *, start: datetime | None = None, end: datetime | None = None
+    session: Session, proofs: Proofs, *conditions: ColumnElement[bool]
 ) -> Iterator[ProvenEvent]:
-    """Every event of the signed tree that happened from `start` on and before `end`, in order."""
-    limits = []
-    if start is not None:
-        limits.append(AuditEvent.happened_at >= start)
-    if end is not None:
-        limits.append(AuditEvent.happened_at < end)
-    return _proven(session, proofs, *limits)
-
-
-def _proven(session: Session, proofs: Proofs, *limits: Any) -> Iterator[ProvenEvent]:
+    """Every event of the signed tree that meets the conditions, in the order of the tree."""
     statement = (
         select(AuditLeaf.place, *COLUMNS)
         .join(AuditEvent, AuditEvent.id == AuditLeaf.event_id)
-        .where(AuditLeaf.place < proofs.size, *limits)
+        .where(AuditLeaf.place < proofs.size, *conditions)
         .order_by(AuditLeaf.place)
     )
     with session.execute(statement, execution_options={"yield_per": AT_ONCE}) as rows:

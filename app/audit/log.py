@@ -1,37 +1,44 @@
 """The audit log: what was done and what was refused."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from app.audit.tags import TAGS, AuditTag, key_id_of
 from app.audit.wording import details
 from app.core.actor import Actor
-from app.core.paging import Page, Total, page_of
 from app.core.request_ids import current_request_id
 from app.core.text import EMAIL_LENGTH
 from app.models import AuditEvent, Organisation
 from app.models.rows import read_rows
 
-MANY = 10_000
-"""More events are not counted."""
-
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One event as pages show it. `organisation` is a name, None if it has been deleted."""
+    """One event as pages show it. `organisation` is a name, None if it has been deleted.
 
+    `who`, `verb` and `subject` make a sentence; `what` is the kind's label. `project_id` is that of
+    the project that it is about, None if it is about none.
+    """
+
+    id: int
     tag: str
     happened_at: datetime
     who: str
+    role: str
+    verb: str
     what: str
     details: list[tuple[str, str | datetime]]
     organisation_id: str | None
     organisation: str | None
     subject: str
+    key_id: str
+    project_id: int | None
     address: str
+    request_id: str
 
 
 def log_event(
@@ -107,63 +114,15 @@ _FIRST_OF = (
 )
 
 
-def count_events(session: Session, *, organisation_id: str | None = None) -> int:
-    """The number of events, in all or of one organisation."""
-    return (
-        session.scalar(select(func.count()).select_from(_events(organisation_id).subquery())) or 0
-    )
+def latest_entries(session: Session, *, limit: int) -> list[AuditEntry]:
+    """The latest events as pages show them, newest first."""
+    newest_first = (AuditEvent.happened_at.desc(), AuditEvent.id.desc())
+    events = session.scalars(select(AuditEvent).order_by(*newest_first).limit(limit))
+    return entries_of(session, events.all())
 
 
-def list_entries(
-    session: Session, *, organisation_id: str | None = None, offset: int = 0, limit: int = 50
-) -> list[AuditEntry]:
-    """Events as pages show them, newest first, all or those of one organisation."""
-    return _entries(session, _newest_first(_events(organisation_id)).offset(offset).limit(limit))
-
-
-def page_of_events(
-    session: Session, *, organisation_id: str | None, number: int, size: int
-) -> tuple[Page, list[AuditEntry]]:
-    """Page `number` (see Page) of all events, or of those of one organisation, newest first.
-
-    Of many events a page has those with `size` consecutive ids, however far from either end it is.
-    """
-    if organisation_id is None:
-        # Each by itself: asked for both at once, SQLite reads every row.
-        ends = (select(end(AuditEvent.id)).scalar_subquery() for end in (func.min, func.max))
-        oldest, newest = session.execute(select(*ends)).one()
-        if newest is not None and newest - oldest >= MANY:
-            return _page_by_ids(session, oldest, newest, number, size)
-    page = page_of(number, size, count_events(session, organisation_id=organisation_id))
-    entries = list_entries(session, organisation_id=organisation_id, offset=page.offset, limit=size)
-    return page, entries
-
-
-def _page_by_ids(
-    session: Session, oldest: int, newest: int, number: int, size: int
-) -> tuple[Page, list[AuditEntry]]:
-    total = Total(newest - oldest + 1, about=True)
-    pages = -(-total.number // size)
-    number = number if abs(number) <= pages else -1
-    page = Page(number, size, total, more=abs(number) < pages)
-    last = newest - page.offset if number > 0 else oldest + page.offset + size - 1
-    ids = AuditEvent.id.between(last - size + 1, last)
-    return page, _entries(session, select(AuditEvent).where(ids).order_by(AuditEvent.id.desc()))
-
-
-def _events(organisation_id: str | None) -> Select[AuditEvent]:
-    query = select(AuditEvent)
-    if organisation_id is not None:
-        query = query.where(AuditEvent.organisation_id == organisation_id)
-    return query
-
-
-def _newest_first(query: Select[AuditEvent]) -> Select[AuditEvent]:
-    return query.order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
-
-
-def _entries(session: Session, query: Select[AuditEvent]) -> list[AuditEntry]:
-    events = list(session.scalars(query))
+def entries_of(session: Session, events: Sequence[AuditEvent]) -> list[AuditEntry]:
+    """These events as pages show them."""
     ids = {event.organisation_id for event in events if event.organisation_id}
     named = select(Organisation.id, Organisation.name).where(Organisation.id.in_(ids))
     names = dict(session.execute(named).all()) if ids else {}
@@ -173,13 +132,19 @@ def _entries(session: Session, query: Select[AuditEvent]) -> list[AuditEntry]:
 def _entry(event: AuditEvent, organisation: str | None) -> AuditEntry:
     tag = TAGS.get(event.tag)  # None: written by another version of the portal
     return AuditEntry(
+        id=event.id,
         tag=event.tag,
         happened_at=event.happened_at,
         who=event.actor,
+        role=event.role,
+        verb=tag.verb if tag else event.tag,
         what=tag.label if tag else event.tag,
         details=details(event.data, tag.data if tag else {}, event.subject),
         organisation_id=event.organisation_id,
         organisation=organisation,
         subject=event.subject,
+        key_id=event.key_id,
+        project_id=event.data.get("project_id"),
         address=event.address,
+        request_id=event.request_id,
     )

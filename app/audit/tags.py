@@ -10,7 +10,7 @@ _MACHINE = {"mac_id": Datum("MAC ID", in_subject=True), "key_id": Datum("Key ID"
 
 
 class AuditTag(StrEnum):
-    """What happened. `label` is its text on pages.
+    """What happened. `label` is its text on pages, `verb` what follows who did it in a sentence.
 
     `data` has the names of the event's further data, each with its wording on pages, or None if
     no page shows it. Names and their meanings must not change: old events are read with them.
@@ -18,6 +18,10 @@ class AuditTag(StrEnum):
 
     label: str
     data: Mapping[str, Datum | None]
+
+    @property
+    def verb(self) -> str:
+        return _VERBS.get(self, self.label[0].lower() + self.label[1:])
 
     SIGNED_IN = "portal.signed_in", "Signed in to the portal"
     SIGN_IN_REFUSED = (
@@ -125,6 +129,12 @@ class AuditTag(StrEnum):
         return tag
 
 
+_VERBS = {
+    AuditTag.SIGN_IN_REFUSED: "was refused at the portal's sign-in",
+    AuditTag.AGENT_SIGN_IN_REFUSED: "was refused at the sign-in on an OP Agent",
+    AuditTag.AGENT_SESSION_ENDED: "had an OP Agent session end",
+}
+"""Of those whose label is no verb."""
 TAGS = {tag.value: tag for tag in AuditTag}
 """Each tag by its stored value."""
 

@@ -4,15 +4,16 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 from sqlalchemy.orm import Session
 
 from app.audit.checkpoints import verified_heads
 from app.audit.exporting import EXPORTS, Proofs, prove_event, proven_events
+from app.audit.finding import AuditSearch, conditions, parse_day
 from app.audit.log import log_event
 from app.audit.log_key import public_log_key, read_private_log_key, stored_log_key
 from app.audit.notes import Head, LogKey, NoteInvalid, read_log_key, verify_note
@@ -23,7 +24,7 @@ from app.cli.common import changing, print_json, reading, refuse
 from app.config import current_config
 from app.core.actor import COMMAND_LINE
 from app.core.clock import utcnow
-from app.core.errors import PortalError, SigningKeyMissing
+from app.core.errors import InvalidInput, PortalError, SigningKeyMissing
 
 
 @click.group("audit")
@@ -115,21 +116,26 @@ def prove_command(index: int, as_json: bool) -> None:
     click.echo(f"\n{proofs.note}", nl=False)
 
 
-def _moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
+def _moment(
+    _context: click.Context, parameter: click.Parameter, text: str | None
+) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no date; write 2026-11-24 or 2026-11-24T15:40:00Z."
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return parse_day("", text or "", end=parameter.name == "end")
+    except InvalidInput as error:
+        raise click.BadParameter(error.detail) from None
 
 
 @group.command("export")
-@click.option("--from", "start", callback=_moment, metavar="TIME", help="Only from then on (UTC).")
-@click.option("--to", "end", callback=_moment, metavar="TIME", help="Only before then (UTC).")
+@click.option(
+    "--from",
+    "start",
+    callback=_moment,
+    metavar="TIME",
+    help="Only from then on: a day or an instant, in UTC unless it says so.",
+)
+@click.option(
+    "--to", "end", callback=_moment, metavar="TIME", help="Only before then; of a day, to its end."
+)
 @click.option("--format", "form", type=click.Choice([*EXPORTS]), default="jsonl")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: print.")
 def export_command(
@@ -144,7 +150,8 @@ def export_command(
     with reading() as session:
         proofs = Proofs(session)
         pending = count_pending(session, utcnow())
-        events = proven_events(session, proofs, start=start, end=end)
+        search = AuditSearch(start=start, end=end)
+        events = proven_events(session, proofs, *conditions(session, search))
         lines = EXPORTS[form](events, proofs, stored_log_key(session))
         with _whole_file(output) as out:
             out.writelines(lines)

@@ -28,11 +28,12 @@ class Permission(StrEnum):
     SEE_LICENSE_KEYS = "see_license_keys"
     END_SESSIONS = "end_sessions"
     MANAGE_AGENTS = "manage_agents"
+    EXPORT_AUDIT = "export_audit"
 
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SUPER_ADMIN: frozenset(Permission),
-    Role.AUDITOR: frozenset({Permission.VIEW_PORTAL}),
+    Role.AUDITOR: frozenset({Permission.VIEW_PORTAL, Permission.EXPORT_AUDIT}),
     Role.PARTNER: frozenset(),
     Role.DEVELOPER: frozenset(),
     Role.CLIENT: frozenset(),

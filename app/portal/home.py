@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents.live_sessions import partners_signed_in
-from app.audit.log import AuditEntry, list_entries
+from app.audit.log import AuditEntry, latest_entries
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.durations import SessionLimits
@@ -65,7 +65,7 @@ def build_overview(session: Session, *, now: datetime, limits: SessionLimits) ->
         partners_signed_in=people,
         sessions=sessions,
         ending=ending,
-        recent=list_entries(session, limit=RECENT),
+        recent=latest_entries(session, limit=RECENT),
         projects_of=_projects_of(session, named),
     )
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.audit import tree
 from app.audit.checkpoints import last_head, publish_checkpoints, read_notes, verified_heads
 from app.audit.exporting import Proofs, csv_lines, jsonl_lines, prove_event, proven_events
+from app.audit.finding import AuditSearch, conditions
 from app.audit.leaves import EVENTS, leaf_of
 from app.audit.log import log_event
 from app.audit.log_key import ensure_log_key, public_log_key, read_private_log_key
@@ -383,7 +384,8 @@ def test_an_export_has_the_events_of_a_time_only(record: Record) -> None:
     record.prove()
     proofs = Proofs(record.session)
     start, end = NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)
-    places = [event.index for event in proven_events(record.session, proofs, start=start, end=end)]
+    search = conditions(record.session, AuditSearch(start=start, end=end))
+    places = [event.index for event in proven_events(record.session, proofs, *search)]
     assert places == [1]
 
 

@@ -1,0 +1,124 @@
+"""Finding events of the audit log: filters, and pages by position, whose cost does not grow."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_
+from sqlalchemy.orm import Session
+
+from app.audit.log import AuditEntry, entries_of
+from app.core.errors import InvalidInput
+from app.models import AuditEvent, Organisation
+
+SAME_NAME = 20
+"""The most organisations of one name that are looked for."""
+
+
+@dataclass(frozen=True)
+class AuditSearch:
+    """What events are looked for; empty texts and None filter nothing.
+
+    `organisation` is an Organisation ID or a whole name, `kind` an audit tag's value; events are
+    from `start` on and before `end`. A page has the events older than the event `older_than`, or
+    the nearest newer than `newer_than`; ids of events.
+    """
+
+    person: str = ""
+    organisation: str = ""
+    kind: str = ""
+    key_id: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+    older_than: int | None = None
+    newer_than: int | None = None
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """Events, newest first; the ids from which the pages beside this one go on, None if none."""
+
+    entries: list[AuditEntry]
+    older_than: int | None
+    newer_than: int | None
+
+
+def find_events(session: Session, search: AuditSearch, *, size: int) -> AuditPage:
+    """A page of the events that are looked for: found by an index, however many there are."""
+    query = select(AuditEvent).where(*conditions(session, search))
+    forward = search.newer_than is not None and search.older_than is None
+    anchor = _position(session, search.newer_than if forward else search.older_than)
+    if anchor is not None:
+        place = tuple_(AuditEvent.happened_at, AuditEvent.id)
+        query = query.where(place > anchor if forward else place < anchor)
+    found = [*session.scalars(_ordered(query, newest_first=not forward).limit(size + 1))]
+    more, events = len(found) > size, found[:size]
+    if forward:
+        events.reverse()
+    older = more if not forward else anchor is not None
+    newer = more if forward else anchor is not None
+    return AuditPage(
+        entries_of(session, events),
+        older_than=events[-1].id if events and older else None,
+        newer_than=events[0].id if events and newer else None,
+    )
+
+
+def conditions(session: Session, search: AuditSearch) -> list[ColumnElement[bool]]:
+    """What an event must be for `search` to look for it, wherever it stands."""
+    found: list[ColumnElement[bool]] = []
+    if search.person:
+        found.append(AuditEvent.actor == search.person)
+    if search.organisation:
+        found.append(_of_organisation(session, search.organisation))
+    if search.kind:
+        found.append(AuditEvent.tag == search.kind)
+    if search.key_id:
+        found.append(AuditEvent.key_id == search.key_id)
+        found.append(AuditEvent.key_id != literal_column("''"))  # as the index of keys has it
+    if search.start is not None:
+        found.append(AuditEvent.happened_at >= search.start)
+    if search.end is not None:
+        found.append(AuditEvent.happened_at < search.end)
+    return found
+
+
+def _of_organisation(session: Session, text: str) -> ColumnElement[bool]:
+    named = select(Organisation.id).where(func.lower(Organisation.name) == text.lower())
+    ids = {text, *session.scalars(named.limit(SAME_NAME))}
+    if len(ids) == 1:
+        return AuditEvent.organisation_id == text
+    return AuditEvent.organisation_id.in_(ids)
+
+
+def _position(session: Session, event_id: int | None) -> tuple[datetime, int] | None:
+    if event_id is None:
+        return None
+    happened_at = session.scalar(select(AuditEvent.happened_at).where(AuditEvent.id == event_id))
+    return (happened_at, event_id) if happened_at else None
+
+
+def _ordered(query: Select[Any], *, newest_first: bool) -> Select[Any]:
+    if newest_first:
+        return query.order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
+    return query.order_by(AuditEvent.happened_at, AuditEvent.id)
+
+
+def parse_day(field: str, text: str, *, end: bool = False) -> datetime | None:
+    """The instant that a filter names: a day or an instant (ISO 8601), in UTC unless it says so.
+
+    With `end`, a day is meant to be in what is found, so the instant is the next day's beginning.
+    Raises InvalidInput with a sentence.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        is_day = len(text) <= len("2026-11-24")
+        return moment + timedelta(days=1) if end and is_day else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            field, "That is no date. Write it as 2026-11-24, or with a time as 2026-11-24T15:40."
+        ) from None
