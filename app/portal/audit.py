@@ -23,6 +23,7 @@ from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.models.engine import reading_only
 from app.web.access import current_actor, requires
+from app.web.forms_again import shown_again_by
 
 blueprint = Blueprint("audit", __name__)
 PAGE_SIZE = 50
@@ -56,8 +57,10 @@ def list_events() -> ResponseReturnValue:
     ), 422 if errors else 200
 
 
-@blueprint.post("/audit/export/<any(csv, jsonl):form>")
+@blueprint.post("/audit/export.csv", defaults={"form": "csv"})
+@blueprint.post("/audit/export.jsonl", defaults={"form": "jsonl"})
 @requires(Permission.EXPORT_AUDIT)
+@shown_again_by(lambda **_: list_events())
 def export(form: str) -> ResponseReturnValue:
     search, now = _search(_typed()), utcnow()
     if newest_checkpoint(db.session()) is None:

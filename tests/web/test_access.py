@@ -22,6 +22,8 @@ PUBLIC = {
     "docs.openapi",
     "docs.page",
     "published.license_keys",
+    "published.audit_checkpoint",
+    "published.audit_log_key",
     "published.revoked_licenses",
     "accounts.sign_in",
     "accounts.sign_in_page",
@@ -119,7 +121,10 @@ def test_a_program_gets_a_problem_and_no_redirect(visitor: Visitor) -> None:
 
 
 def test_an_auditor_may_change_nothing(app: Flask, audrey: Visitor) -> None:
-    for path in closed(app, "POST"):
+    exports = {"/audit/export.csv", "/audit/export.jsonl"}
+    paths = set(closed(app, "POST"))
+    assert exports < paths
+    for path in paths - exports:
         answer = audrey.post(path)
         assert answer.status_code == 403, path
         assert "Your role does not allow this." in answer.text
@@ -153,7 +158,7 @@ def test_a_session_of_a_partner_would_open_nothing(app: Flask, cast: Cast, ada: 
 def test_the_table_of_roles() -> None:
     assert set(ROLE_PERMISSIONS) == set(Role)
     assert ROLE_PERMISSIONS[Role.SUPER_ADMIN] == set(Permission)
-    assert ROLE_PERMISSIONS[Role.AUDITOR] == {Permission.VIEW_PORTAL}
+    assert ROLE_PERMISSIONS[Role.AUDITOR] == {Permission.VIEW_PORTAL, Permission.EXPORT_AUDIT}
     for role in (Role.PARTNER, Role.DEVELOPER, Role.CLIENT):
         assert not any(allows(role, permission) for permission in Permission)
 

@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
+from sqlalchemy import update
 
 from app.agents.codes import EndCode, RefusalCode
 from app.extensions import db
+from app.models import AuditCheckpoint, Installation
 from tests.agents.api_stage import RealAgent, to_the_app
 from tests.agents.stage import issue, text_of
-from tests.conftest import PASSWORD, Cast, Clock, Visitor
+from tests.conftest import NOW, PASSWORD, Cast, Clock, Visitor
 
 ADDRESSES = ("/api", "/.well-known")
 WITH_BODY, WITHOUT = 20, 4
@@ -55,7 +57,7 @@ class TestTheDocument:
             for method in rule.methods - {"HEAD", "OPTIONS"}
         }
         assert {(method, path) for method, path, _ in operations(document)} == there
-        assert len(there) == 10
+        assert len(there) == 12
 
     def test_has_the_addresses_of_the_contract(self, document: dict[str, Any]) -> None:
         assert {(method, path) for method, path, _ in operations(document)} >= {
@@ -172,9 +174,12 @@ class TestThePage:
         """Every call but the page's own has a command; each, with values for the dots, is done."""
         with app.app_context():
             key = text_of(issue(db.session(), cast))
+            db.session.add(AuditCheckpoint(size=1, signed_at=NOW, note="a\n1\nb\n\n— a c\n"))
+            db.session.execute(update(Installation).values(audit_log_key="a+b+c"))
+            db.session.commit()
         agent = RealAgent(to_the_app(app.test_client()))
         commands = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", page, re.DOTALL)
-        assert len(commands) == len(list(operations(document))) - 1 == 9
+        assert len(commands) == len(list(operations(document))) - 1 == 11
         statuses = []
         for text in commands:
             command = unescape(text).replace("rw1....", key).replace("you@example.com", Cast.pat)

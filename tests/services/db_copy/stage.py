@@ -16,6 +16,9 @@ from app.extensions import db
 from app.models import (
     Agent,
     AgentSession,
+    AuditCheckpoint,
+    AuditLeaf,
+    AuditTile,
     Base,
     Configuration,
     FeedEvent,
@@ -88,6 +91,9 @@ def add_the_other_tables(connection: Connection) -> None:
     connection.execute(insert(AgentSession).values(**ours, **heard, **of_acme))
     failure = {"account_hash": "f" * 64, "address": "::1", "failed_at": NOW}
     connection.execute(insert(SignInFailure).values(failure))
+    connection.execute(insert(AuditLeaf).values(place=0, event_id=1, hash=b"l" * 32))
+    connection.execute(insert(AuditTile).values(place=0, hash=b"t" * 32))
+    connection.execute(insert(AuditCheckpoint).values(size=1, signed_at=NOW, note="n"))
     asked = [{"address": f"::{n:x}", "inspected_at": NOW} for n in range(MANY)]
     connection.execute(insert(KeyInspection), asked)
 
