@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
-from app.audit.tags import TAGS, AuditTag, key_id_of
+from app.audit.tags import OF_COMMANDS, TAGS, AuditTag, key_id_of
 from app.audit.wording import details
 from app.core.actor import Actor
 from app.core.request_ids import current_request_id
@@ -60,6 +60,9 @@ def log_event(
     unknown = data.keys() - tag.data.keys()
     if unknown:
         raise ValueError(f"{tag} has no data named {', '.join(sorted(unknown))}")
+    if actor.system_user:
+        data |= {"system_user": actor.system_user}
+        data |= {"on_behalf_of": actor.email} if actor.user_id is not None else {}
     session.flush()  # what the event is about may be new
     session.connection().execute(
         _ADDED,
@@ -139,7 +142,7 @@ def _entry(event: AuditEvent, organisation: str | None) -> AuditEntry:
         role=event.role,
         verb=tag.verb if tag else event.tag,
         what=tag.label if tag else event.tag,
-        details=details(event.data, tag.data if tag else {}, event.subject),
+        details=details(event.data, {**OF_COMMANDS, **(tag.data if tag else {})}, event.subject),
         organisation_id=event.organisation_id,
         organisation=organisation,
         subject=event.subject,

@@ -6,6 +6,11 @@ from enum import StrEnum
 from app.audit.wording import Datum, code, instant, ttl
 
 _PROJECT = {"project_id": None}
+OF_COMMANDS: Mapping[str, Datum | None] = {
+    "system_user": Datum("run by"),
+    "on_behalf_of": Datum("on behalf of"),
+}
+"""What every event that a command made says besides."""
 _MACHINE = {"mac_id": Datum("MAC ID", in_subject=True), "key_id": Datum("Key ID")}
 
 

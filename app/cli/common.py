@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.accounts.users import find_user
-from app.core.actor import Actor
+from app.core.actor import COMMAND_LINE, Actor
 from app.core.errors import MalformedTTL, PortalError
 from app.core.permissions import Permission, allows
 from app.core.text import is_email
@@ -74,7 +75,7 @@ def actor_who_may(session: Session, email: str, permission: Permission) -> Actor
     user = find_user(session, email)
     if user is None or user.disabled_at is not None or not allows(user.role, permission):
         raise PortalError(f"{email} is not a super admin here; name one with --as.")
-    return Actor(user.id, user.email, user.role, "command line")
+    return replace(COMMAND_LINE, user_id=user.id, email=user.email, role=user.role)
 
 
 def print_json(records: Any) -> None:

@@ -1,6 +1,8 @@
 """`flask licenses ...` and `flask keys ...`, by their exit statuses and what they print."""
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -69,8 +71,10 @@ class TestIssue:
             event = db.session().scalars(
                 select(AuditEvent).where(AuditEvent.tag == "license.issued")
             )
-            [told] = [(one.actor, one.address, one.subject) for one in event]
+            [(told, data)] = [((one.actor, one.address, one.subject), one.data) for one in event]
         assert told == (Cast.ada, "command line", row["key_id"])
+        assert data["system_user"] == pwd.getpwuid(os.getuid()).pw_name
+        assert data["on_behalf_of"] == Cast.ada
 
     @pytest.mark.parametrize("ttl", ["3x", "", "3", "h", "-1h", "0h", "3.5h", "9999999h", "٣h"])
     def test_a_malformed_ttl_is_used_wrongly(self, app: Flask, ttl: str) -> None:

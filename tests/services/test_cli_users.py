@@ -1,6 +1,8 @@
 """`flask users ...`."""
 
 import json
+import os
+import pwd
 
 import pytest
 from click.testing import Result
@@ -200,6 +202,8 @@ def test_the_audit_log_says_that_it_was_the_command_line(app: Flask, cast: Cast)
     assert [event.tag for event in events] == tags
     for event in events:
         assert (event.actor, event.address) == ("command line", "command line")
+        assert event.data["system_user"] == pwd.getpwuid(os.getuid()).pw_name
+        assert "on_behalf_of" not in event.data
         assert event.subject == "new@example.com"
         assert "brand new" not in str(vars(event))
 
