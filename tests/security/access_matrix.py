@@ -2,10 +2,10 @@
 
 A new route fails tests/security/test_access_matrix.py until it stands here. A line is the method,
 the address, what each of the people is answered, and the form that they send (JSON for the agents'
-interface). Variables of addresses are in capitals, `<id:project_id>` being PROJECT; the fixture
-`records` in the test says what stands for them. The lines are gone through from the first to the
-last, person by person, so a line may build on what those before it have done. HEAD is answered like
-GET, and every method that an address has not is 405: the tests see to both without a line.
+interface). Variables of addresses are in capitals, `<id:project_id>` being PROJECT; what stands for
+them says `records_of_acme` in stage.py. The lines are gone through from the first to the last,
+person by person, so a line may build on what those before it have done. HEAD is answered like GET,
+and every method that an address has not is 405: the tests see to both without a line.
 """
 
 # fmt: off

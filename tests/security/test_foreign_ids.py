@@ -9,9 +9,9 @@ from app.agents.configuration import configuration_of
 from app.extensions import db
 from app.models import AuditEvent, FeedEvent
 from tests.agents.api_stage import BEA, OTHER_MAC, RealAgent, add_bea, to_the_app
-from tests.agents.stage import issue, signed_in, text_of
+from tests.agents.stage import issue, text_of
 from tests.conftest import Cast, Clock, Visitor
-from tests.security.test_access_matrix import PORTAL_LINES, everything_in, path_of
+from tests.security.stage import PORTAL_LINES, Line, everything_in, path_of, records_of_acme
 
 OF_ACME = ("KEY", "AGENT", "SESSION")
 NESTED = [line for line in PORTAL_LINES if any(name in line.address for name in OF_ACME)]
@@ -20,16 +20,7 @@ NESTED = [line for line in PORTAL_LINES if any(name in line.address for name in 
 @pytest.fixture
 def records(app: Flask, cast: Cast, clock: Clock) -> dict[str, str]:
     """A key, a machine and a session of Acme's, under Bolt's project."""
-    with app.app_context():
-        client = signed_in(db.session(), cast.carl).agent_session
-        found = {
-            "PROJECT": str(cast.bolt_project),
-            "KEY": issue(db.session(), cast).key_id,
-            "AGENT": str(client.agent_id),
-            "SESSION": str(client.id),
-        }
-        db.session.commit()
-    return found
+    return records_of_acme(app, cast) | {"PROJECT": str(cast.bolt_project)}
 
 
 def test_there_are_nested_addresses() -> None:
@@ -38,7 +29,7 @@ def test_there_are_nested_addresses() -> None:
 
 @pytest.mark.parametrize("line", NESTED, ids=lambda line: " ".join(line.place))
 def test_what_is_acmes_is_not_to_be_found_below_bolts_project(
-    app: Flask, ada: Visitor, records: dict[str, str], line: object
+    app: Flask, ada: Visitor, records: dict[str, str], line: Line
 ) -> None:
     """An address that was put together of two others, by a slip or so that the audit log names the
     wrong organisation: nothing is done, and nothing of Acme's is told."""
