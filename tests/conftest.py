@@ -1,5 +1,6 @@
 """One cast and one stage for every test: two databases, a clock to turn, people to act."""
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -63,6 +64,34 @@ def fast_passwords() -> Iterator[None]:
     passwords.hasher = slow
 
 
+SECRETS = re.compile(re.escape(PASSWORD) + r"|rw1\.[\w-]+\.[\w-]+\.[\w-]{86}")
+"""What no test may make the portal write down."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_is_logged() -> Iterator[None]:
+    """After the last test: no line of the log, of all tests together, held a password or a key."""
+    said = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            line = self.format(record)
+            if SECRETS.search(line):
+                said.append(line)
+
+    listener = Listener()
+    logging.getLogger().addHandler(listener)
+    yield
+    logging.getLogger().removeHandler(listener)
+    assert said == []
+
+
+def check_files(folder: Path) -> None:
+    """After the last test: what SQLite has kept of all that was written, deleted rows too."""
+    for file in folder.rglob("*.db*"):
+        assert not SECRETS.search(file.read_bytes().decode("latin-1")), file
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     # Not in pytest's own temporary folder: other test runs clean up there.
@@ -104,6 +133,7 @@ def installation(
     yield portal
     with portal.app_context():
         db.engine.dispose()
+    check_files(Path(environ["PORTAL_INSTANCE"]))
 
 
 @pytest.fixture

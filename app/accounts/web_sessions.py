@@ -112,7 +112,8 @@ _BY_TOKEN = (
     .join(WebSession.user)
     .where(WebSession.token_hash == bindparam("token_hash"))
 )
-_BY_TOKEN_LOCKED = _BY_TOKEN.with_for_update(read=True)
+# Not shared: requests that overlap could hold off for ever whoever disables their user.
+_BY_TOKEN_LOCKED = _BY_TOKEN.with_for_update(key_share=True)
 
 
 def _by_token(session: Session, token: str, *, lock: bool = False) -> SignedInSession | None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from app.agents.codes import EndCause
 from app.agents.live_sessions import end_blocked_sessions, end_sessions_on
-from app.agents.registration import log_agent_change
+from app.agents.registration import locked_with_license, log_agent_change
 from app.audit.feed import FeedKind
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -59,13 +59,13 @@ def machines_with(
 
 
 def get_agent(session: Session, agent_id: int, *, lock: bool = False) -> Agent:
-    """The registered agent with this ID, locked until the commit if `lock`. Raises NotFound.
+    """The registered agent with this ID, locked with its license if `lock`. Raises NotFound.
 
     Signing in on the agent's machine takes the same lock.
     """
     query = select(Agent).where(Agent.id == agent_id, Agent.dissociated_at.is_(None))
     if lock:
-        query = query.with_for_update(of=Agent).execution_options(populate_existing=True)
+        query = locked_with_license(query)
     agent = session.scalar(query)
     if agent is None:
         raise NotFound("There is no such machine; it may have been dissociated.")

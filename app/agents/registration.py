@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, select, update
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy.orm import Session, contains_eager, selectinload
 
 from app.agents.mac import machine_name
 from app.agents.sign_in_rules import RegisteredAgent
@@ -16,7 +16,7 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.licenses.permanent import mint_permanent_license
-from app.models import Agent, AgentSession, FurtherMacId, Installation
+from app.models import Agent, AgentSession, FurtherMacId, Installation, PermanentLicense
 
 MOST_MAC_IDS = 20
 """How many MAC IDs of a machine are kept; with further ones people sign in all the same."""
@@ -68,9 +68,22 @@ def fitting_agents(session: Session, mac_id: str, machine_id_hash: str) -> list[
         .where(fits, Agent.dissociated_at.is_(None))
         .order_by(Agent.id)
         .options(selectinload(Agent.further_mac_ids))
-        .with_for_update(of=Agent)
     )
-    return list(session.scalars(query.execution_options(populate_existing=True)))
+    return list(session.scalars(locked_with_license(query)))
+
+
+def locked_with_license(query: Select[Agent]) -> Select[Agent]:
+    """`query` for agents, which are locked with their licenses until the commit.
+
+    After a wait PostgreSQL looks again at the rows that it locks, and at no others: a license that
+    was revoked meanwhile would be read as it was before.
+    """
+    return (
+        query.join(Agent.license)
+        .options(contains_eager(Agent.license))
+        .with_for_update(of=(Agent, PermanentLicense))
+        .execution_options(populate_existing=True)
+    )
 
 
 def _wait_for_machine(session: Session, *identifiers: str) -> None:

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from app import throttle
 from app.agents.live_sessions import end_session
+from app.agents.machines import revoke_permanent_license
 from app.extensions import db
 from app.licenses.services import lock_license
-from app.models import AgentSession, Configuration, KeyInspection, TemporaryLicense
+from app.models import Agent, AgentSession, Configuration, KeyInspection, TemporaryLicense
 from app.models.engine import writing
 from tests.agents.api_stage import RealAgent, to_the_app
 from tests.agents.stage import HOUR, LIMITS, issue, text_of
@@ -142,6 +143,22 @@ def test_a_save_that_waits_for_the_end_of_its_session_saves_nothing(
     assert answer_after_wait(app, clock, end, save) == 401
     with app.app_context():
         assert db.session.scalar(select(Configuration.organisation_id)) is None
+
+
+def test_a_machine_whose_license_is_revoked_while_a_sign_in_waits_admits_nobody(
+    app: Flask, cast: Cast, clock: Clock, agent: RealAgent
+) -> None:
+    """PostgreSQL looks again, after the wait, only at the rows that were waited for."""
+    assert agent.sign_in(Cast.carl).status == 201
+
+    def revoke(session: Session) -> None:
+        [agent_id] = session.scalars(select(Agent.id))
+        actor = cast.actor(cast.ada)
+        revoke_permanent_license(session, actor=actor, agent_id=agent_id, now=NOW, limits=LIMITS)
+
+    again = RealAgent(agent.send)
+    answer = answer_after_wait(app, clock, revoke, lambda: again.sign_in(Cast.carl))
+    assert (answer.status, answer.code) == (403, "license_revoked")
 
 
 def answer_after_wait(

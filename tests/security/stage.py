@@ -1,0 +1,91 @@
+"""What tests that go through the access matrix share."""
+
+import re
+from dataclasses import dataclass
+
+from flask import Flask
+from sqlalchemy import select, update
+
+from app.core.permissions import Role
+from app.extensions import db
+from app.models import Base, User
+from tests.agents.stage import issue, signed_in
+from tests.conftest import Cast, Visitor
+from tests.security.access_matrix import AGENTS, PORTAL
+
+Place = tuple[str, str]
+"""A method and an address with its variables in capitals."""
+
+
+@dataclass(frozen=True)
+class Line:
+    method: str
+    address: str
+    answers: dict[str, int]
+    """The status for each person."""
+    body: str
+
+    @property
+    def place(self) -> Place:
+        return self.method, self.address
+
+
+def lines_of(table: str) -> list[Line]:
+    heading, *rows = table.strip().splitlines()
+    people = heading.removeprefix("people:").split()
+    lines = []
+    for row in rows:
+        method, address, *rest = row.split()
+        statuses, body = rest[: len(people)], "".join(rest[len(people) :])
+        lines.append(
+            Line(method, address, dict(zip(people, map(int, statuses), strict=True)), body)
+        )
+    return lines
+
+
+PORTAL_LINES, AGENT_LINES = lines_of(PORTAL), lines_of(AGENTS)
+LINES = PORTAL_LINES + AGENT_LINES
+
+
+def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
+    """What stands for each variable of an address: one of Acme's each."""
+    with app.app_context():
+        key = issue(db.session(), cast)
+        client = signed_in(db.session(), cast.carl).agent_session
+        found = {
+            "PROJECT": cast.acme_project,
+            "KEY": key.key_id,
+            "AGENT": client.agent_id,
+            "SESSION": client.id,
+            "FINGERPRINT": "000000000000",
+            "NAME": "css/theme.css",
+        }
+        db.session.commit()
+    return {name: str(value) for name, value in found.items()}
+
+
+def path_of(address: str, records: dict[str, str]) -> str:
+    return re.sub(r"\b[A-Z]+\b", lambda name: records[name[0]], address)
+
+
+def with_role(app: Flask, cast: Cast, role: str) -> Visitor:
+    """Somebody with a sign-in at the portal, whatever their role is by now."""
+    visitor = Visitor(app.test_client())
+    if role == "nobody":
+        visitor.get("/login")
+        return visitor
+    assert visitor.sign_in(cast.grace).status_code == 303
+    with app.app_context():
+        db.session.execute(update(User).where(User.email == cast.grace).values(role=Role(role)))
+        db.session.commit()
+    return visitor
+
+
+def everything_in(app: Flask) -> dict[str, list[object]]:
+    """Every row of the database but the record of what was refused."""
+    with app.app_context():
+        return {
+            table.name: [tuple(row) for row in db.session.execute(select(table))]
+            for table in Base.metadata.sorted_tables
+            if table.name != "audit_events"
+        }
