@@ -16,6 +16,8 @@ GET    /login                                                  200 303 303 303 3
 POST   /login                                                  422 422 422 422 422 422
 POST   /stay-signed-in                                         401 204 204 204 204 204
 GET    /audit                                                  303 403 403 403 200 200
+POST   /audit/export.csv                                       401 403 403 403 409 409
+POST   /audit/export.jsonl                                     401 403 403 403 409 409
 GET    /projects                                               303 403 403 403 200 200
 GET    /projects/new                                           303 403 403 403 403 200
 POST   /projects/new                                           401 403 403 403 403 422
@@ -50,6 +52,8 @@ POST   /projects/PROJECT/archive                               401 403 403 403 4
 POST   /projects/PROJECT/restore                               401 403 403 403 403 303
 GET    /projects/PROJECT/delete                                303 403 403 403 403 200
 POST   /projects/PROJECT/delete                                401 403 403 403 403 409
+GET    /.well-known/audit-checkpoint                           404 404 404 404 404 404
+GET    /.well-known/audit-log-key                              404 404 404 404 404 404
 GET    /.well-known/license-keys.json                          200 200 200 200 200 200
 GET    /.well-known/revoked-licenses                           200 200 200 200 200 200
 GET    /api/docs                                               200 200 200 200 200 200
