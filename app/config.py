@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 from app.core.durations import Rate, SessionLimits, format_ttl, parse_ttl
 from app.core.env_file import parse_env_file
 from app.core.errors import ConfigError, MalformedTTL
+from app.core.permissions import SecondFactorPolicy
 from app.core.text import is_email
 from app.keyformat.signing_keys import private_key_from_pem
 
@@ -151,6 +152,14 @@ def _switch(text: str) -> bool:
     return SWITCH[text.lower()]
 
 
+def _second_factor(text: str) -> SecondFactorPolicy:
+    try:
+        return SecondFactorPolicy(text.lower())
+    except ValueError:
+        allowed = ", ".join(SecondFactorPolicy)
+        raise ConfigError(f"{text!r} is not understood; allowed: {allowed}.") from None
+
+
 def _whole(least: int, most: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
@@ -222,6 +231,8 @@ class Config:
     signin_failures: Rate = _setting(_rate, Rate(10, 60))
     inspect_limit: Rate = _setting(_rate, Rate(120, 60))
     registrations: Rate = _setting(_rate, Rate(20, 3600))
+    second_factor: SecondFactorPolicy = _setting(_second_factor, SecondFactorPolicy.SUPER_ADMIN)
+    """Who must have one on the portal; off by default where sample data is on."""
     session_idle_seconds: int = _setting(_whole(60, 604800), 1800)
     session_max_seconds: int = _setting(_whole(60, 2592000), 43200)
     database_wait_seconds: int = _setting(_whole(1, 600), 60)
@@ -309,12 +320,14 @@ def load_config(environ: Mapping[str, str]) -> Config:
     }
     instance = given.get("instance", Config.instance)
     idle_seconds = given.get("agent_idle_seconds", Config.agent_idle_seconds)
-    dependent = {
+    dependent: dict[str, Any] = {
         "database_url": _sqlite(instance / "portal.db"),
         "signing_keys": str(instance / "signing-keys"),
         "checkpoints": instance / "checkpoints",
         "heartbeat_seconds": min(Config.heartbeat_seconds, idle_seconds // 2),
     }
+    if given.get("sample_data"):
+        dependent["second_factor"] = SecondFactorPolicy.OFF
     config = Config(**(dependent | given))
     _check_together(config)
     return config

@@ -123,6 +123,7 @@ def installation(
     environ = {
         "PORTAL_INSTANCE": str(tmp_path_factory.mktemp(request.param)),
         "PORTAL_SECRET_KEY": SECRET,
+        "PORTAL_SECOND_FACTOR": "off",  # tests of it say otherwise
     }
     if request.param == "postgres":
         environ["PORTAL_DATABASE_URL"] = request.getfixturevalue("postgres_url")

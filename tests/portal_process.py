@@ -23,6 +23,7 @@ SETTINGS = {
     "PORTAL_ADMIN_PASSWORD": ADMIN_PASSWORD,
     "PORTAL_HEARTBEAT_SECONDS": "1",
     "PORTAL_WORKERS": "1",
+    "PORTAL_SECOND_FACTOR": "off",
 }
 PATIENCE = 60
 """Seconds that anything may take before it is held for broken."""

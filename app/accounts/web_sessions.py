@@ -35,6 +35,7 @@ class SignedInSession(NamedTuple):
     role: Role
     started_at: datetime
     last_active_at: datetime
+    proven_at: datetime
     ended_at: datetime | None
     disabled_at: datetime | None
     """When the user was disabled."""
@@ -61,7 +62,11 @@ def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -
     token = new_token()
     session.add(
         WebSession(
-            token_hash=hash_token(token), user_id=user.id, started_at=now, last_active_at=now
+            token_hash=hash_token(token),
+            user_id=user.id,
+            started_at=now,
+            last_active_at=now,
+            proven_at=now,
         )
     )
     log_event(session, AuditTag.SIGNED_IN, actor=who.actor, now=now)
@@ -106,6 +111,7 @@ _BY_TOKEN = (
         User.role,
         WebSession.started_at,
         WebSession.last_active_at,
+        WebSession.proven_at,
         WebSession.ended_at,
         User.disabled_at,
     )
@@ -142,6 +148,16 @@ def touch_web_session(session: Session, *, session_id: int, now: datetime) -> No
         .where(WebSession.id == session_id, WebSession.ended_at.is_(None))
         .values(last_active_at=now)
     )
+
+
+def note_proof(session: Session, *, session_id: int, actor: Actor, now: datetime) -> None:
+    """Store that the person of a live session has proved again who they are."""
+    session.execute(
+        update(WebSession)
+        .where(WebSession.id == session_id, WebSession.ended_at.is_(None))
+        .values(proven_at=now)
+    )
+    log_event(session, AuditTag.PROVEN_AGAIN, actor=actor, now=now)
 
 
 def sign_out_of_portal(session: Session, *, session_id: int, actor: Actor, now: datetime) -> None:

@@ -57,6 +57,19 @@ class AuditTag(StrEnum):
     USER_DISABLED = "user.disabled", "Disabled a user"
     USER_ENABLED = "user.enabled", "Enabled a user"
     PASSWORD_RESET = "user.password_reset", "Reset a password"
+    SECOND_FACTOR_REFUSED = (
+        "portal.second_factor_refused",
+        "Refused at the second factor",
+        {"reason": Datum("reason", code(wrong="wrong code", throttled="too many wrong codes"))},
+    )
+    PROVEN_AGAIN = "portal.proven_again", "Proved again who they are"
+    AUTHENTICATOR_SET_UP = "user.authenticator_set_up", "Set up an authenticator app"
+    AUTHENTICATOR_REMOVED = "user.authenticator_removed", "Removed an authenticator app"
+    PASSKEY_ADDED = "user.passkey_added", "Added a passkey", {"name": Datum("name")}
+    PASSKEY_REMOVED = "user.passkey_removed", "Removed a passkey", {"name": Datum("name")}
+    RECOVERY_CODE_USED = "user.recovery_code_used", "Used a recovery code", {"left": Datum("left")}
+    RECOVERY_CODES_RENEWED = "user.recovery_codes_renewed", "Made new recovery codes"
+    SECOND_FACTOR_RESET = "user.second_factor_reset", "Reset a second factor"
     PROJECT_CREATED = "project.created", "Created a project", _PROJECT
     PROJECT_UPDATED = (
         "project.updated",
@@ -136,6 +149,7 @@ class AuditTag(StrEnum):
 
 _VERBS = {
     AuditTag.SIGN_IN_REFUSED: "was refused at the portal's sign-in",
+    AuditTag.SECOND_FACTOR_REFUSED: "was refused at the second factor",
     AuditTag.AGENT_SIGN_IN_REFUSED: "was refused at the sign-in on an OP Agent",
     AuditTag.AGENT_SESSION_ENDED: "had an OP Agent session end",
 }

@@ -46,3 +46,18 @@ TEMPORARY_KEY_ROLES = frozenset({Role.PARTNER, Role.DEVELOPER})
 def allows(role: Role, permission: Permission) -> bool:
     """Whether `role` has `permission`."""
     return permission in ROLE_PERMISSIONS[role]
+
+
+class SecondFactorPolicy(StrEnum):
+    """Who must have a second factor on the portal."""
+
+    SUPER_ADMIN = "super_admin"
+    EVERYONE = "everyone"
+    OFF = "off"
+
+
+def needs_second_factor(policy: SecondFactorPolicy, role: Role) -> bool:
+    """Whether somebody of `role` must have a second factor."""
+    if policy is SecondFactorPolicy.OFF:
+        return False
+    return policy is SecondFactorPolicy.EVERYONE or role is Role.SUPER_ADMIN

@@ -13,6 +13,13 @@ from app.models.base import Base
 from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
 from app.models.project_search import ProjectSearch
 from app.models.projects import ImportDraft, Organisation, Project
+from app.models.second_factors import (
+    Authenticator,
+    Passkey,
+    RecoveryCode,
+    UsedChallenge,
+    UsedCode,
+)
 
 __all__ = [
     "Agent",
@@ -21,6 +28,7 @@ __all__ = [
     "AuditEvent",
     "AuditLeaf",
     "AuditTile",
+    "Authenticator",
     "Base",
     "Configuration",
     "FeedEvent",
@@ -29,12 +37,16 @@ __all__ = [
     "Installation",
     "KeyInspection",
     "Organisation",
+    "Passkey",
     "PermanentLicense",
     "Project",
     "ProjectSearch",
+    "RecoveryCode",
     "SignInFailure",
     "SigningKey",
     "TemporaryLicense",
+    "UsedChallenge",
+    "UsedCode",
     "User",
     "WebSession",
 ]

@@ -40,6 +40,8 @@ class WebSession(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     started_at: Mapped[datetime]
     last_active_at: Mapped[datetime]
+    proven_at: Mapped[datetime]
+    """When the person last proved who they are: at the sign-in, or since."""
     ended_at: Mapped[datetime | None]
 
     user: Mapped[User] = relationship(lazy="joined")

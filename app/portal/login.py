@@ -39,6 +39,7 @@ class PortalUser(UserMixin):
     session_id: int
     signed_in_at: datetime
     last_active_at: datetime
+    proven_at: datetime
     idle_ends_at: datetime
     """When the sign-in ends unless something is done after this request."""
     token: str = field(repr=False)
@@ -76,6 +77,7 @@ def load_user(token: str) -> PortalUser | None:
         session_id=web_session.id,
         signed_in_at=web_session.started_at,
         last_active_at=web_session.last_active_at,
+        proven_at=web_session.proven_at,
         idle_ends_at=active_at + timedelta(seconds=config.session_idle_seconds),
         token=token,
     )

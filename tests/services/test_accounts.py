@@ -323,7 +323,7 @@ def test_an_actor_may_do_what_the_role_carries() -> None:
 def test_nothing_secret_shows_when_a_user_or_an_outcome_is_printed(
     session: Session, cast: Cast
 ) -> None:
-    user = PortalUser(1, "ada@example.com", Role.SUPER_ADMIN, 1, NOW, NOW, NOW, "the-token")
+    user = PortalUser(1, "ada@example.com", Role.SUPER_ADMIN, 1, NOW, NOW, NOW, NOW, "the-token")
     assert "the-token" not in repr(user)
     who = authenticated(session, cast.ada)
     assert "argon2" not in repr(who)
@@ -388,6 +388,7 @@ def make_web_session(session: Session, cast: Cast, email: str) -> WebSession:
         user_id=cast.actor(email).user_id,
         started_at=NOW,
         last_active_at=NOW,
+        proven_at=NOW,
     )
     session.add(web)
     session.flush()

@@ -19,6 +19,7 @@ from app.models import (
     AuditCheckpoint,
     AuditLeaf,
     AuditTile,
+    Authenticator,
     Base,
     Configuration,
     FeedEvent,
@@ -26,9 +27,13 @@ from app.models import (
     ImportDraft,
     KeyInspection,
     Organisation,
+    Passkey,
     PermanentLicense,
+    RecoveryCode,
     SignInFailure,
     SigningKey,
+    UsedChallenge,
+    UsedCode,
     User,
     WebSession,
 )
@@ -47,7 +52,12 @@ What to do next:
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
-    return {"PORTAL_INSTANCE": str(folder), "PORTAL_SECRET_KEY": SECRET, **settings}
+    return {
+        "PORTAL_INSTANCE": str(folder),
+        "PORTAL_SECRET_KEY": SECRET,
+        "PORTAL_SECOND_FACTOR": "off",
+        **settings,
+    }
 
 
 @contextmanager
@@ -85,12 +95,20 @@ def add_the_other_tables(connection: Connection) -> None:
     told = {"happened_at": NOW, "kind": "k", "actor": "", "subject": "s", "search_text": "s"}
     connection.execute(insert(FeedEvent).values(**told, **of_acme))
     seen = {"started_at": NOW, "last_active_at": NOW + timedelta(microseconds=1)}
+    seen["proven_at"] = NOW
     connection.execute(insert(WebSession).values(token_hash="w" * 64, user_id=user, **seen))
     heard = {"mac_id": "02:00:00:00:00:07", "address": "::1", "last_heard_at": NOW}
     ours = {"token_hash": "a" * 64, "user_id": user, "started_at": NOW, "agent_id": 7}
     connection.execute(insert(AgentSession).values(**ours, **heard, **of_acme))
     failure = {"account_hash": "f" * 64, "address": "::1", "failed_at": NOW}
     connection.execute(insert(SignInFailure).values(failure))
+    app = {"sealed_secret": b"s" * 50, "set_up_at": NOW}
+    connection.execute(insert(Authenticator).values(user_id=user, **app))
+    connection.execute(insert(UsedCode).values(user_id=user, step=59_000_000))
+    connection.execute(insert(RecoveryCode).values(user_id=user, code_hash="r" * 64))
+    passkey = {"credential_id": b"c" * 16, "public_key": b"k" * 77, "sign_count": 2**32 - 1}
+    connection.execute(insert(Passkey).values(user_id=user, name="k", added_at=NOW, **passkey))
+    connection.execute(insert(UsedChallenge).values(challenge_hash="h" * 64, expires_at=NOW))
     connection.execute(insert(AuditLeaf).values(place=0, event_id=1, hash=b"l" * 32))
     connection.execute(insert(AuditTile).values(place=0, hash=b"t" * 32))
     connection.execute(insert(AuditCheckpoint).values(size=1, signed_at=NOW, note="n"))

@@ -1,0 +1,26 @@
+"""When a second factor is asked for, which codes count, and how long a proof lasts."""
+
+from datetime import datetime, timedelta
+
+STEP_SECONDS = 30
+"""RFC 6238: a code is valid for one step of this length."""
+PROOF_LASTS = timedelta(minutes=10)
+HALF_WAY_LASTS = timedelta(minutes=10)
+"""How long after the password a sign-in waits for the second factor."""
+RECOVERY_CODES = 10
+
+
+def accepted_steps(now: datetime) -> tuple[int, int, int]:
+    """The steps whose codes count: the present one, the one before and the one after."""
+    present = int(now.timestamp()) // STEP_SECONDS
+    return present, present - 1, present + 1
+
+
+def is_fresh(proven_at: datetime, now: datetime) -> bool:
+    """Whether what somebody proved at `proven_at` still counts; one from the future does not."""
+    return timedelta(0) <= now - proven_at < PROOF_LASTS
+
+
+def is_half_way(password_at: datetime, now: datetime) -> bool:
+    """Whether a password that was right at `password_at` may still be followed by a code."""
+    return timedelta(0) <= now - password_at < HALF_WAY_LASTS
