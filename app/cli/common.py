@@ -48,7 +48,7 @@ organisation_option = click.option(
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session that only reads. A refusal prints a sentence and ends with exit status 1."""
-    with _refusals(), reading_only():
+    with refusals(), reading_only():
         yield db.session()
         db.session.rollback()
 
@@ -59,7 +59,7 @@ def changing() -> Iterator[Session]:
 
     If another process is writing, says so on standard error and waits.
     """
-    with _refusals():
+    with refusals():
         try:
             _wait_for_turn()
             yield db.session()
@@ -112,7 +112,8 @@ def _wait_for_turn() -> None:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
+    """Around what may be refused: a refusal prints a sentence and ends with exit status 1."""
     try:
         yield
     except MalformedTTL as error:

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, hash_password, is_acceptable
+from app.accounts.passwords import hash_new_password
 from app.accounts.users import create_user, disable_user, list_users
 from app.agents.people import enable_user, reset_password
 from app.cli.common import (
@@ -15,6 +15,7 @@ from app.cli.common import (
     print_json,
     print_table,
     reading,
+    refusals,
     refuse,
 )
 from app.core.actor import COMMAND_LINE
@@ -44,7 +45,7 @@ def create(email: str, role: str, organisation_id: str | None, from_stdin: bool)
     """Create a user; the password is asked for, or read from standard input."""
     if (role == Role.CLIENT) != (organisation_id is not None):
         refuse("--organisation goes with the role client, and only with it.", USED_WRONGLY)
-    password_hash = _new_password(from_stdin)
+    password_hash = _new_password(email, from_stdin)
     with changing() as session:
         user = create_user(
             session,
@@ -97,7 +98,7 @@ def enable_command(email: str) -> None:
 @stdin_option
 def reset_command(email: str, from_stdin: bool) -> None:
     """Give a user a new password, and end every session of theirs."""
-    password_hash = _new_password(from_stdin)
+    password_hash = _new_password(email, from_stdin)
     with changing() as session:
         user = reset_password(
             session, email=email, password_hash=password_hash, actor=COMMAND_LINE, now=utcnow()
@@ -106,12 +107,11 @@ def reset_command(email: str, from_stdin: bool) -> None:
     click.echo(sentence)
 
 
-def _new_password(from_stdin: bool) -> str:
+def _new_password(email: str, from_stdin: bool) -> str:
     """The hash of a password that is typed or read; made before any transaction begins."""
     password = _read_line() if from_stdin else _ask()
-    if not is_acceptable(password):
-        refuse(f"The password must have {MIN_LENGTH} to {MAX_LENGTH} characters.")
-    return hash_password(password)
+    with refusals():
+        return hash_new_password(password, email=email)
 
 
 def _ask() -> str:

@@ -8,7 +8,6 @@ from wtforms import EmailField, HiddenField, PasswordField
 from wtforms.validators import InputRequired, Length
 
 from app.accounts.authentication import Authentication, authenticate
-from app.accounts.passwords import MAX_LENGTH
 from app.accounts.web_sessions import (
     sign_in_to_portal,
     sign_out_of_portal,
@@ -16,7 +15,7 @@ from app.accounts.web_sessions import (
 )
 from app.config import current_config
 from app.core.clock import utcnow
-from app.core.text import EMAIL_LENGTH, counted
+from app.core.text import EMAIL_LENGTH, PASSWORD_LENGTHS, counted
 from app.extensions import db
 from app.portal.login import load_user, reason_to_sign_in, sign_in_that_ended
 from app.web.access import SignInNeeded, client_address, current_actor, public, safe_next
@@ -41,7 +40,10 @@ class SignInForm(FlaskForm):
         "Password",
         validators=[
             InputRequired("Enter your password."),
-            Length(max=MAX_LENGTH, message=f"A password has at most {MAX_LENGTH} characters."),
+            Length(
+                max=PASSWORD_LENGTHS[1],
+                message=f"A password has at most {PASSWORD_LENGTHS[1]} characters.",
+            ),
         ],
         render_kw={"autocomplete": "current-password"},
     )
