@@ -28,11 +28,16 @@ class Permission(StrEnum):
     SEE_LICENSE_KEYS = "see_license_keys"
     END_SESSIONS = "end_sessions"
     MANAGE_AGENTS = "manage_agents"
+    VIEW_USERS = "view_users"
+    MANAGE_USERS = "manage_users"
+    OWN_ACCOUNT = "own_account"
 
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SUPER_ADMIN: frozenset(Permission),
-    Role.AUDITOR: frozenset({Permission.VIEW_PORTAL}),
+    Role.AUDITOR: frozenset(
+        {Permission.VIEW_PORTAL, Permission.VIEW_USERS, Permission.OWN_ACCOUNT}
+    ),
     Role.PARTNER: frozenset(),
     Role.DEVELOPER: frozenset(),
     Role.CLIENT: frozenset(),

@@ -1,6 +1,6 @@
 """Every table of the portal."""
 
-from app.models.accounts import SignInFailure, User, WebSession
+from app.models.accounts import OneTimeLink, SignInFailure, User, UserState, WebSession
 from app.models.agents import (
     Agent,
     AgentSession,
@@ -25,6 +25,7 @@ __all__ = [
     "ImportDraft",
     "Installation",
     "KeyInspection",
+    "OneTimeLink",
     "Organisation",
     "PermanentLicense",
     "Project",
@@ -33,5 +34,6 @@ __all__ = [
     "SigningKey",
     "TemporaryLicense",
     "User",
+    "UserState",
     "WebSession",
 ]

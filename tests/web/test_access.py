@@ -153,7 +153,11 @@ def test_a_session_of_a_partner_would_open_nothing(app: Flask, cast: Cast, ada: 
 def test_the_table_of_roles() -> None:
     assert set(ROLE_PERMISSIONS) == set(Role)
     assert ROLE_PERMISSIONS[Role.SUPER_ADMIN] == set(Permission)
-    assert ROLE_PERMISSIONS[Role.AUDITOR] == {Permission.VIEW_PORTAL}
+    assert ROLE_PERMISSIONS[Role.AUDITOR] == {
+        Permission.VIEW_PORTAL,
+        Permission.VIEW_USERS,
+        Permission.OWN_ACCOUNT,
+    }
     for role in (Role.PARTNER, Role.DEVELOPER, Role.CLIENT):
         assert not any(allows(role, permission) for permission in Permission)
 
