@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.accounts.users import find_user
+from app.config import Config
 from app.core.actor import Actor
 from app.core.errors import MalformedTTL, PortalError
 from app.core.permissions import Permission, allows
@@ -75,6 +76,16 @@ def actor_who_may(session: Session, email: str, permission: Permission) -> Actor
     if user is None or user.disabled_at is not None or not allows(user.role, permission):
         raise PortalError(f"{email} is not a super admin here; name one with --as.")
     return Actor(user.id, user.email, user.role, "command line")
+
+
+def portal_address(settings: Config) -> str:
+    """The portal's whole address as people reach it, without a slash at its end."""
+    if settings.public_url:
+        return settings.public_url
+    if settings.https or settings.bind.path:
+        name = settings.hosts[0] if settings.hosts else "YOUR-NAME"
+        return f"http{'s' if settings.https else ''}://{name}"
+    return f"http://{settings.bind}"
 
 
 def print_json(records: Any) -> None:

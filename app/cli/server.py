@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 from app.accounts.passwords import hash_new_password
 from app.accounts.users import create_user, find_user, has_super_admin, list_users
 from app.agents.registration import ensure_machine_salt
-from app.cli.common import changing, print_table, reading, refuse
+from app.cli.common import changing, portal_address, print_table, reading, refuse
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
 from app.cli.setup import one_at_a_time, upgrade_database
 from app.config import Config, current_config, environment, load_config, real_environment
@@ -70,14 +70,10 @@ def lead_server(settings: Config) -> None:
 
 def _say_address(settings: Config) -> None:
     """Say where the portal is, as people reach it, and what is dangerous about how they do."""
-    proxied = settings.https or settings.public_url or settings.bind.path
-    address = settings.public_url or f"http://{settings.bind}"
-    if proxied and not settings.public_url:
-        name = settings.hosts[0] if settings.hosts else "YOUR-NAME"
-        address = f"http{'s' if settings.https else ''}://{name}"
+    address = portal_address(settings)
     click.echo(f"Rolling Window serves on {address}/")
     click.echo(f"The OP Agent in the browser: {address}/agent")
-    if proxied:
+    if settings.https or settings.public_url or settings.bind.path:
         click.echo(f"It listens on {settings.bind} for the proxy in front.")
     if not (settings.bind.is_local or settings.https):
         click.echo(

@@ -141,10 +141,10 @@ def test_list_prints_a_table(app: Flask, cast: Cast, clock: Clock) -> None:
     done = run(app, "list")
     assert done.exit_code == 0
     lines = [line.split() for line in done.output.splitlines()]
-    assert lines[0] == ["E-mail", "Role", "Organisation", "Created", "Disabled"]
-    assert ["ada@example.com", "super_admin", "-", "2026-11-24T15:40:00Z", "-"] in lines
-    assert ["carl@example.com", "client", cast.acme, "2026-11-24T15:40:00Z", "-"] in lines
-    assert [cast.pat, "partner", "-", "2026-11-24T15:40:00Z", "2026-11-24T15:40:00Z"] in lines
+    assert lines[0] == ["E-mail", "Name", "Role", "State", "Organisation", "Last", "sign-in"]
+    assert ["ada@example.com", "-", "super_admin", "active", "-", "-"] in lines
+    assert ["carl@example.com", "-", "client", "active", cast.acme, "-"] in lines
+    assert [cast.pat, "-", "partner", "disabled", "-", "-"] in lines
 
 
 def test_list_prints_json(app: Flask, cast: Cast) -> None:
@@ -152,8 +152,11 @@ def test_list_prints_json(app: Flask, cast: Cast) -> None:
     assert [row["email"] for row in rows] == sorted(row["email"] for row in rows)
     assert rows[0] == {
         "email": "ada@example.com",
+        "name": "",
         "role": "super_admin",
+        "state": "active",
         "organisation_id": None,
+        "last_sign_in_at": None,
         "created_at": "2026-11-24T15:40:00Z",
         "disabled_at": None,
     }
@@ -239,3 +242,69 @@ def test_the_last_super_admin_stays_enabled(app: Flask, cast: Cast) -> None:
     assert refused.exit_code == 1
     assert "grace@example.com is the last super admin who can sign in" in refused.output
     assert user(app, cast.grace).disabled_at is None
+
+
+def link_in(done: Result) -> str:
+    """The path of the one-time link that a command printed as its last line."""
+    assert (done.exit_code, done.stderr) == (0, "")
+    return done.output.splitlines()[-1].removeprefix("http://127.0.0.1:8000")
+
+
+def test_invite_prints_a_link_by_which_a_password_is_chosen(
+    app: Flask, cast: Cast, visitor: Visitor
+) -> None:
+    done = run(app, "invite", "--email", "New@Example.com", "--role", "auditor")
+    assert done.output.startswith("Invited new@example.com (auditor).\n")
+    assert user(app, "new@example.com").state == "invited"
+    path = link_in(done)
+    visitor.get(path)
+    assert visitor.post(path, {"new_password": "brand new thing"}).status_code == 303
+    assert visitor.sign_in("new@example.com", "brand new thing").status_code == 303
+    assert user(app, "new@example.com").state == "active"
+
+
+def test_invite_puts_a_client_user_into_an_organisation(app: Flask, cast: Cast) -> None:
+    options = ("invite", "--email", "new@example.com", "--role", "client")
+    assert run(app, *options).exit_code == 2
+    assert run(app, *options, "--organisation", "ORG-9").exit_code == 1
+    assert run(app, *options, "--organisation", cast.acme).exit_code == 0
+    assert run(app, *options, "--organisation", cast.acme).exit_code == 1
+    assert user(app, "new@example.com").organisation_id == cast.acme
+
+
+def test_set_role_gives_another_role_at_once(app: Flask, cast: Cast, ada: Visitor) -> None:
+    done = run(app, "set-role", "ADA@example.com", "auditor")
+    assert (done.exit_code, done.output) == (0, "ada@example.com is now auditor.\n")
+    assert ada.get("/audit").status_code == 200
+    assert ada.get("/projects/new").status_code == 403
+    assert run(app, "set-role", cast.pat, "client", "--organisation", cast.acme).exit_code == 0
+    assert user(app, cast.pat).organisation_id == cast.acme
+    assert run(app, "set-role", cast.pat, "developer").exit_code == 0
+    assert user(app, cast.pat).organisation_id is None
+
+
+def test_set_role_refuses_what_it_must(app: Flask, cast: Cast) -> None:
+    run(app, "set-role", cast.ada, "partner")
+    for arguments, status, said in (
+        ((cast.grace, "partner"), 1, "grace@example.com is the last super admin"),
+        (("nobody@example.com", "partner"), 1, "There is no user nobody@example.com."),
+        ((cast.pat, "client"), 2, "--organisation goes with the role client"),
+        ((cast.pat, "boss"), 2, "'boss' is not one of"),
+        (("pat", "partner"), 2, "is not an e-mail address"),
+    ):
+        done = run(app, "set-role", *arguments)
+        assert done.exit_code == status
+        assert said in done.stderr
+
+
+def test_reset_password_by_a_link_changes_nothing_until_it_is_used(
+    app: Flask, cast: Cast, ada: Visitor, visitor: Visitor
+) -> None:
+    path = link_in(run(app, "reset-password", cast.ada, "--link"))
+    assert ada.get("/audit").status_code == 200
+    visitor.get(path)
+    assert visitor.post(path, {"new_password": "brand new thing"}).status_code == 303
+    assert ada.get("/audit").status_code == 303
+    assert run(app, "reset-password", cast.ada, "--link", "--password-stdin").exit_code == 2
+    run(app, "disable", cast.ada)
+    assert run(app, "reset-password", cast.ada, "--link").exit_code == 1
