@@ -74,7 +74,7 @@ def create_user(
     """
     fields = _checked(session, UserFields(email, name, role, organisation_id))
     if find_user(session, fields.email):
-        raise _taken(fields.email)
+        raise Conflict(_taken(fields.email))
     user = User(password_hash=password_hash, created_at=now)
     _write(user, fields)
     session.add(user)
@@ -103,7 +103,7 @@ def update_user(
 
     With the e-mail, links made for the one before end. With a role that does not work on the
     portal, their sessions there end. Raises NotFound, NotAllowed, InvalidInput (also field "role"
-    for one's own), and Conflict if the e-mail is taken, or for the last super admin's role. Call
+    for one's own), and Conflict for the last super admin's role. Call
     `agents.people.change_user` instead, which also ends their sessions on OP Agents.
     """
     actor.must(Permission.MANAGE_USERS)
@@ -112,7 +112,7 @@ def update_user(
     if fields.role is not before.role:
         _check_role_change(user, admins, actor)
     if fields.email != before.email and find_user(session, fields.email):
-        raise _taken(fields.email)
+        raise InvalidInput("email", _taken(fields.email))
     _write(user, fields)
     if fields.email != before.email:
         end_links(session, user=user, now=now)
@@ -273,8 +273,8 @@ def _write(user: User, fields: UserFields) -> None:
     user.search_text = fold(f"{fields.email}\n{fields.name}")
 
 
-def _taken(email: str) -> Conflict:
-    return Conflict(f"There is already a user {email}.")
+def _taken(email: str) -> str:
+    return f"There is already a user {email}."
 
 
 def _log_changes(

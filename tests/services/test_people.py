@@ -89,7 +89,7 @@ class TestChanging:
         assert refused.value.field == field
 
     def test_somebody_elses_e_mail_is_taken(self, session: Session, cast: Cast) -> None:
-        with pytest.raises(Conflict, match=r"There is already a user ada@example\.com\."):
+        with pytest.raises(InvalidInput, match=r"There is already a user ada@example\.com\."):
             change(session, cast, cast.pat, email="ADA@example.com")
 
     @pytest.mark.parametrize("by", [Cast.audrey, Cast.pat, Cast.carl])
