@@ -237,6 +237,7 @@ class Cast:
         for email, role in roles.items():
             user = User(
                 email=email,
+                search_text=email,
                 role=role,
                 password_hash=password_hash,
                 organisation_id=self.acme if role is Role.CLIENT else None,

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app import throttle
-from app.accounts.passwords import hashing_places, password_matches
+from app.accounts.passwords import hash_anew, hashing_places, password_matches
 from app.accounts.users import find_user, normalise_email
 from app.core.actor import Actor
 from app.core.durations import Rate
@@ -61,9 +61,10 @@ def authenticate(
 
     An attempt is counted, in a short transaction of its own, before the password is hashed, and
     taken back if the password was right. Guesses sent at the same time therefore learn no more than
-    guesses sent one after another. Over the `limit`, the password is not compared at all. `secret`
-    is the key under which accounts are hashed where attempts are counted. Raises Busy if too many
-    passwords are being hashed.
+    guesses sent one after another. Over the `limit`, the password is not compared at all. A right
+    password whose hash is not by the present parameters is hashed anew. `secret` is the key under
+    which accounts are hashed where attempts are counted. Raises Busy if too many passwords are
+    being hashed.
     """
     account = normalise_email(login_id)[:EMAIL_LENGTH]
     known = find_user(session, account)
@@ -78,12 +79,14 @@ def authenticate(
                 own, account=account, address=address, secret=secret, now=clock(), limit=limit
             )
         matches = wait == 0 and password_matches(password_hash, password)
+        new_hash = hash_anew(password_hash, password) if matches and password_hash else None
     if wait:
         return Authentication(logged_id, address, wait_seconds=wait)
     user = lock_user(session, user_id) if matches and user_id else None
     if user is None or user.password_hash != password_hash:
         return Authentication(logged_id, address)
     throttle.take_back_attempt(session, attempt_id)
+    user.password_hash = new_hash or password_hash
     return Authentication(logged_id, address, user)
 
 

@@ -1,17 +1,41 @@
-"""Users: creating, finding and disabling them, and setting their passwords."""
+"""Users: creating, finding, changing, disabling them, and setting their passwords.
 
+What also ends sessions on OP Agents, or revokes keys, is in `agents/people.py`: call that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.accounts.browsers import end_web_sessions
+from app.accounts.links import end_links
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
-from app.core.permissions import Role
-from app.core.text import is_email, printable
-from app.models import Organisation, User, WebSession
+from app.core.permissions import Permission, Role, allows
+from app.core.text import NAME_LENGTH, fold, is_email, printable, tidied
+from app.models import Organisation, User, UserState
+
+NO_PASSWORD = ""
+"""The hash of a user who has not chosen a password yet: none matches it."""
+
+
+@dataclass(frozen=True)
+class UserFields:
+    """What can be changed of a user."""
+
+    email: str
+    name: str
+    role: Role
+    organisation_id: str | None
+
+
+def fields_of(user: User) -> UserFields:
+    return UserFields(user.email, user.name, user.role, user.organisation_id)
 
 
 def normalise_email(text: str) -> str:
@@ -24,6 +48,14 @@ def find_user(session: Session, email: str) -> User | None:
     return session.scalar(select(User).where(User.email == normalise_email(email)))
 
 
+def get_user(session: Session, user_id: int) -> User:
+    """The user with this id. Raises NotFound."""
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
 def create_user(
     session: Session,
     *,
@@ -32,41 +64,27 @@ def create_user(
     password_hash: str,
     actor: Actor,
     now: datetime,
+    name: str = "",
     organisation_id: str | None = None,
 ) -> User:
-    """Create a user. Make `password_hash` with `hash_password` before the transaction begins.
+    """Create a user. Make `password_hash` with `hash_new_password` before the transaction begins.
 
-    Raises InvalidInput (field "email" or "organisation"), and Conflict if the e-mail is taken.
+    With NO_PASSWORD the user is invited: a one-time link is theirs to choose one. Raises
+    InvalidInput (field "email", "name" or "organisation"), and Conflict if the e-mail is taken.
     """
-    email = email.strip().lower()
-    if not is_email(email):
-        raise InvalidInput("email", f"{email!r} is not an e-mail address; write name@example.com.")
-    if (role is Role.CLIENT) != (organisation_id is not None):
-        raise InvalidInput(
-            "organisation",
-            "A client user belongs to an organisation: name it."
-            if role is Role.CLIENT
-            else f"Only a client user belongs to an organisation; leave it out for a {role}.",
-        )
-    if organisation_id is not None and session.get(Organisation, organisation_id) is None:
-        raise InvalidInput("organisation", f"There is no organisation {organisation_id!r}.")
-    if find_user(session, email):
-        raise Conflict(f"There is already a user {email}.")
-    user = User(
-        email=email,
-        role=role,
-        password_hash=password_hash,
-        organisation_id=organisation_id,
-        created_at=now,
-    )
+    fields = _checked(session, UserFields(email, name, role, organisation_id))
+    if find_user(session, fields.email):
+        raise Conflict(_taken(fields.email))
+    user = User(password_hash=password_hash, created_at=now)
+    _write(user, fields)
     session.add(user)
     session.flush()
     log_event(
         session,
-        AuditTag.USER_CREATED,
+        AuditTag.USER_CREATED if password_hash else AuditTag.USER_INVITED,
         actor=actor,
         now=now,
-        subject=email,
+        subject=user.email,
         role=role.value,
         organisation_id=organisation_id,
     )
@@ -78,20 +96,48 @@ def list_users(session: Session) -> list[User]:
     return list(session.scalars(select(User).order_by(User.email)))
 
 
+def update_user(
+    session: Session, *, email: str, fields: UserFields, actor: Actor, now: datetime
+) -> tuple[User, bool]:
+    """Change a user: (the user, whether what they may do or where they belong has changed).
+
+    With the e-mail, links made for the one before end. With a role that does not work on the
+    portal, their sessions there end. Raises NotFound, NotAllowed, InvalidInput (also field "role"
+    for one's own), and Conflict for the last super admin's role. Call
+    `agents.people.change_user` instead, which also ends their sessions on OP Agents.
+    """
+    actor.must(Permission.MANAGE_USERS)
+    user, admins = _lock_user_and_admins(session, email)
+    before, fields = fields_of(user), _checked(session, fields)
+    if fields.role is not before.role:
+        _check_role_change(user, admins, actor)
+    if fields.email != before.email and find_user(session, fields.email):
+        raise InvalidInput("email", _taken(fields.email))
+    _write(user, fields)
+    if fields.email != before.email:
+        end_links(session, user=user, now=now)
+    if not allows(fields.role, Permission.VIEW_PORTAL):
+        end_web_sessions(session, user_id=user.id, now=now)
+    _log_changes(session, before, fields, actor=actor, now=now)
+    moved = (before.role, before.organisation_id) != (fields.role, fields.organisation_id)
+    return user, moved
+
+
 def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -> User:
-    """Disable a user: they can no longer sign in, and all their sessions end.
+    """Disable a user: they can no longer sign in, all their sessions and links end.
 
     Does nothing if the user is disabled already. Raises NotFound, and Conflict for the last super
-    admin who is enabled: nobody could administer the portal any more.
+    admin who can sign in: nobody could administer the portal any more.
     """
-    user = _must_find(session, email)
+    user, admins = _lock_user_and_admins(session, email)
     if user.disabled_at is None:
-        if [admin.id for admin in _lock_super_admins(session)] == [user.id]:
+        if _is_last(user, admins):
             raise Conflict(
                 f"{user.email} is the last super admin who can sign in, and stays enabled. "
                 "Create or enable another one first."
             )
         user.disabled_at = now
+        end_links(session, user=user, now=now)
         log_event(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
     return user
 
@@ -102,56 +148,161 @@ def enable(session: Session, *, email: str, actor: Actor, now: datetime) -> User
     Does nothing if the user is enabled. Call `agents.people.enable_user` instead, which also ends
     their sessions on OP Agents: what ended when they were disabled must not go on.
     """
-    user = _must_find(session, email)
+    user = lock_by_email(session, email)
     if user.disabled_at is not None:
-        _end_web_sessions(session, user, now)
+        end_web_sessions(session, user_id=user.id, now=now)
         user.disabled_at = None
         log_event(session, AuditTag.USER_ENABLED, actor=actor, now=now, subject=user.email)
     return user
 
 
 def set_password(
-    session: Session, *, email: str, password_hash: str, actor: Actor, now: datetime
+    session: Session,
+    *,
+    email: str,
+    password_hash: str,
+    actor: Actor,
+    now: datetime,
+    tag: AuditTag = AuditTag.PASSWORD_RESET,
 ) -> User:
-    """Give a user a new password and end their sessions on the portal. Raises NotFound.
+    """Give a user a new password; their sessions on the portal and their links end.
 
-    Call `agents.people.reset_password` instead, which also ends their sessions on OP Agents.
+    Raises NotFound. Call `agents.people.reset_password` instead, which also ends their sessions on
+    OP Agents.
     """
-    user = _must_find(session, email)
+    user = lock_by_email(session, email)
     user.password_hash = password_hash
-    _end_web_sessions(session, user, now)
-    log_event(session, AuditTag.PASSWORD_RESET, actor=actor, now=now, subject=user.email)
+    end_web_sessions(session, user_id=user.id, now=now)
+    end_links(session, user=user, now=now)
+    log_event(session, tag, actor=actor, now=now, subject=user.email)
     return user
+
+
+def change_own_password(
+    session: Session, *, password_hash: str, kept_session_id: int, actor: Actor, now: datetime
+) -> None:
+    """Give somebody who has proven to know the old one a new password of their choice.
+
+    All their sessions on the portal end but `kept_session_id`, and so do their links.
+    """
+    user = lock_by_email(session, actor.email)
+    user.password_hash = password_hash
+    end_web_sessions(session, user_id=user.id, now=now, but=kept_session_id)
+    end_links(session, user=user, now=now)
+    log_event(session, AuditTag.PASSWORD_CHANGED, actor=actor, now=now, subject=user.email)
 
 
 def has_super_admin(session: Session) -> bool:
-    """Whether there is a super admin who is not disabled."""
-    return bool(
-        session.scalar(
-            select(func.count())
-            .select_from(User)
-            .where(User.role == Role.SUPER_ADMIN, User.disabled_at.is_(None))
-        )
+    """Whether there is a super admin who can sign in."""
+    query = select(User.id).where(User.role == Role.SUPER_ADMIN, User.is_in(UserState.ACTIVE))
+    return session.scalar(query.limit(1)) is not None
+
+
+def lock_by_email(session: Session, email: str) -> User:
+    """The user with this e-mail as they are now, locked until the commit. Raises NotFound."""
+    user = session.scalar(
+        select(User)
+        .where(User.email == normalise_email(email))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     )
-
-
-def _lock_super_admins(session: Session) -> list[User]:
-    """The enabled super admins, locked, so that two of them are not disabled at once."""
-    query = select(User).where(User.role == Role.SUPER_ADMIN).order_by(User.id)
-    locked = session.scalars(query.with_for_update().execution_options(populate_existing=True))
-    return [admin for admin in locked if admin.disabled_at is None]
-
-
-def _end_web_sessions(session: Session, user: User, now: datetime) -> None:
-    session.execute(
-        update(WebSession)
-        .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))
-        .values(ended_at=now)
-    )
-
-
-def _must_find(session: Session, email: str) -> User:
-    user = find_user(session, email)
     if user is None:
         raise NotFound(f"There is no user {email}.")
     return user
+
+
+def is_last_super_admin(session: Session, user: User) -> bool:
+    """Whether nobody else could administer the portal; to be looked at again by who changes it."""
+    query = select(User).where(User.role == Role.SUPER_ADMIN, User.is_in(UserState.ACTIVE))
+    return _is_last(user, list(session.scalars(query.limit(2))))
+
+
+def _lock_user_and_admins(session: Session, email: str) -> tuple[User, list[User]]:
+    """The user, and, if that is one, the super admins who can sign in; all locked.
+
+    Locked in the order of their ids, so that two of them who are disabled at once wait for each
+    other, and the second is seen to be the last.
+    """
+    admins: list[User] = []
+    known = find_user(session, email)
+    if known is not None and known.role is Role.SUPER_ADMIN:
+        query = select(User).where(User.role == Role.SUPER_ADMIN).order_by(User.id)
+        locked = session.scalars(query.with_for_update().execution_options(populate_existing=True))
+        admins = [admin for admin in locked if admin.state is UserState.ACTIVE]
+    return lock_by_email(session, email), admins
+
+
+def _is_last(user: User, admins: Sequence[User]) -> bool:
+    return [admin.id for admin in admins] == [user.id]
+
+
+def _check_role_change(user: User, admins: list[User], actor: Actor) -> None:
+    if user.id == actor.user_id:
+        raise InvalidInput("role", "Nobody changes their own role; ask another super admin.")
+    if _is_last(user, admins):
+        raise Conflict(
+            f"{user.email} is the last super admin who can sign in, and stays one. "
+            "Create or enable another one first."
+        )
+
+
+def _checked(session: Session, fields: UserFields) -> UserFields:
+    """The fields as they are stored. Raises InvalidInput."""
+    email, name = fields.email.strip().lower(), tidied(fields.name)
+    if not is_email(email):
+        raise InvalidInput("email", f"{email!r} is not an e-mail address; write name@example.com.")
+    if len(name) > NAME_LENGTH or not name.isprintable():
+        raise InvalidInput("name", f"A name has at most {NAME_LENGTH} characters, on one line.")
+    if (fields.role is Role.CLIENT) != (fields.organisation_id is not None):
+        raise InvalidInput(
+            "organisation",
+            "A client user belongs to an organisation: name it."
+            if fields.role is Role.CLIENT
+            else "Only a client user belongs to an organisation; leave it out for a "
+            f"{fields.role}.",
+        )
+    organisation_id = fields.organisation_id
+    if organisation_id is not None and session.get(Organisation, organisation_id) is None:
+        raise InvalidInput("organisation", f"There is no organisation {organisation_id!r}.")
+    return UserFields(email, name, fields.role, organisation_id)
+
+
+def _write(user: User, fields: UserFields) -> None:
+    user.email, user.name = fields.email, fields.name
+    user.role, user.organisation_id = fields.role, fields.organisation_id
+    user.search_text = fold(f"{fields.email}\n{fields.name}")
+
+
+def _taken(email: str) -> str:
+    return f"There is already a user {email}."
+
+
+def _log_changes(
+    session: Session, before: UserFields, fields: UserFields, *, actor: Actor, now: datetime
+) -> None:
+    labels = {"email": "e-mail", "name": "name", "organisation_id": "organisation"}
+    changed = [
+        label for name, label in labels.items() if getattr(before, name) != getattr(fields, name)
+    ]
+    if changed:
+        log_event(
+            session,
+            AuditTag.USER_UPDATED,
+            actor=actor,
+            now=now,
+            subject=fields.email,
+            organisation_id=fields.organisation_id,
+            changed=", ".join(changed),
+            email_before=before.email if before.email != fields.email else None,
+        )
+    if before.role is not fields.role:
+        log_event(
+            session,
+            AuditTag.USER_ROLE_CHANGED,
+            actor=actor,
+            now=now,
+            subject=fields.email,
+            organisation_id=fields.organisation_id,
+            role_before=before.role.value,
+            role=fields.role.value,
+        )

@@ -48,8 +48,10 @@ class EndedSession(NamedTuple):
     end: WebSessionEnd
 
 
-def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -> str | None:
-    """Sign a person in to the portal, or refuse; both are logged.
+def sign_in_to_portal(
+    session: Session, *, who: Authentication, now: datetime, browser: str = ""
+) -> str | None:
+    """Sign a person in to the portal with a `browser` (in words), or refuse; both are logged.
 
     Returns the token of the new session, or None if the person is refused: because
     authentication failed, or because their role works on OP Agents and not on the portal.
@@ -67,8 +69,11 @@ def sign_in_to_portal(session: Session, *, who: Authentication, now: datetime) -
             started_at=now,
             last_active_at=now,
             proven_at=now,
+            address=who.address,
+            browser=browser,
         )
     )
+    user.last_sign_in_at = now
     log_event(session, AuditTag.SIGNED_IN, actor=who.actor, now=now)
     return token
 

@@ -156,6 +156,8 @@ def _open_session(
         last_heard_at=now,
     )
     session.add(agent_session)
+    if who.user is not None:
+        who.user.last_sign_in_at = now
     _note_use(agent_session, now)
     if agent is not None:
         note_identifiers(session, agent, agent_session)

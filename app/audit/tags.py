@@ -54,9 +54,37 @@ class AuditTag(StrEnum):
         "Sent a form that was out of date, or not this portal's",
     )
     USER_CREATED = "user.created", "Created a user", {"role": Datum("role", code())}
+    USER_INVITED = "user.invited", "Invited a user", {"role": Datum("role", code())}
+    USER_UPDATED = (
+        "user.updated",
+        "Changed a user",
+        {"changed": Datum("changed"), "email_before": Datum("e-mail before")},
+    )
+    USER_ROLE_CHANGED = (
+        "user.role_changed",
+        "Changed a user's role",
+        {"role_before": Datum("from", code()), "role": Datum("to", code())},
+    )
+    USER_SIGNED_OUT = "user.signed_out", "Signed a user out everywhere"
     USER_DISABLED = "user.disabled", "Disabled a user"
     USER_ENABLED = "user.enabled", "Enabled a user"
     PASSWORD_RESET = "user.password_reset", "Reset a password"
+    PASSWORD_LINK_MADE = (
+        "user.password_link_made",
+        "Made a one-time link for a password",
+        {"expires_at": Datum("works until", instant)},
+    )
+    PASSWORD_SET = "user.password_set", "Set their password by a one-time link"
+    PASSWORD_CHANGED = "account.password_changed", "Changed their own password"
+    PASSWORD_REFUSED = (
+        "account.password_refused",
+        "Gave a wrong password for a new one of their own",
+    )
+    BROWSERS_SIGNED_OUT = (
+        "account.browsers_signed_out",
+        "Signed other browsers of theirs out",
+        {"browsers": Datum("browsers")},
+    )
     SECOND_FACTOR_REFUSED = (
         "portal.second_factor_refused",
         "Refused at the second factor",

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.accounts.users import find_user
+from app.config import Config
 from app.core.actor import COMMAND_LINE, Actor
 from app.core.errors import MalformedTTL, PortalError
 from app.core.permissions import Permission, allows
@@ -49,7 +50,7 @@ organisation_option = click.option(
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session that only reads. A refusal prints a sentence and ends with exit status 1."""
-    with _refusals(), reading_only():
+    with refusals(), reading_only():
         yield db.session()
         db.session.rollback()
 
@@ -60,7 +61,7 @@ def changing() -> Iterator[Session]:
 
     If another process is writing, says so on standard error and waits.
     """
-    with _refusals():
+    with refusals():
         try:
             _wait_for_turn()
             yield db.session()
@@ -76,6 +77,16 @@ def actor_who_may(session: Session, email: str, permission: Permission) -> Actor
     if user is None or user.disabled_at is not None or not allows(user.role, permission):
         raise PortalError(f"{email} is not a super admin here; name one with --as.")
     return replace(COMMAND_LINE, user_id=user.id, email=user.email, role=user.role)
+
+
+def portal_address(settings: Config) -> str:
+    """The portal's whole address as people reach it, without a slash at its end."""
+    if settings.public_url:
+        return settings.public_url
+    if settings.https or settings.bind.path:
+        name = settings.hosts[0] if settings.hosts else "YOUR-NAME"
+        return f"http{'s' if settings.https else ''}://{name}"
+    return f"http://{settings.bind}"
 
 
 def print_json(records: Any) -> None:
@@ -113,7 +124,8 @@ def _wait_for_turn() -> None:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
+    """Around what may be refused: a refusal prints a sentence and ends with exit status 1."""
     try:
         yield
     except MalformedTTL as error:

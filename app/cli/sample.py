@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.accounts.passwords import hash_password, random_password
+from app.accounts.passwords import hash_new_password, random_password
 from app.accounts.users import create_user, find_user
 from app.audit.tree import newest_checkpoint
 from app.config import Config
@@ -72,11 +72,14 @@ class SampleUser:
 
 
 def new_sample_users(password: str) -> list[SampleUser]:
-    """The sample users, with `password` or else random ones. Slow, because it hashes."""
+    """The sample users, with `password` or else random ones. Slow, because it hashes.
+
+    Raises InvalidInput for a password that nobody may have.
+    """
     users = []
     for email, role in ROLES.items():
         own = password or random_password()
-        users.append(SampleUser(email, role, own, hash_password(own)))
+        users.append(SampleUser(email, role, own, hash_new_password(own, email=email)))
     return users
 
 

@@ -5,22 +5,24 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
 
-from app.accounts.passwords import hash_password
+from app.accounts.passwords import hash_new_password
 from app.accounts.users import create_user, find_user, has_super_admin, list_users
 from app.agents.registration import ensure_machine_salt
 from app.audit.log_key import ensure_log_key
-from app.cli.common import changing, print_table, reading, refuse
+from app.cli.common import changing, portal_address, print_table, reading, refuse
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
 from app.cli.setup import one_at_a_time, upgrade_database
 from app.config import Config, current_config, environment, load_config, real_environment
 from app.core.actor import SYSTEM
 from app.core.clock import utcnow
-from app.core.errors import ConfigError, SigningKeyMissing
+from app.core.errors import ConfigError, InvalidInput, SigningKeyMissing
 from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.keyring import ensure_signing_key, private_key
@@ -69,14 +71,10 @@ def lead_server(settings: Config) -> None:
 
 def _say_address(settings: Config) -> None:
     """Say where the portal is, as people reach it, and what is dangerous about how they do."""
-    proxied = settings.https or settings.public_url or settings.bind.path
-    address = settings.public_url or f"http://{settings.bind}"
-    if proxied and not settings.public_url:
-        name = settings.hosts[0] if settings.hosts else "YOUR-NAME"
-        address = f"http{'s' if settings.https else ''}://{name}"
+    address = portal_address(settings)
     click.echo(f"Rolling Window serves on {address}/")
     click.echo(f"The OP Agent in the browser: {address}/agent")
-    if proxied:
+    if settings.https or settings.public_url or settings.bind.path:
         click.echo(f"It listens on {settings.bind} for the proxy in front.")
     if not (settings.bind.is_local or settings.https):
         click.echo(
@@ -176,7 +174,8 @@ def _make_first_admin(settings: Config) -> None:
         )
     if not needed or role is not None:
         return
-    password_hash = hash_password(settings.admin_password)
+    with _wrong_setting("PORTAL_ADMIN_PASSWORD"):
+        password_hash = hash_new_password(settings.admin_password, email=settings.admin_email)
     with changing() as session:
         create_user(
             session,
@@ -189,12 +188,21 @@ def _make_first_admin(settings: Config) -> None:
     click.echo(f"Made the first super admin: {settings.admin_email}")
 
 
+@contextmanager
+def _wrong_setting(name: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        raise ConfigError(f"{name}: {error.detail}") from None
+
+
 def _load_sample_data(settings: Config) -> None:
     with reading() as session:
         needed = settings.sample_data and not has_organisations(session)
     if not needed:
         return
-    users = new_sample_users(settings.sample_password)
+    with _wrong_setting("PORTAL_SAMPLE_PASSWORD"):
+        users = new_sample_users(settings.sample_password)
     with changing() as session:
         made = load_sample_data(session, users=users, config=settings, now=utcnow())
     click.echo("Loaded the sample data. These sign-ins were made, and are shown only once:")

@@ -1,28 +1,50 @@
-"""`flask users ...`: creating, listing and disabling users, and resetting passwords."""
+"""`flask users ...`: creating, inviting, listing, changing and disabling users, and passwords."""
 
 import sys
+from dataclasses import replace
+from datetime import datetime
 
 import click
 
-from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, hash_password, is_acceptable
-from app.accounts.users import create_user, disable_user, list_users
-from app.agents.people import enable_user, reset_password
+from app.accounts.links import LINK_PATH, make_link
+from app.accounts.passwords import hash_new_password
+from app.accounts.users import (
+    NO_PASSWORD,
+    create_user,
+    disable_user,
+    fields_of,
+    list_users,
+    lock_by_email,
+)
+from app.agents.people import change_user, enable_user, reset_password
 from app.cli.common import (
     USED_WRONGLY,
     changing,
     email_value,
     json_option,
+    portal_address,
     print_json,
     print_table,
     reading,
+    refusals,
     refuse,
 )
+from app.config import current_config
 from app.core.actor import COMMAND_LINE
 from app.core.clock import rfc3339, utcnow, whole_second
 from app.core.permissions import Role
 from app.models import User
 
 email_argument = click.argument("email", metavar="E", callback=email_value)
+email_option = click.option(
+    "--email", metavar="E", required=True, callback=email_value, help="The login ID."
+)
+role_choice = click.Choice([role.value for role in Role])
+role_option = click.option("--role", required=True, type=role_choice)
+role_argument = click.argument("role", type=role_choice)
+organisation_option = click.option(
+    "--organisation", "organisation_id", metavar="ID", help="A client user's Organisation ID."
+)
 stdin_option = click.option(
     "--password-stdin", "from_stdin", is_flag=True, help="Read the password from standard input."
 )
@@ -30,21 +52,18 @@ stdin_option = click.option(
 
 @click.group("users")
 def group() -> None:
-    """Create, list and disable users, and reset their passwords."""
+    """Create, invite, list, change and disable users, and reset their passwords."""
 
 
 @group.command()
-@click.option("--email", metavar="E", required=True, callback=email_value, help="The login ID.")
-@click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
-@click.option(
-    "--organisation", "organisation_id", metavar="ID", help="A client user's Organisation ID."
-)
+@email_option
+@role_option
+@organisation_option
 @stdin_option
 def create(email: str, role: str, organisation_id: str | None, from_stdin: bool) -> None:
     """Create a user; the password is asked for, or read from standard input."""
-    if (role == Role.CLIENT) != (organisation_id is not None):
-        refuse("--organisation goes with the role client, and only with it.", USED_WRONGLY)
-    password_hash = _new_password(from_stdin)
+    _check_organisation(role, organisation_id)
+    password_hash = _new_password(email, from_stdin)
     with changing() as session:
         user = create_user(
             session,
@@ -59,6 +78,29 @@ def create(email: str, role: str, organisation_id: str | None, from_stdin: bool)
     click.echo(sentence)
 
 
+@group.command()
+@email_option
+@role_option
+@organisation_option
+def invite(email: str, role: str, organisation_id: str | None) -> None:
+    """Create a user who chooses a password by a one-time link, which is printed."""
+    _check_organisation(role, organisation_id)
+    with changing() as session:
+        user = create_user(
+            session,
+            email=email,
+            role=Role(role),
+            password_hash=NO_PASSWORD,
+            actor=COMMAND_LINE,
+            now=utcnow(),
+            organisation_id=organisation_id,
+        )
+        token = make_link(session, user=user, actor=COMMAND_LINE, now=utcnow())
+        sentence = f"Invited {user.email} ({user.role})."
+    click.echo(sentence)
+    _print_link(token)
+
+
 @group.command("list")
 @json_option
 def list_command(as_json: bool) -> None:
@@ -68,8 +110,24 @@ def list_command(as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        headings = ("E-mail", "Role", "Organisation", "Created", "Disabled")
-        print_table(headings, [[value or "-" for value in row.values()] for row in rows])
+        headings = ("E-mail", "Name", "Role", "State", "Organisation", "Last sign-in")
+        shown = ("email", "name", "role", "state", "organisation_id", "last_sign_in_at")
+        print_table(headings, [[row[name] or "-" for name in shown] for row in rows])
+
+
+@group.command("set-role")
+@email_argument
+@role_argument
+@organisation_option
+def set_role(email: str, role: str, organisation_id: str | None) -> None:
+    """Give a user another role; it holds at once, and ends their sessions on OP Agents."""
+    _check_organisation(role, organisation_id)
+    with changing() as session:
+        fields = fields_of(lock_by_email(session, email))
+        fields = replace(fields, role=Role(role), organisation_id=organisation_id)
+        user = change_user(session, email=email, fields=fields, actor=COMMAND_LINE, now=utcnow())
+        sentence = f"{user.email} is now {user.role}."
+    click.echo(sentence)
 
 
 @group.command()
@@ -95,9 +153,18 @@ def enable_command(email: str) -> None:
 @group.command("reset-password")
 @email_argument
 @stdin_option
-def reset_command(email: str, from_stdin: bool) -> None:
-    """Give a user a new password, and end every session of theirs."""
-    password_hash = _new_password(from_stdin)
+@click.option("--link", "by_link", is_flag=True, help="Print a one-time link instead.")
+def reset_command(email: str, from_stdin: bool, by_link: bool) -> None:
+    """Give a user a new password, and end every session of theirs.
+
+    With --link, they choose it by the one-time link that is printed; until then nothing changes.
+    """
+    if by_link and from_stdin:
+        refuse("--link and --password-stdin exclude each other.", USED_WRONGLY)
+    if by_link:
+        _make_and_print_link(email)
+        return
+    password_hash = _new_password(email, from_stdin)
     with changing() as session:
         user = reset_password(
             session, email=email, password_hash=password_hash, actor=COMMAND_LINE, now=utcnow()
@@ -106,12 +173,28 @@ def reset_command(email: str, from_stdin: bool) -> None:
     click.echo(sentence)
 
 
-def _new_password(from_stdin: bool) -> str:
+def _make_and_print_link(email: str) -> None:
+    with changing() as session:
+        user = lock_by_email(session, email)
+        token = make_link(session, user=user, actor=COMMAND_LINE, now=utcnow())
+    _print_link(token)
+
+
+def _print_link(token: str) -> None:
+    click.echo("This link sets the password, once, within 72 hours, and is shown only now:")
+    click.echo(f"{portal_address(current_config())}{LINK_PATH}/{token}")
+
+
+def _check_organisation(role: str, organisation_id: str | None) -> None:
+    if (role == Role.CLIENT) != (organisation_id is not None):
+        refuse("--organisation goes with the role client, and only with it.", USED_WRONGLY)
+
+
+def _new_password(email: str, from_stdin: bool) -> str:
     """The hash of a password that is typed or read; made before any transaction begins."""
     password = _read_line() if from_stdin else _ask()
-    if not is_acceptable(password):
-        refuse(f"The password must have {MIN_LENGTH} to {MAX_LENGTH} characters.")
-    return hash_password(password)
+    with refusals():
+        return hash_new_password(password, email=email)
 
 
 def _ask() -> str:
@@ -129,8 +212,15 @@ def _read_line() -> str:
 def _row(user: User) -> dict[str, str | None]:
     return {
         "email": user.email,
+        "name": user.name,
         "role": user.role.value,
+        "state": user.state.value,
         "organisation_id": user.organisation_id,
-        "created_at": rfc3339(whole_second(user.created_at)),
-        "disabled_at": rfc3339(whole_second(user.disabled_at)) if user.disabled_at else None,
+        "last_sign_in_at": _instant(user.last_sign_in_at),
+        "created_at": _instant(user.created_at),
+        "disabled_at": _instant(user.disabled_at),
     }
+
+
+def _instant(at: datetime | None) -> str | None:
+    return rfc3339(whole_second(at)) if at else None

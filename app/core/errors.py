@@ -73,6 +73,12 @@ class Conflict(PortalError):
     title = "That has changed in the meantime"
 
 
+class Gone(PortalError):
+    status = 410
+    code = "gone"
+    title = "This link does not work any more"
+
+
 class Busy(PortalError):
     """The database is locked, read-only, full or unreachable; nothing was saved.
 

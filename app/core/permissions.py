@@ -29,11 +29,21 @@ class Permission(StrEnum):
     END_SESSIONS = "end_sessions"
     MANAGE_AGENTS = "manage_agents"
     EXPORT_AUDIT = "export_audit"
+    VIEW_USERS = "view_users"
+    MANAGE_USERS = "manage_users"
+    OWN_ACCOUNT = "own_account"
 
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SUPER_ADMIN: frozenset(Permission),
-    Role.AUDITOR: frozenset({Permission.VIEW_PORTAL, Permission.EXPORT_AUDIT}),
+    Role.AUDITOR: frozenset(
+        {
+            Permission.VIEW_PORTAL,
+            Permission.EXPORT_AUDIT,
+            Permission.VIEW_USERS,
+            Permission.OWN_ACCOUNT,
+        }
+    ),
     Role.PARTNER: frozenset(),
     Role.DEVELOPER: frozenset(),
     Role.CLIENT: frozenset(),

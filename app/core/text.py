@@ -8,6 +8,8 @@ NAME_LENGTH = 200
 ORGANISATION_ID_LENGTH = 64
 LABEL_LENGTH = 50
 """The greatest length of a plan, a status and the like."""
+PASSWORD_LENGTHS = (10, 1000)
+"""The least and the greatest length of a new password."""
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 

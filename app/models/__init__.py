@@ -1,6 +1,6 @@
 """Every table of the portal."""
 
-from app.models.accounts import SignInFailure, User, WebSession
+from app.models.accounts import OneTimeLink, SignInFailure, User, UserState, WebSession
 from app.models.agents import (
     Agent,
     AgentSession,
@@ -36,6 +36,7 @@ __all__ = [
     "ImportDraft",
     "Installation",
     "KeyInspection",
+    "OneTimeLink",
     "Organisation",
     "Passkey",
     "PermanentLicense",
@@ -48,5 +49,6 @@ __all__ = [
     "UsedChallenge",
     "UsedCode",
     "User",
+    "UserState",
     "WebSession",
 ]

@@ -1,13 +1,21 @@
-"""Users, their sessions on the portal, and recent wrong passwords."""
+"""Users, their sessions on the portal, one-time links, and recent wrong passwords."""
 
 from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import Enum, ForeignKey, Index, String
+from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, String, Text, and_
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.permissions import Role
-from app.core.text import EMAIL_LENGTH
+from app.core.text import EMAIL_LENGTH, NAME_LENGTH
 from app.models.base import Base
+
+
+class UserState(StrEnum):
+    ACTIVE = "active"
+    INVITED = "invited"
+    """Has not chosen a password yet."""
+    DISABLED = "disabled"
 
 
 def _values(roles: type[Role]) -> list[str]:
@@ -20,14 +28,36 @@ class User(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(EMAIL_LENGTH), unique=True)
     """Lower case; the login ID on the portal and on OP Agents."""
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH), default="")
+    search_text: Mapped[str] = mapped_column(Text, default="")
+    """What a search looks through: e-mail and name, folded."""
     password_hash: Mapped[str] = mapped_column(String(255))
+    """Blank: an invited user has not chosen a password yet."""
     role: Mapped[Role] = mapped_column(
         Enum(Role, native_enum=False, length=20, values_callable=_values)
     )
     organisation_id: Mapped[str | None] = mapped_column(ForeignKey("organisations.id"))
     """The organisation of a client user; None for every other role."""
     created_at: Mapped[datetime]
+    last_sign_in_at: Mapped[datetime | None]
+    """On the portal or on an OP Agent."""
     disabled_at: Mapped[datetime | None]
+
+    @property
+    def state(self) -> UserState:
+        if self.disabled_at is not None:
+            return UserState.DISABLED
+        return UserState.ACTIVE if self.password_hash else UserState.INVITED
+
+    @classmethod
+    def is_in(cls, state: UserState) -> ColumnElement[bool]:
+        """The condition that a user is in `state`."""
+        if state is UserState.DISABLED:
+            return cls.disabled_at.is_not(None)
+        has_password = cls.password_hash != ""
+        return and_(
+            cls.disabled_at.is_(None), has_password if state is UserState.ACTIVE else ~has_password
+        )
 
 
 class WebSession(Base):
@@ -43,8 +73,25 @@ class WebSession(Base):
     proven_at: Mapped[datetime]
     """When the person last proved who they are: at the sign-in, or since."""
     ended_at: Mapped[datetime | None]
+    address: Mapped[str] = mapped_column(String(45), default="")
+    browser: Mapped[str] = mapped_column(String(50), default="")
+    """In words: "Firefox on Linux"."""
 
     user: Mapped[User] = relationship(lazy="joined")
+
+
+class OneTimeLink(Base):
+    """A link with which a person sets their password, once. Its token is stored hashed."""
+
+    __tablename__ = "one_time_links"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    made_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    """When it was used, or replaced by a newer one, or its user disabled."""
 
 
 class SignInFailure(Base):

@@ -41,6 +41,14 @@ class LogOuts:
     """Whether each session is listed with its license."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A checkbox in a confirmation, not checked at first."""
+
+    name: str
+    label: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
     title: str
@@ -51,6 +59,7 @@ class Confirmation:
     log_outs: LogOuts | None = None
     kept: Sentence = ""
     """What does not change, though people may expect it to."""
+    choice: Choice | None = None
     harmless: bool = False
     instead: Link | None = None
     """What can be asked for where there is `nothing_to_do`."""

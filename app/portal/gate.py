@@ -1,5 +1,8 @@
 """The check of access before every request, of whichever face."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flask import Response, current_app, g
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
@@ -56,6 +59,14 @@ def begin_checked_write() -> None:
     if not current_user.is_authenticated:
         raise _sign_in_needed(())
     _check_role(getattr(view, "permission", None))
+
+
+@contextmanager
+def outside_checked_transaction() -> Iterator[None]:
+    """Around slow work of a view that deferred its write: `begin_checked_write` follows it."""
+    db.session.rollback()
+    yield
+    begin_checked_write()
 
 
 def _check_role(permission: Permission | None) -> None:

@@ -7,19 +7,19 @@ from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, PasswordField
 from wtforms.validators import InputRequired, Length
 
-from app.accounts.authentication import Authentication, authenticate
-from app.accounts.passwords import MAX_LENGTH
+from app.accounts.authentication import Authentication
+from app.accounts.browsers import browser_name
 from app.accounts.web_sessions import (
     sign_in_to_portal,
     sign_out_of_portal,
     touch_web_session,
 )
-from app.config import current_config
 from app.core.clock import utcnow
-from app.core.text import EMAIL_LENGTH, counted
+from app.core.text import EMAIL_LENGTH, PASSWORD_LENGTHS
 from app.extensions import db
 from app.portal.login import load_user, reason_to_sign_in, sign_in_that_ended
-from app.web.access import SignInNeeded, client_address, current_actor, public, safe_next
+from app.portal.proofs import prove, too_many
+from app.web.access import SignInNeeded, current_actor, public, safe_next
 from app.web.forms_again import KEPT, entered, shown_again_by, undone_by_kept_form
 from app.web.htmx import redirect_see_other
 from app.web.transaction import defer_write, outside_transaction
@@ -41,7 +41,10 @@ class SignInForm(FlaskForm):
         "Password",
         validators=[
             InputRequired("Enter your password."),
-            Length(max=MAX_LENGTH, message=f"A password has at most {MAX_LENGTH} characters."),
+            Length(
+                max=PASSWORD_LENGTHS[1],
+                message=f"A password has at most {PASSWORD_LENGTHS[1]} characters.",
+            ),
         ],
         render_kw={"autocomplete": "current-password"},
     )
@@ -68,17 +71,9 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm(request.form)
     if not form.validate():
         return _sign_in_form(form, 422)
-    who = authenticate(
-        db.session(),
-        login_id=form.email.data,
-        password=form.password.data,
-        address=client_address(),
-        secret=current_config().secret_key,
-        limit=current_config().signin_failures,
-        clock=utcnow,
-        outside_transaction=outside_transaction,
-    )
-    token = sign_in_to_portal(db.session(), who=who, now=utcnow())
+    who = prove(form.email.data, form.password.data, outside_transaction)
+    browser = browser_name(request.user_agent.string)
+    token = sign_in_to_portal(db.session(), who=who, now=utcnow(), browser=browser)
     if token is None:
         return _refused(form, who)
     form_kept = session.get(KEPT)
@@ -130,10 +125,7 @@ def _end_session() -> None:
 
 def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
     if who.wait_seconds:
-        seconds = counted(who.wait_seconds, "second")
-        form.password.errors = [
-            f"Too many wrong passwords for this account from your address. Try again in {seconds}."
-        ]
+        form.password.errors = [too_many(who)]
         response = make_response(_sign_in_form(form, 429))
         response.headers["Retry-After"] = str(who.wait_seconds)
         return response

@@ -59,6 +59,14 @@ def public_address(endpoint: str) -> str | None:
     return None if root is None else root + url_for(endpoint).removeprefix(path_prefix())
 
 
+def reached_root() -> str:
+    """The portal's whole address without a slash at its end, as this request has reached it.
+
+    For what only its sender sees: whoever else reads it is told `public_root()`.
+    """
+    return public_root() or f"{request.scheme}://{request.host}{path_prefix()}"
+
+
 def public_root() -> str | None:
     """The portal's whole address without a slash at its end, or None if nobody has said it."""
     config = current_config()

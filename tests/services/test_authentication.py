@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -72,6 +73,22 @@ def test_who_was_changed_while_their_password_was_hashed_is_refused(
     assert outcome == Authentication(cast.ada, HERE)
     session.commit()
     assert session.scalar(select(func.count()).select_from(SignInFailure)) == 1
+
+
+def test_a_right_password_is_hashed_anew_when_the_parameters_have_changed(
+    session: Session, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = find_user(session, cast.ada).password_hash
+    stronger = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(passwords, "hasher", stronger)
+    assert authenticated(session, cast.ada, "wrong").user is None
+    assert find_user(session, cast.ada).password_hash == old
+    assert authenticated(session, cast.ada).user
+    new = find_user(session, cast.ada).password_hash
+    assert "m=16,t=2" in new
+    session.commit()
+    assert authenticated(session, cast.ada).user
+    assert find_user(session, cast.ada).password_hash == new
 
 
 def test_who_fails_elsewhere_while_a_password_is_hashed_is_throttled(
@@ -236,6 +253,7 @@ def test_nothing_is_locked_while_a_password_is_hashed(
 
     class Slow:
         hash = hasher.hash
+        check_needs_rehash = hasher.check_needs_rehash
 
         def verify(self, *arguments: str) -> bool:
             assert not db.session().in_transaction()
@@ -257,6 +275,9 @@ class Counting:
         self.many = threading.Event()
         self.most, self._now, self._many = 0, 0, many
         self._lock = threading.Lock()
+
+    def check_needs_rehash(self, _hash: str) -> bool:
+        return False
 
     def verify(self, *_arguments: str) -> bool:
         with self._lock:

@@ -26,6 +26,7 @@ from app.models import (
     FurtherMacId,
     ImportDraft,
     KeyInspection,
+    OneTimeLink,
     Organisation,
     Passkey,
     PermanentLicense,
@@ -100,6 +101,9 @@ def add_the_other_tables(connection: Connection) -> None:
     heard = {"mac_id": "02:00:00:00:00:07", "address": "::1", "last_heard_at": NOW}
     ours = {"token_hash": "a" * 64, "user_id": user, "started_at": NOW, "agent_id": 7}
     connection.execute(insert(AgentSession).values(**ours, **heard, **of_acme))
+    lapses = {"made_at": NOW, "expires_at": NOW}
+    link = {"token_hash": "l" * 64, "user_id": user, **lapses}
+    connection.execute(insert(OneTimeLink).values(link))
     failure = {"account_hash": "f" * 64, "address": "::1", "failed_at": NOW}
     connection.execute(insert(SignInFailure).values(failure))
     app = {"sealed_secret": b"s" * 50, "set_up_at": NOW}
