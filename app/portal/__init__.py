@@ -2,6 +2,7 @@
 
 from app.portal import (
     account,
+    account_factors,
     agents,
     audit,
     feed,
@@ -9,15 +10,18 @@ from app.portal import (
     imports,
     licenses,
     new_password,
+    passkeys,
     projects,
+    second_factor,
     sign_in,
+    user_factors,
     users,
 )
 
 BLUEPRINTS = tuple(
     page.blueprint
     for page in (
-        *(sign_in, new_password, account, home),
-        *(projects, imports, licenses, agents, feed, audit, users),
+        *(sign_in, second_factor, passkeys, new_password, account, account_factors, home),
+        *(projects, imports, licenses, agents, feed, audit, users, user_factors),
     )
 )

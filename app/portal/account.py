@@ -10,7 +10,9 @@ from wtforms import PasswordField, SelectField
 
 from app.accounts.authentication import Authentication
 from app.accounts.browsers import browsers_of, sign_out_browser, sign_out_other_browsers
+from app.accounts.passkeys import passkeys_of
 from app.accounts.passwords import hash_new_password
+from app.accounts.second_factor import factors_of
 from app.accounts.users import change_own_password, get_user
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
@@ -21,6 +23,7 @@ from app.core.permissions import Permission
 from app.core.text import counted
 from app.extensions import db
 from app.portal.gate import outside_checked_transaction
+from app.portal.passkeys import own_site
 from app.portal.proofs import prove, too_many
 from app.web.access import current_actor, requires
 from app.web.forms_again import shown_again_by
@@ -60,7 +63,7 @@ class DisplayForm(FlaskForm):
 @blueprint.get("")
 @requires(Permission.OWN_ACCOUNT)
 def own() -> ResponseReturnValue:
-    return _page(PasswordForm(formdata=None))
+    return page()
 
 
 @blueprint.post("/password")
@@ -76,7 +79,7 @@ def change_password() -> ResponseReturnValue:
         password_hash = hash_new_password(chosen, email=current_user.email, name=name)
     except InvalidInput as error:
         form.new_password.errors = [error.detail]
-        return _page(form, 422)
+        return page(form), 422
     typed = form.current_password.data or ""
     who = prove(current_user.email, typed, outside_checked_transaction)
     if who.user is None or who.user.id != current_user.id:
@@ -149,27 +152,31 @@ def _refused(form: PasswordForm, who: Authentication) -> ResponseReturnValue:
     log_event(db.session(), tag, actor=current_actor(), now=utcnow(), subject=current_user.email)
     if not who.wait_seconds:
         form.current_password.errors = ["That is not your present password."]
-        return _page(form, 422)
+        return page(form), 422
     form.current_password.errors = [too_many(who)]
-    response = make_response(_page(form, 429))
+    response = make_response(page(form), 429)
     response.headers["Retry-After"] = str(who.wait_seconds)
     return response
 
 
-def _page(form: PasswordForm, status: int = 200) -> ResponseReturnValue:
-    config = current_config()
+def page(form: PasswordForm | None = None, passkey_error: str = "") -> str:
+    """The page, with what was wrong in the form of the password or with a passkey."""
+    config, session = current_config(), db.session()
     live = browsers_of(
-        db.session(),
+        session,
         user_id=current_user.id,
         now=utcnow(),
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
     )
-    page = render_template(
+    return render_template(
         "accounts/account.html",
-        form=form,
+        form=form or PasswordForm(formdata=None),
         display=DisplayForm(formdata=None, data=request.cookies),
-        user=get_user(db.session(), current_user.id),
+        user=get_user(session, current_user.id),
         browsers=live,
+        factors=factors_of(session, current_user.id),
+        passkeys=passkeys_of(session, current_user.id),
+        passkey_error=passkey_error,
+        site=own_site(),
     )
-    return page, status

@@ -22,7 +22,7 @@ from app.core.text import EMAIL_LENGTH, NAME_LENGTH
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.models.engine import reading_only
-from app.web.access import current_actor, requires
+from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import shown_again_by
 
 blueprint = Blueprint("audit", __name__)
@@ -60,6 +60,7 @@ def list_events() -> ResponseReturnValue:
 @blueprint.post("/audit/export.csv", defaults={"form": "csv"})
 @blueprint.post("/audit/export.jsonl", defaults={"form": "jsonl"})
 @requires(Permission.EXPORT_AUDIT)
+@needs_proof
 @shown_again_by(lambda **_: list_events())
 def export(form: str) -> ResponseReturnValue:
     search, now = _search(_typed()), utcnow()

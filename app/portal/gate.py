@@ -8,6 +8,7 @@ from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from htmx_flask import request
 
+from app.accounts.second_factor_rules import is_fresh
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.clock import utcnow
@@ -15,9 +16,17 @@ from app.core.errors import NotAllowed
 from app.core.permissions import Permission, allows
 from app.extensions import db
 from app.portal.login import reason_to_sign_in, sign_in_that_ended
-from app.web.access import SignInNeeded, address_to_return_to, current_actor
+from app.web.access import ProofNeeded, SignInNeeded, address_to_return_to, current_actor
 from app.web.errors import wants_problem
-from app.web.forms_again import bring_form_back, keep_form, page_of_form, show_again
+from app.web.forms_again import (
+    PROVEN_AGAIN,
+    bring_form_back,
+    has_page_of_its_own,
+    keep_form,
+    page_of_form,
+    show_again,
+)
+from app.web.proxies import path_prefix
 from app.web.same_origin import check_form
 from app.web.transaction import SAFE_METHODS, begin_write, choose_transaction
 
@@ -42,6 +51,7 @@ def check_access() -> Response | None:
     except CSRFError as error:
         return _out_of_date(error)
     _check_role(permission)
+    _check_proof(view)
     if permission is not None:
         bring_form_back(current_user.id)
     return None
@@ -67,6 +77,17 @@ def outside_checked_transaction() -> Iterator[None]:
     db.session.rollback()
     yield
     begin_checked_write()
+
+
+def _check_proof(view: object) -> None:
+    """Raise ProofNeeded, and keep the form, if it asks for a proof and the last one is too old."""
+    asks = getattr(view, "needs_proof", False) and request.method not in SAFE_METHODS
+    if not asks or is_fresh(current_user.proven_at, utcnow()):
+        return
+    own = path_prefix() + request.path
+    address = own if has_page_of_its_own() else address_to_return_to(())
+    keep_form(address.removeprefix(path_prefix()), current_user.id, PROVEN_AGAIN)
+    raise ProofNeeded(address)
 
 
 def _check_role(permission: Permission | None) -> None:

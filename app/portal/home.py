@@ -14,7 +14,7 @@ from app.config import current_config
 from app.core.clock import utcnow
 from app.core.durations import SessionLimits
 from app.core.paging import Total
-from app.core.permissions import Permission
+from app.core.permissions import Permission, SecondFactorPolicy
 from app.extensions import db
 from app.licenses.queries import count_all_active, ending_soonest
 from app.models import AgentSession, Project, TemporaryLicense
@@ -91,4 +91,11 @@ def index() -> ResponseReturnValue:
     overview = build_overview(db.session(), now=now, limits=current_config().agent_limits)
     if is_seen(overview.fingerprint):
         return "", 204
-    return render("home/index.html", "home/_overview.html", overview=overview, now=now)
+    config = current_config()
+    return render(
+        "home/index.html",
+        "home/_overview.html",
+        overview=overview,
+        now=now,
+        trying_out=config.sample_data and config.second_factor is SecondFactorPolicy.OFF,
+    )

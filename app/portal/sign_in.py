@@ -1,26 +1,23 @@
 """Signing in to the portal, and out of it."""
 
-from flask import Blueprint, flash, make_response, render_template, request, session, url_for
+from flask import Blueprint, flash, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_user
+from flask_login import current_user
 from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, PasswordField
 from wtforms.validators import InputRequired, Length
 
 from app.accounts.authentication import Authentication
-from app.accounts.browsers import browser_name
-from app.accounts.web_sessions import (
-    sign_in_to_portal,
-    sign_out_of_portal,
-    touch_web_session,
-)
+from app.accounts.web_sessions import touch_web_session
 from app.core.clock import utcnow
 from app.core.text import EMAIL_LENGTH, PASSWORD_LENGTHS
 from app.extensions import db
-from app.portal.login import load_user, reason_to_sign_in, sign_in_that_ended
+from app.portal.half_way import asks_second_factor, begin_half_way, end_session, open_session
+from app.portal.login import reason_to_sign_in, sign_in_that_ended
+from app.portal.passkeys import own_site
 from app.portal.proofs import prove, too_many
-from app.web.access import SignInNeeded, current_actor, public, safe_next
-from app.web.forms_again import KEPT, entered, shown_again_by, undone_by_kept_form
+from app.web.access import SignInNeeded, public, safe_next
+from app.web.forms_again import entered, shown_again_by, undone_by_kept_form
 from app.web.htmx import redirect_see_other
 from app.web.transaction import defer_write, outside_transaction
 
@@ -72,17 +69,13 @@ def sign_in() -> ResponseReturnValue:
     if not form.validate():
         return _sign_in_form(form, 422)
     who = prove(form.email.data, form.password.data, outside_transaction)
-    browser = browser_name(request.user_agent.string)
-    token = sign_in_to_portal(db.session(), who=who, now=utcnow(), browser=browser)
-    if token is None:
+    next_address = safe_next(form.next.data) or url_for("home.index")
+    if who.user is not None and asks_second_factor(who.user):
+        begin_half_way(who.user, next_address)
+        return redirect_see_other(url_for("second_factor.ask"))
+    if not open_session(who):
         return _refused(form, who)
-    form_kept = session.get(KEPT)
-    _end_session()
-    if form_kept:
-        session[KEPT] = form_kept
-    db.session.flush()
-    login_user(load_user(token))
-    return redirect_see_other(safe_next(form.next.data) or url_for("home.index"))
+    return redirect_see_other(next_address)
 
 
 @blueprint.post("/stay-signed-in")
@@ -105,22 +98,13 @@ def _signed_out_already() -> ResponseReturnValue | None:
 @public
 @shown_again_by(_signed_out_already)
 def sign_out() -> ResponseReturnValue:
-    _end_session()
+    end_session()
     return _signed_out()
 
 
 def _signed_out() -> ResponseReturnValue:
     flash("You are signed out.", "success")
     return redirect_see_other(url_for("accounts.sign_in_page"))
-
-
-def _end_session() -> None:
-    """End this browser's session, if any: both its record and its cookie."""
-    if current_user.is_authenticated:
-        sign_out_of_portal(
-            db.session(), session_id=current_user.session_id, actor=current_actor(), now=utcnow()
-        )
-    session.clear()
 
 
 def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
@@ -142,4 +126,5 @@ def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
 
 def _sign_in_form(form: SignInForm, status: int) -> ResponseReturnValue:
     reason = reason_to_sign_in(sign_in_that_ended(), undone_by_kept_form())
-    return render_template("accounts/sign_in.html", form=form, reason=reason), status
+    page = render_template("accounts/sign_in.html", form=form, reason=reason, site=own_site())
+    return page, status

@@ -34,7 +34,7 @@ from app.models import Organisation, User, UserState
 from app.portal.confirmations import Choice, Confirmation, Name, Sentence, ask
 from app.portal.gate import begin_checked_write
 from app.portal.user_form import NewUserForm, UserForm, form_of, version_of
-from app.web.access import current_actor, requires
+from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
 from app.web.paging import requested_number
@@ -84,6 +84,7 @@ def new_user() -> ResponseReturnValue:
 
 @blueprint.post("/new")
 @requires(Permission.MANAGE_USERS)
+@needs_proof
 @defer_write
 def create() -> ResponseReturnValue:
     form = NewUserForm()
@@ -108,6 +109,7 @@ def new_invitation() -> ResponseReturnValue:
 
 @blueprint.post("/invite")
 @requires(Permission.MANAGE_USERS)
+@needs_proof
 def invite() -> ResponseReturnValue:
     form = UserForm()
     try:
@@ -127,6 +129,7 @@ def show_user(user_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<id:user_id>")
 @requires(Permission.MANAGE_USERS)
+@needs_proof
 def save(user_id: int) -> ResponseReturnValue:
     user, form = get_user(db.session(), user_id), UserForm()
     if form.version.data and form.version.data != version_of(user):
@@ -158,6 +161,7 @@ def ask_to_disable(user_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<id:user_id>/disable")
 @requires(Permission.MANAGE_USERS)
+@needs_proof
 def disable(user_id: int) -> ResponseReturnValue:
     user = get_user(db.session(), user_id)
     actor, now = current_actor(), utcnow()
@@ -206,6 +210,7 @@ def ask_to_reset(user_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/<id:user_id>/reset-password")
 @requires(Permission.MANAGE_USERS)
+@needs_proof
 def reset(user_id: int) -> ResponseReturnValue:
     email = get_user(db.session(), user_id).email
     return _show_link(lock_by_email(db.session(), email))

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from flask_login import current_user
 from htmx_flask import request
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import Forbidden, Unauthorized
 
 from app.core.actor import Actor
 from app.core.permissions import Permission
@@ -45,6 +45,20 @@ def restore_fields(*names: str) -> Callable[[View], View]:
         return view
 
     return stamp
+
+
+def needs_proof(view: View) -> View:
+    """Stamp a view whose form asks that one has proved a short while ago who one is."""
+    view.needs_proof = True  # type: ignore[attr-defined]
+    return view
+
+
+class ProofNeeded(Forbidden):
+    """Somebody must prove again who they are. `next_address` is the page with the form."""
+
+    def __init__(self, next_address: str) -> None:
+        super().__init__()
+        self.next_address = next_address
 
 
 class SignInNeeded(Unauthorized):
@@ -95,6 +109,11 @@ def sign_in_address(next_address: str | None) -> str:
     """The address of the sign-in page, which leads on to `next_address`."""
     page = f"{path_prefix()}/login"
     return f"{page}?next={quote(next_address, safe='')}" if next_address else page
+
+
+def proof_address(next_address: str) -> str:
+    """The address of the page on which one proves again who one is, which leads on."""
+    return f"{path_prefix()}/prove?next={quote(next_address, safe='')}"
 
 
 def address_to_return_to(restored_fields: tuple[str, ...]) -> str:

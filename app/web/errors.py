@@ -16,7 +16,7 @@ from app.core.errors import Busy, NotAllowed, NotFound, PortalError
 from app.extensions import db, login_manager
 from app.models.database_errors import explain_database_error
 from app.models.engine import set_reading
-from app.web.access import SignInNeeded, sign_in_address
+from app.web.access import ProofNeeded, SignInNeeded, proof_address, sign_in_address
 from app.web.htmx import is_partial
 from app.web.proxies import path_prefix
 from app.web.transaction import SAFE_METHODS
@@ -100,11 +100,18 @@ FORM_OUT_OF_DATE = ErrorText(
     "The form could not be matched to your sign-in, so nothing was done. "
     "Go back, load the page again and send it once more.",
 )
+PROOF_NEEDED = ErrorText(
+    403,
+    "proof_needed",
+    "Prove again who you are",
+    "This asks that you have proved who you are within the last ten minutes. Nothing was done.",
+)
 
 
 def init_app(app: Flask) -> None:
     """Register the error handlers; the last one catches everything that the others do not."""
     app.register_error_handler(SignInNeeded, sign_in_needed)
+    app.register_error_handler(ProofNeeded, proof_needed)
     app.register_error_handler(CSRFError, form_out_of_date)
     app.register_error_handler(PortalError, domain_error)
     app.register_error_handler(DBAPIError, database_error)
@@ -161,6 +168,18 @@ def sign_in_needed(error: SignInNeeded) -> WerkzeugResponse:
     response = error_response(said, sign_in_address=address)
     if request.htmx:
         response.headers["HX-Redirect"] = address
+    return response
+
+
+def proof_needed(error: ProofNeeded) -> WerkzeugResponse:
+    """The form waits while its sender proves who they are; nothing was done."""
+    address = proof_address(error.next_address)
+    if wants_problem():
+        return error_response(PROOF_NEEDED)
+    if not request.htmx:
+        return redirect(address, 303)
+    response = error_response(PROOF_NEEDED)
+    response.headers["HX-Redirect"] = address
     return response
 
 

@@ -28,6 +28,7 @@ OUT_OF_DATE = (
     "cookies were cleared), so nothing was done. Check it and send it again."
 )
 SIGNED_IN_AGAIN = "You are signed in again. Nothing was done yet: check the form and send it."
+PROVEN_AGAIN = "You have proved who you are. Nothing was done yet: check the form and send it."
 
 
 def shown_again_by(page: Page) -> Callable[[View], View]:
@@ -57,12 +58,17 @@ def page_of_form() -> Page | None:
     stamped: Page | None = getattr(_view(), "page", None)
     if stamped is not None:
         return stamped
+    endpoint = _endpoint_of_get()
+    return current_app.view_functions.get(endpoint) if endpoint else None
+
+
+def _endpoint_of_get() -> str | None:
     adapter = current_app.create_url_adapter(request)
     try:
-        endpoint, _ = adapter.match(method="GET") if adapter else ("", {})
+        endpoint, _ = adapter.match(method="GET") if adapter else (None, {})
     except HTTPException:
         return None
-    return current_app.view_functions.get(endpoint)
+    return endpoint
 
 
 def show_again(page: Page) -> Response | None:
@@ -84,16 +90,22 @@ def show_again(page: Page) -> Response | None:
     return response
 
 
+def has_page_of_its_own() -> bool:
+    """Whether a GET of this form's address shows it."""
+    return _endpoint_of_get() is not None
+
+
 def entered() -> MultiDict[str, str] | None:
     """What was entered in the form that comes back, or None."""
     kept: MultiDict[str, str] | None = g.get("entered")
     return request.form if request.method == "POST" else kept
 
 
-def keep_form(page_address: str, user_id: int | None) -> str:
+def keep_form(page_address: str, user_id: int | None, notice: str = SIGNED_IN_AGAIN) -> str:
     """Keep the form of this request until `user_id` is signed in again: what to say of it.
 
-    It comes back at `page_address`. "" if there is no form, or it does not come from this site.
+    It comes back, with `notice`, at `page_address`. "" if there is no form, or it does not come
+    from this site.
     """
     session.pop(KEPT, None)
     if request.method != "POST" or page_address == "/":
@@ -107,7 +119,8 @@ def keep_form(page_address: str, user_id: int | None) -> str:
     if sum(len(ascii(name + value)) for name, value in fields) > MOST_KEPT:
         return f"{words}, and what you typed is too long to be kept here"
     path = urlsplit(page_address).path
-    session[KEPT] = {"path": path, "fields": fields, "user": user_id, "undone": words}
+    kept = {"path": path, "fields": fields, "user": user_id, "undone": words, "notice": notice}
+    session[KEPT] = kept
     return words
 
 
@@ -126,7 +139,7 @@ def bring_form_back(user_id: int) -> None:
     kept = session.pop(KEPT)
     if kept["path"] == request.path and kept["user"] in (None, user_id):
         g.entered = MultiDict(kept["fields"])
-        g.notice = SIGNED_IN_AGAIN
+        g.notice = kept["notice"]
 
 
 def _view() -> Callable[..., object]:

@@ -156,6 +156,7 @@ def keys(app: Flask, cast: Cast, clock: Clock) -> str:
 def pages(app: Flask, cast: Cast, key: str) -> list[str]:
     """An address of every page there is."""
     values = {"project_id": cast.acme_project, "key_id": key, "token": "unknown"}
+    values["user_id"] = cast.actor(cast.pat).user_id
     values |= dict.fromkeys(("session_id", "agent_id", "number"), 1)
 
     def address(rule: Rule) -> str:
