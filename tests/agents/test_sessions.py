@@ -14,12 +14,13 @@ from app.agents.configuration import configuration_of, save_configuration
 from app.agents.heartbeats import LiveSession
 from app.agents.live_sessions import (
     end_session,
+    end_temporary_sessions,
     live_sessions_of,
     live_sessions_under,
     partners_signed_in,
     session_has_ended,
 )
-from app.agents.people import reset_password
+from app.agents.people import enable_user, reset_password
 from app.agents.sessions import sign_out
 from app.audit.tags import AuditTag
 from app.core.durations import SessionLimits
@@ -292,6 +293,26 @@ def test_nobody_else_may_end_a_session(session: Session, cast: Cast, who: str) -
             now=START,
             limits=LIMITS,
         )
+    with pytest.raises(NotAllowed):
+        end_temporary_sessions(
+            session,
+            actor=cast.actor(who),
+            organisation_id=cast.acme,
+            now=START,
+            limits=LIMITS,
+        )
+
+
+def test_a_user_who_is_enabled_again_does_not_go_on_where_they_were(
+    session: Session, cast: Cast
+) -> None:
+    """The agent has not asked meanwhile, so nothing but the disabling itself had ended it."""
+    here = signed_in(session, cast.pat, issue(session, cast))
+    actor = cast.actor(cast.ada)
+    disable_user(session, email=cast.pat, actor=actor, now=START)
+    enable_user(session, email=cast.pat, actor=actor, now=START)
+    code, _, _ = end_of(session, here.token, START)
+    assert code == "session_ended"
 
 
 def test_a_session_that_never_was_cannot_be_ended(session: Session, cast: Cast) -> None:

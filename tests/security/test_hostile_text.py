@@ -223,3 +223,24 @@ def test_a_line_end_makes_no_header_and_no_line_of_the_log(
     for record in caplog.records:
         said = record.getMessage()
         assert not [end for end in ends if f"{end}{FORGED}" in said], said
+
+
+def test_an_error_at_a_forged_address_is_one_line_of_the_log(
+    ada: Visitor,
+    cast: Cast,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mallory has found an address that makes the portal fail, and writes her own line after it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("app.portal.licenses.find_license", fail)
+    tab = f"/projects/{cast.acme_project}/license"
+    for end in LINE_ENDS:
+        answer = ada.get(f"{tab}/{quote(f'x{end}{FORGED}')}/revoke")
+        assert answer.status_code == 500
+    assert len(caplog.records) == len(LINE_ENDS)
+    for record in caplog.records:
+        assert not [end for end in LINE_ENDS if f"{end}{FORGED}" in record.getMessage()]

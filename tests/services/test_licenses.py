@@ -626,3 +626,35 @@ def test_the_dropdowns_keys_are_found_by_indexes_alone(session: Session, cast: C
     assert not [step for step in steps if step.startswith("SCAN temporary_licenses")], steps
     for index in ("organisation_id_expires_at", "temporary_licenses_revoked"):
         assert any(index in step for step in steps), steps
+
+
+def test_a_form_that_is_sent_twice_at_once_generates_one_key(app: Flask, cast: Cast) -> None:
+    """Somebody presses twice: the second one waits for the first, and is given its key."""
+    given: list[str] = []
+
+    def send() -> None:
+        with app.app_context(), writing(), Session(db.engine) as own, own.begin():
+            given.append(issued_by_form(own, cast, app))
+
+    second = threading.Thread(target=send)
+    with app.app_context(), writing(), Session(db.engine) as first, first.begin():
+        key_id = issued_by_form(first, cast, app)
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+    second.join(60)
+    assert given == [key_id]
+
+
+def issued_by_form(session: Session, cast: Cast, app: Flask) -> str:
+    record, _ = issue_license(
+        session,
+        actor=cast.actor(cast.ada),
+        organisation_id=cast.acme,
+        ttl=HOUR,
+        choices=(HOUR,),
+        signing_keys=signing_keys(app),
+        now=NOW,
+        form_token="the same",
+    )
+    return record.key_id
