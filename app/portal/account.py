@@ -95,15 +95,15 @@ def change_password() -> ResponseReturnValue:
     return redirect_see_other(url_for("account.own"))
 
 
-def _page_of_browsers(session_id: int) -> ResponseReturnValue:  # noqa: ARG001 (of the address)
+def _page_of_browsers(browser_id: int) -> ResponseReturnValue:  # noqa: ARG001 (of the address)
     return own()
 
 
-@blueprint.post("/browsers/<id:session_id>/sign-out")
+@blueprint.post("/browsers/<id:browser_id>/sign-out")
 @requires(Permission.OWN_ACCOUNT)
 @shown_again_by(_page_of_browsers)
-def sign_out(session_id: int) -> ResponseReturnValue:
-    sign_out_browser(db.session(), session_id=session_id, actor=current_actor(), now=utcnow())
+def sign_out(browser_id: int) -> ResponseReturnValue:
+    sign_out_browser(db.session(), session_id=browser_id, actor=current_actor(), now=utcnow())
     flash("That browser is signed out.", "success")
     return redirect_see_other(url_for("account.own"))
 

@@ -59,6 +59,11 @@ def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
             "SESSION": client.id,
             "FINGERPRINT": "000000000000",
             "NAME": "css/theme.css",
+            "USER": cast.actor(cast.dev).user_id,
+            "BROWSER": 999_999,
+            "PASSKEY": 999_999,
+            "TOKEN": "x",
+            "PURPOSE": "sign-in",
         }
         db.session.commit()
     return {name: str(value) for name, value in found.items()}
