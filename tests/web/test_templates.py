@@ -157,6 +157,7 @@ def pages(app: Flask, cast: Cast, key: str) -> list[str]:
     """An address of every page there is."""
     values = {"project_id": cast.acme_project, "key_id": key, "token": "unknown"}
     values |= dict.fromkeys(("session_id", "agent_id", "number"), 1)
+    values["user_id"] = cast.actor(cast.grace).user_id
 
     def address(rule: Rule) -> str:
         with app.test_request_context():
