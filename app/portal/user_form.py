@@ -49,6 +49,10 @@ class UserForm(FlaskForm):
 
 
 class NewUserForm(UserForm):
+    # With a password there, password managers want to know whose it is.
+    email = EmailField(
+        "E-mail", render_kw=PLAIN | {"aria-required": "true", "autocomplete": "username"}
+    )
     password = PasswordField(
         "Password", render_kw={"autocomplete": "new-password", "aria-required": "true"}
     )

@@ -325,11 +325,11 @@ def _show_link(user: User) -> Response:
 
 
 def _new_page(form: NewUserForm, status: int = 200) -> ResponseReturnValue:
-    return render_template("users/new.html", form=form, organisation=None), status
+    return render_template("users/new.html", form=form, user=None), status
 
 
 def _invite_page(form: UserForm, status: int = 200) -> ResponseReturnValue:
-    return render_template("users/invite.html", form=form, organisation=None), status
+    return render_template("users/invite.html", form=form, user=None), status
 
 
 def _user_page(

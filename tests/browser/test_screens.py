@@ -210,7 +210,17 @@ def test_whatever_can_be_pressed_is_large_enough(
     page = new_context(viewport={"width": width, "height": 900}).new_page()
     own = f"/projects/{stage.project_id}"
     stage.portal.sign_in(page)
-    for path in ("/", "/projects", own, f"{own}/license", f"{own}/agents", "/audit"):
+    for path in (
+        "/",
+        "/projects",
+        own,
+        f"{own}/license",
+        f"{own}/agents",
+        "/audit",
+        "/users",
+        "/users/1",
+        "/account",
+    ):
         page.goto(stage.portal.url + path)
         assert page.evaluate(SMALL) == [], path
 

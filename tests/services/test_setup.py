@@ -405,3 +405,17 @@ def test_what_is_installed_is_made_anew_after_the_folder_was_moved(
     (venv / ".fits").write_text(f"{tmp_path.parent if moved else tmp_path} {python}\n")
     subprocess.run(["make", "fitting-venv"], cwd=tmp_path, check=True)
     assert venv.exists() != moved
+
+
+def test_a_password_that_nobody_may_have_stops_the_start_only_where_it_is_used(
+    serve: object,
+) -> None:
+    weak = {"ADMIN_EMAIL": "boss@example.com", "ADMIN_PASSWORD": "password123"}
+    status, said = serve(**weak)
+    assert status == 1
+    assert said.startswith("PORTAL_ADMIN_PASSWORD: That password is too easy to guess.")
+    assert serve(**weak | {"ADMIN_PASSWORD": "correct-horse"})[0] == 0
+    for password in ("password123", "short"):
+        assert serve(**weak | {"ADMIN_PASSWORD": password})[0] == 0
+    sample = {"SAMPLE_DATA": "on", "SAMPLE_PASSWORD": "password123"}
+    assert serve(**sample)[1].startswith("PORTAL_SAMPLE_PASSWORD: ")

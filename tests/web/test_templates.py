@@ -158,6 +158,7 @@ def pages(app: Flask, cast: Cast, key: str) -> list[str]:
     values = {"project_id": cast.acme_project, "key_id": key, "token": "unknown"}
     values["user_id"] = cast.actor(cast.pat).user_id
     values |= dict.fromkeys(("session_id", "agent_id", "number"), 1)
+    values["user_id"] = cast.actor(cast.grace).user_id
 
     def address(rule: Rule) -> str:
         with app.test_request_context():
