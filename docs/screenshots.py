@@ -65,7 +65,7 @@ def _take(browser: Browser, url: str) -> None:
     _shoot(portal, "1-sign-in")
     portal.get_by_role("textbox", name="E-mail").fill("admin@example.com")
     portal.get_by_role("textbox", name="Password").fill(PASSWORD)
-    portal.get_by_role("button", name="Sign in").click()
+    portal.get_by_role("button", name="Sign in", exact=True).click()
     expect(portal.get_by_role("heading", name="Home")).to_be_visible()
     _shoot(portal, "2-home")
     portal.get_by_role("link", name="Home", exact=True).click()

@@ -78,7 +78,7 @@ class Portal:
         page.goto(f"{self.url}/login?next={path}")
         page.get_by_role("textbox", name="E-mail").fill(email or self.admin_email)
         page.get_by_role("textbox", name="Password").fill(password or self.admin_password)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.wait_for_url(f"{self.url}{path}")
 
 

@@ -51,7 +51,7 @@ def test_an_invited_person_chooses_a_password_changes_it_and_is_disabled(
     expect(page.get_by_text(f"{email} is disabled and signed out everywhere.")).to_be_visible()
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     nina.goto(f"{portal.url}/account")
-    expect(nina.get_by_role("button", name="Sign in")).to_be_visible()
+    expect(nina.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -133,7 +133,7 @@ class TestTheListByItself:
         at_tab.wait_for_url(re.compile("/login"))
         at_tab.get_by_role("textbox", name="E-mail").fill(place.portal.admin_email)
         at_tab.get_by_role("textbox", name="Password").fill(place.portal.admin_password)
-        at_tab.get_by_role("button", name="Sign in").click()
+        at_tab.get_by_role("button", name="Sign in", exact=True).click()
         at_tab.wait_for_url(f"{place.portal.url}{place.tab}?ttl=6h")
         expect(ttl(at_tab)).to_have_value("6h")
         expect(at_tab.locator("#ttl-preview")).to_contain_text("(6 hrs from now)")
