@@ -71,8 +71,8 @@ def set_up_authenticator(
     if step is None:
         raise InvalidInput(
             "code",
-            "That is not the code that the app shows now. Check that this device's and that "
-            "one's clocks are right, and enter the six digits that it shows.",
+            "That is not the code that the app shows now. Enter the six digits that it shows; if "
+            "they are refused again, set the phone's clock right.",
         )
     session.execute(delete(Authenticator).where(Authenticator.user_id == user.id))
     session.execute(delete(UsedCode).where(UsedCode.user_id == user.id))

@@ -8,6 +8,7 @@ import click
 
 from app.accounts.links import LINK_PATH, make_link
 from app.accounts.passwords import hash_new_password
+from app.accounts.second_factor import reset_second_factor
 from app.accounts.users import (
     NO_PASSWORD,
     create_user,
@@ -170,6 +171,17 @@ def reset_command(email: str, from_stdin: bool, by_link: bool) -> None:
             session, email=email, password_hash=password_hash, actor=COMMAND_LINE, now=utcnow()
         )
         sentence = f"{user.email} has a new password, and is signed out everywhere."
+    click.echo(sentence)
+
+
+@group.command("reset-second-factor")
+@email_argument
+def reset_factor_command(email: str) -> None:
+    """Forget a user's authenticator app, passkeys and recovery codes, which they have lost."""
+    with changing() as session:
+        user = lock_by_email(session, email)
+        reset_second_factor(session, user=user, actor=COMMAND_LINE, now=utcnow())
+        sentence = f"{user.email} signs in with the password, and sets up another second factor."
     click.echo(sentence)
 
 

@@ -93,8 +93,7 @@ def _check_proof(view: object) -> None:
 def _check_role(permission: Permission | None) -> None:
     if permission is None or allows(current_user.role, permission):
         return
-    if request.method not in SAFE_METHODS:
-        _record(AuditTag.NOT_ALLOWED, permission=permission.value)
+    _record(AuditTag.NOT_ALLOWED, permission=permission.value)
     raise NotAllowed(
         "Your role does not allow this. Ask a super admin if you think that it should."
     )

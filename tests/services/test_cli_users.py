@@ -7,13 +7,13 @@ import pwd
 import pytest
 from click.testing import Result
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app.accounts.passwords import password_matches
 from app.accounts.users import find_user
 from app.cli.users import group
 from app.extensions import db
-from app.models import AuditEvent, User
+from app.models import AuditEvent, Authenticator, User
 from tests.conftest import Cast, Clock, Visitor
 
 
@@ -312,3 +312,18 @@ def test_reset_password_by_a_link_changes_nothing_until_it_is_used(
     assert run(app, "reset-password", cast.ada, "--link", "--password-stdin").exit_code == 2
     run(app, "disable", cast.ada)
     assert run(app, "reset-password", cast.ada, "--link").exit_code == 1
+
+
+def test_a_second_factor_that_was_lost_is_reset(app: Flask, cast: Cast) -> None:
+    """Also the last super admin's: nobody else could let them in again."""
+    with app.app_context():
+        user = find_user(db.session(), cast.ada)
+        assert user is not None
+        row = {"user_id": user.id, "sealed_secret": b"x", "set_up_at": user.created_at}
+        db.session.execute(insert(Authenticator), row)
+        db.session.commit()
+    done = run(app, "reset-second-factor", cast.ada)
+    assert (done.exit_code, cast.ada in done.output) == (0, True)
+    with app.app_context():
+        assert db.session.scalars(select(Authenticator.user_id)).all() == []
+    assert run(app, "reset-second-factor", "nobody@example.com").exit_code == 1
