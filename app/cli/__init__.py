@@ -28,6 +28,7 @@ class Commands(AppGroup):
             licenses,
             projects,
             server,
+            settings,
             users,
         )
         from app.cli.setup import bind_migrate  # noqa: PLC0415
@@ -41,6 +42,7 @@ class Commands(AppGroup):
             licenses.group,
             keys.group,
             server.serve,
+            settings.config,
         ):
             self.add_command(group)
 
