@@ -25,7 +25,7 @@ from app.extensions import db
 from app.licenses.keyring import ensure_signing_key, private_key
 from app.models.copying import is_unfinished
 
-COMMAND = ".venv/bin/flask --app wsgi"
+COMMAND = ".venv/bin/rolling-window"
 
 
 @click.command()

@@ -37,6 +37,8 @@ def _row(
     if file:
         return Row(name, HIDDEN, f"file {file}")
     text = environ.get(name, "").strip()
+    if not text and setting.name == "database_url":
+        return Row(name, f"sqlite:///{config.database_file}", "default")
     if not text:
         return Row(name, value, "default")
     source = ".env" if env_file.get(name) == environ[name] else "environment"
