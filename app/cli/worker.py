@@ -12,6 +12,7 @@ senders that are slow or silent keep nobody waiting, and no proxy is needed for 
 import gc
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -128,12 +130,21 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         listeners = [channel for channel in channels.values() if hasattr(channel, "maintenance")]
         for listener in listeners:
             listener.channel_class = Connection
+        self._tell_metrics(listeners)
         while self.alive and self.ppid == os.getppid():
             self._serve(channels)
         for listener in listeners:
             listener.del_channel()
         self._finish(channels)
         server.task_dispatcher.shutdown()
+
+    def _tell_metrics(self, listeners: list[Any]) -> None:
+        """Let the second address, if there is one, tell the metrics, and nothing else."""
+        for sock in [listener.sock for listener in self.sockets[1:]]:
+            from app.portal import metrics  # noqa: PLC0415 (loaded only where it is asked for)
+
+            [second] = [listener for listener in listeners if listener.socket is sock]
+            second.application = metrics.count_for(self.wsgi)
 
     def _serve(self, channels: dict[int, Any]) -> None:
         """One round: read, accept, write; answering is done by waitress's threads."""
@@ -203,4 +214,20 @@ def post_worker_init(_worker: Any) -> None:
     gc.freeze()
 
 
+def on_exit(_server: Any) -> None:
+    """What the workers have counted goes with them."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class PortalsLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, written as the portal's are (app/web/logs.py)."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+
+
 worker_class = BufferingWorker
+logger_class = PortalsLogger

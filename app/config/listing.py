@@ -47,11 +47,11 @@ def _row(
 
 def written(setting: Field[Any], value: Any) -> str:
     """A value as the setting would have it; "" if there is none."""
-    if setting.metadata["read"] is values.ttl:
-        return _ttl(value)
     match value:
         case bool():
             return "on" if value else "off"
+        case int() if setting.metadata["read"] is values.ttl:
+            return _ttl(value)
         case Rate():
             units = {seconds: unit for unit, seconds in values.UNIT_SECONDS.items()}
             return f"{value.count} per {units[value.seconds]}"
@@ -60,7 +60,7 @@ def written(setting: Field[Any], value: Any) -> str:
         case tuple() if not isinstance(value, values.Bind):
             return ",".join(map(str, value))
         case _:
-            return str(value)
+            return "" if value is None else str(value)
 
 
 def _ttl(seconds: int) -> str:

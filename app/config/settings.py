@@ -62,6 +62,9 @@ class Config:
     public_url: str = _setting(values.public_url, "")
     hosts: tuple[str, ...] = _setting(values.hosts, ())
     """Names, with or without a port, in lower case; empty: see `answered_hosts`."""
+    log: str = _setting(values.log_style, "")
+    """Unless set, "text" on a terminal and "json" elsewhere."""
+    metrics_bind: values.Bind | None = _setting(values.bind, None)
     workers: int = _setting(values.whole(1, 64), 2)
     threads: int = _setting(values.whole(1, 64), 8)
     """In each worker, for requests that may write; besides them half as many that only read."""

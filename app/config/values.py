@@ -140,6 +140,12 @@ def switch(text: str) -> bool:
     return SWITCH[text.lower()]
 
 
+def log_style(text: str) -> str:
+    if text not in ("json", "text"):
+        raise ConfigError(f"{text!r} is not understood; allowed: json or text.")
+    return text
+
+
 def whole(least: int, most: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
