@@ -5,11 +5,11 @@ VENV = .venv
 RUN = $(VENV)/.installed
 DEV = $(VENV)/.installed-dev
 FITS = $(CURDIR) $(shell python3 --version)
-INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check -r
+INSTALL = $(VENV)/bin/pip install --quiet --disable-pip-version-check
 
 run: fitting-venv $(RUN)
 	@grep -qs '^PORTAL_SAMPLE_DATA=' .env || export PORTAL_SAMPLE_DATA=$${PORTAL_SAMPLE_DATA:-on}; \
-	exec $(VENV)/bin/flask --app wsgi serve
+	exec $(VENV)/bin/rolling-window serve
 
 test: fitting-venv $(DEV)
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
@@ -41,10 +41,11 @@ fitting-venv:
 $(RUN): requirements.txt
 	@echo "Installing what the portal needs into $(VENV); this takes half a minute..."
 	@python3 -m venv $(VENV)
-	@$(INSTALL) requirements.txt
+	@$(INSTALL) -r requirements.txt
+	@$(INSTALL) --no-deps --editable .
 	@echo "$(FITS)" > $(VENV)/.fits
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUN)
-	$(INSTALL) requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
 	@touch $@

@@ -12,7 +12,7 @@ from app.extensions import csrf, db, htmx, login_manager
 from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
-from app.web import context, errors, health, macros
+from app.web import context, errors, health, macros, request_log
 from app.web.application import Portal
 from app.web.assets import blueprint as assets
 from app.web.compression import compress
@@ -82,6 +82,7 @@ def _set_up_requests(app: Flask, config: Config) -> None:
         )
     app.url_map.converters["id"] = IdConverter
     app.session_interface = PageSessions()
+    request_log.init_app(app)
     app.before_request(check_host)
     app.before_request(check_access)
     app.after_request(compress)

@@ -50,6 +50,7 @@ class LiveSession:
     """Of its license, temporary or permanent."""
     key_expires_at: datetime | None
     """None under a permanent license."""
+    user_id: int
 
 
 _under_a_key = AgentSession.temporary_license_id.is_not(None)
@@ -64,6 +65,7 @@ HEARD: Select[*tuple[Any, ...]] = (
         AgentSession.started_at,
         func.coalesce(TemporaryLicense.key_id, PermanentLicense.key_id, "").label("key_id"),
         TemporaryLicense.expires_at.label("key_expires_at"),
+        AgentSession.user_id,
         # What else decides whether it has ended
         AgentSession.agent_id,
         AgentSession.last_heard_at,
@@ -106,7 +108,7 @@ def heartbeat(
         return end
     if now - row.last_heard_at >= note_interval(limits):
         _note_heard(session, row, now)
-    return LiveSession(*row[:9])
+    return LiveSession(*row[:10])
 
 
 def live_session_of(agent_session: AgentSession) -> LiveSession:
@@ -122,6 +124,7 @@ def live_session_of(agent_session: AgentSession) -> LiveSession:
         started_at=agent_session.started_at,
         key_id=agent_session.license_key_id,
         key_expires_at=key.expires_at if key else None,
+        user_id=agent_session.user_id,
     )
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from app.agents.codes import EndCause
@@ -140,6 +140,12 @@ def live_sessions_under(
 ) -> list[AgentSession]:
     """The sessions under a temporary license live at `now`, the latest started first."""
     return _live_sessions(session, AgentSession.temporary_license_id == license_id, now, limits)
+
+
+def count_live(session: Session, now: datetime, limits: SessionLimits) -> int:
+    """How many sessions are live at `now`."""
+    live = _only_live(select(AgentSession.id), now, limits).subquery()
+    return session.scalar(select(func.count()).select_from(live)) or 0
 
 
 def partners_signed_in(

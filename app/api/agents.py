@@ -38,6 +38,7 @@ from app.throttle import count_inspection, wait_for_turn
 from app.web.access import client_address, public
 from app.web.deadline import answer_before
 from app.web.errors import problem
+from app.web.request_log import note_person
 from app.web.transaction import begin_write, defer_write, outside_transaction
 
 blueprint = Blueprint("agent_api", __name__, url_prefix="/api/agent/v1")
@@ -250,6 +251,7 @@ def _inspected(inspection: Inspection) -> Response:
 def _opened(signed_in: SignedIn) -> Response:
     fields: dict[str, Any] = {"license_key": signed_in.license_key} if signed_in.license_key else {}
     fields |= _session_fields(live_session_of(signed_in.agent_session))
+    note_person(signed_in.agent_session.user_id)
     if key := signed_in.agent_session.temporary_license:
         late = Refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
         answer_before(key.expires_at, lambda: _refused(late))
@@ -286,6 +288,8 @@ def _heartbeat() -> LiveSession | SessionEnd:
     if isinstance(outcome, LiveSession) and outcome.key_expires_at:
         late = SessionEnd(EndCause.KEY_EXPIRED, outcome.key_expires_at)
         answer_before(late.at, lambda: _ended(late))
+    if isinstance(outcome, LiveSession):
+        note_person(outcome.user_id)
     return outcome
 
 

@@ -80,6 +80,8 @@ def log_event(
             "data": data,
         },
     )
+    # Counted when it is committed.
+    session.info.setdefault("events", []).append((tag, data))
 
 
 _ADDED = insert(AuditEvent)

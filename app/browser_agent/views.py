@@ -41,8 +41,10 @@ from app.core.text import counted
 from app.extensions import db
 from app.models import AgentSession
 from app.web.access import client_address, public
+from app.web.errors import note_refusal
 from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import is_partial, redirect_see_other, render
+from app.web.request_log import note_person
 from app.web.transaction import begin_write, defer_write, outside_transaction
 
 blueprint = Blueprint("console", __name__)
@@ -253,6 +255,7 @@ def _save_configuration(agent_session: AgentSession) -> Refusal | None:
 
 
 def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
+    note_refusal(refusal.code.value)
     field = form[refusal.code.field]
     field.errors = [_sentence(refusal.sentence, refusal.expired_at)]
     return _sign_in_window(form, 401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 422)
@@ -272,7 +275,10 @@ def _throttled(form: AgentSignInForm, throttled: Throttled) -> Response:
 
 def _heartbeat(token: str) -> LiveSession | SessionEnd:
     limits = current_config().agent_limits
-    return heartbeat(db.session(), token=token, now=utcnow(), limits=limits)
+    outcome = heartbeat(db.session(), token=token, now=utcnow(), limits=limits)
+    if isinstance(outcome, LiveSession):
+        note_person(outcome.user_id)
+    return outcome
 
 
 def _end_session_of_cookie() -> None:

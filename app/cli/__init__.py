@@ -30,6 +30,7 @@ class Commands(AppGroup):
             licenses,
             projects,
             server,
+            settings,
             users,
         )
         from app.cli.setup import bind_migrate  # noqa: PLC0415
@@ -45,6 +46,7 @@ class Commands(AppGroup):
             audit.group,
             jobs.command,
             server.serve,
+            settings.config,
         ):
             self.add_command(group)
 

@@ -1,6 +1,7 @@
 """`flask jobs`: the background process, which does what nobody waits for."""
 
 import fcntl
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ from app.core.errors import PortalError
 from app.extensions import db
 from app.models.database_errors import explain_database_error
 from app.models.engine import reading_only, writing
+from app.web.logs import set_up_logs
 
+log = logging.getLogger("app.jobs")
 ROUND_SECONDS = 10
 WATCH_SECONDS = 1
 """How often it looks whether the process that started it is still there."""
@@ -70,6 +73,7 @@ def command(parent: int | None) -> None:
     One works at a time, over all portals on the database; the others wait for their turn.
     """
     settings, stop = current_config(), Event()
+    set_up_logs(settings.log)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     # Ctrl+C reaches every process of the terminal; the one that leads tells this one.
     signal.signal(signal.SIGINT, (lambda *_: stop.set()) if parent is None else signal.SIG_IGN)
@@ -99,7 +103,7 @@ def work(settings: Config) -> None:
 
 
 def _say(job: Job, sentence: str) -> None:
-    click.echo(f"jobs: {job.name}: {sentence}", err=True)
+    log.error("%s: %s", job.name, sentence)
 
 
 def _wait(stop: Event, parent: int | None) -> None:

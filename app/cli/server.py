@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import click
 from flask.cli import with_appcontext
@@ -19,7 +20,13 @@ from app.audit.log_key import ensure_log_key
 from app.cli.common import changing, portal_address, print_table, reading, refuse
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
 from app.cli.setup import one_at_a_time, upgrade_database
-from app.config import Config, current_config, environment, load_config, real_environment
+from app.config import (
+    Config,
+    current_config,
+    environment,
+    load_config,
+    real_environment,
+)
 from app.core.actor import SYSTEM
 from app.core.clock import utcnow
 from app.core.errors import ConfigError, InvalidInput, SigningKeyMissing
@@ -28,7 +35,9 @@ from app.extensions import db
 from app.licenses.keyring import ensure_signing_key, private_key
 from app.models.copying import is_unfinished
 
-COMMAND = ".venv/bin/flask --app wsgi"
+FIXED = ("bind", "metrics_bind", "instance", "database_url")
+"""The settings that cannot change while the server runs."""
+COMMAND = ".venv/bin/rolling-window"
 
 
 @click.command()
@@ -55,6 +64,8 @@ def lead_server(settings: Config) -> None:
         "gunicorn",
         "wsgi:app",
         *("--bind", str(settings.bind), *(() if settings.bind.path else ("--reuse-port",))),
+        # The second one: worker.py serves the metrics there.
+        *(("--bind", str(settings.metrics_bind)) if settings.metrics_bind else ()),
         *("--workers", str(settings.workers), "--threads", str(settings.threads)),
         # By its path: a reload executes it again.
         *("--config", str(Path(__file__).with_name("worker.py")), "--log-level", "warning"),
@@ -63,6 +74,9 @@ def lead_server(settings: Config) -> None:
     environ = _environment_of_server(settings)
     os.environ.clear()
     os.environ.update(environ)
+    if settings.metrics_bind:
+        # Where the workers leave their counts; the library of metrics reads this name.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = mkdtemp(prefix="rolling-window-metrics-")
     # Two processes must not use one connection.
     db.session.remove()
     db.engine.dispose()
@@ -92,6 +106,7 @@ def _environment_of_server(settings: Config) -> dict[str, str]:
     """
     fixed = {
         "PORTAL_BIND": str(settings.bind),
+        "PORTAL_METRICS_BIND": str(settings.metrics_bind or ""),
         "PORTAL_INSTANCE": str(settings.instance),
         "PORTAL_DATABASE_URL": f"sqlite:///{settings.database_file}"
         if settings.database_file
@@ -110,12 +125,12 @@ def check_reload() -> None:
     """
     try:
         running = load_config(environment())
-        for name in ("PORTAL_BIND", "PORTAL_INSTANCE", "PORTAL_DATABASE_URL"):
-            os.environ.pop(name, None)
+        for name in FIXED:
+            os.environ.pop(f"PORTAL_{name.upper()}", None)
         written = load_config(environment())
     except ConfigError as error:
         sys.exit(error.detail)
-    for name in ("bind", "instance", "database_url"):
+    for name in FIXED:
         if f"PORTAL_{name.upper()}" in environment() and (
             getattr(written, name) != getattr(running, name)
         ):
@@ -233,17 +248,18 @@ def _tell_how_to_get_in() -> None:
 
 def _refuse_taken_address(settings: Config) -> None:
     """Refuse an address in use: gunicorn would share the port, or take the socket's file away."""
-    bind = settings.bind
-    try:
-        if bind.path:
-            _try_path(bind.path)
-        else:
-            _try_port(bind.host.strip("[]"), bind.port)
-    except OSError as error:
-        refuse(
-            f"PORTAL_BIND: {bind} cannot be used "
-            f"({error.strerror}); stop what uses it or choose another address."
-        )
+    for name in ("bind", "metrics_bind"):
+        bind = getattr(settings, name)
+        try:
+            if bind and bind.path:
+                _try_path(bind.path)
+            elif bind:
+                _try_port(bind.host.strip("[]"), bind.port)
+        except OSError as error:
+            refuse(
+                f"PORTAL_{name.upper()}: {bind} cannot be used "
+                f"({error.strerror}); stop what uses it or choose another address."
+            )
 
 
 def _try_port(host: str, port: int) -> None:

@@ -12,6 +12,7 @@ senders that are slow or silent keep nobody waiting, and no proxy is needed for 
 import gc
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -34,6 +36,8 @@ LARGEST_BODY = 64 * 1024 * 1024
 LARGEST_HEADERS = 32 * 1024
 QUICK = ("/static/", "/healthz")
 """What asks nothing of the database."""
+PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from app.__main__ import main; main()"
+"""A command of the portal in the folder that is its first argument, wherever it was started."""
 RESTART_SECONDS = 5
 """A background process that cannot start is tried again so often."""
 MOST_CONNECTIONS = 1000
@@ -130,12 +134,21 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         listeners = [channel for channel in channels.values() if hasattr(channel, "maintenance")]
         for listener in listeners:
             listener.channel_class = Connection
+        self._tell_metrics(listeners)
         while self.alive and self.ppid == os.getppid():
             self._serve(channels)
         for listener in listeners:
             listener.del_channel()
         self._finish(channels)
         server.task_dispatcher.shutdown()
+
+    def _tell_metrics(self, listeners: list[Any]) -> None:
+        """Let the second address, if there is one, tell the metrics, and nothing else."""
+        for sock in [listener.sock for listener in self.sockets[1:]]:
+            from app.portal import metrics  # noqa: PLC0415 (loaded only where it is asked for)
+
+            [second] = [listener for listener in listeners if listener.socket is sock]
+            second.application = metrics.count_for(self.wsgi)
 
     def _serve(self, channels: dict[int, Any]) -> None:
         """One round: read, accept, write; answering is done by waitress's threads."""
@@ -168,9 +181,8 @@ class Background:
         ended = self._process is None or self._process.poll() is not None
         if ended and time.monotonic() - self._last_start > RESTART_SECONDS:
             self._last_start = time.monotonic()
-            wsgi = Path(__file__).parents[2] / "wsgi.py"
-            flask = [sys.executable, "-m", "flask", "--app", str(wsgi)]
-            self._process = subprocess.Popen([*flask, "jobs", "--of", str(os.getpid())])  # noqa: S603
+            program = [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[2])]
+            self._process = subprocess.Popen([*program, "jobs", "--of", str(os.getpid())])  # noqa: S603
 
     def stop(self) -> None:
         """Tell it to end; a new one is started at once if the server goes on."""
@@ -180,10 +192,6 @@ class Background:
 
 
 background = Background()
-
-
-def on_exit(_server: Any) -> None:
-    background.stop()
 
 
 def on_starting(server: Any) -> None:
@@ -247,4 +255,21 @@ def post_worker_init(_worker: Any) -> None:
     gc.freeze()
 
 
+def on_exit(_server: Any) -> None:
+    """The background process ends with the server; what the workers have counted goes with them."""
+    background.stop()
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class PortalsLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, written as the portal's are (app/web/logs.py)."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+
+
 worker_class = BufferingWorker
+logger_class = PortalsLogger

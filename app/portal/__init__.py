@@ -12,6 +12,7 @@ from app.portal import (
     new_password,
     passkeys,
     projects,
+    ready,
     second_factor,
     sign_in,
     user_factors,
@@ -22,6 +23,6 @@ BLUEPRINTS = tuple(
     page.blueprint
     for page in (
         *(sign_in, second_factor, passkeys, new_password, account, account_factors, home),
-        *(projects, imports, licenses, agents, feed, audit, users, user_factors),
+        *(projects, imports, licenses, agents, feed, audit, users, user_factors, ready),
     )
 )

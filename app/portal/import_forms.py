@@ -43,7 +43,7 @@ class FileTooLarge(InvalidInput):
             f"The file is too large: up to {MOST_MEGABYTES} MB and {MOST_LINES:,} lines can be "
             f"imported here, of a workbook {2 * MOST_MEGABYTES} MB unpacked. Import it on the "
             "portal's machine, in the folder where the portal is installed, with the command "
-            "“.venv/bin/flask --app wsgi projects import FILE”.",
+            "“.venv/bin/rolling-window projects import FILE”.",
         )
 
 

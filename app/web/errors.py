@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app.core.errors import Busy, NotAllowed, NotFound, PortalError
+from app.core.request_ids import current_request_id
 from app.extensions import db, login_manager
 from app.models.database_errors import explain_database_error
 from app.models.engine import set_reading
@@ -132,6 +133,7 @@ def wants_problem() -> bool:
 
 def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
     """A response with problem details (RFC 9457)."""
+    note_refusal(code)
     body = {
         "type": f"{path_prefix()}/api/docs#{code}",
         "status": status,
@@ -149,13 +151,20 @@ def error_response(error: ErrorText, **more: Any) -> Response:
     _undo()
     if wants_problem():
         return problem(*error, **more)
+    note_refusal(error.code)
     _load_user(error.status)
+    more["request_id"] = current_request_id()
     if is_partial():
-        fragment = render_template("_error.html", problem=error)
+        fragment = render_template("_error.html", problem=error, **more)
         return make_response(
             fragment, error.status, {"HX-Retarget": "#notices", "HX-Reswap": "innerMorph"}
         )
     return make_response(render_template("error.html", problem=error, **more), error.status)
+
+
+def note_refusal(code: str) -> None:
+    """The request is refused for this reason; refusals are counted by it."""
+    g.refused = code
 
 
 def sign_in_needed(error: SignInNeeded) -> WerkzeugResponse:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TypeVar
 
-from flask import current_app, request, session
+from flask import current_app, g, request, session
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.extensions import db
@@ -69,7 +70,11 @@ def begin_write() -> None:
 
 def _wait_for_write_lock() -> None:
     """Begin the transaction now: SQLite waits here, so a `now` read afterwards is not outdated."""
-    db.session.connection()
+    began = perf_counter()
+    try:
+        db.session.connection()
+    finally:
+        g.lock_wait = g.get("lock_wait", 0.0) + perf_counter() - began
 
 
 @contextmanager

@@ -69,6 +69,7 @@ GET    /.well-known/revoked-licenses                           200 200 200 200 2
 GET    /api/docs                                               200 200 200 200 200 200
 GET    /api/openapi.json                                       200 200 200 200 200 200
 GET    /healthz                                                200 200 200 200 200 200
+GET    /readyz                                                 200 200 200 200 200 200
 GET    /static/FINGERPRINT/NAME                                404 404 404 404 404 404
 GET    /account                                                303 403 403 403 200 200
 POST   /account/password                                       401 403 403 403 422 422

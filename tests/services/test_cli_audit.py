@@ -143,17 +143,17 @@ def test_prove_prints_one_line_of_an_export(portal: Portal) -> None:
 
 
 def test_without_its_key_the_log_is_not_signed_and_it_is_said(
-    portal: Portal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    portal: Portal, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "audit-log-key.pem").unlink()
     portal.prove()
-    assert "jobs: audit log: The key of the audit log" in capsys.readouterr().err
+    assert "audit log: The key of the audit log" in caplog.text
     assert not portal.config.checkpoints.exists()
 
 
 @pytest.mark.parametrize("kind", ["a folder", "a folder that is missing"])
 def test_checkpoints_that_cannot_be_written_are_kept_until_they_can(
-    portal: Portal, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+    portal: Portal, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     """(As root every file can be written, so what stands in the way here is no file at all.)"""
     file = portal.config.checkpoints
@@ -163,7 +163,7 @@ def test_checkpoints_that_cannot_be_written_are_kept_until_they_can(
         portal.config.__dict__["checkpoints"] = tmp_path / "missing" / "checkpoints"
     portal.happen()
     portal.prove()
-    assert "jobs: audit log: " in capsys.readouterr().err
+    assert "audit log: " in caplog.text
     if kind == "a folder":
         file.rmdir()
     else:

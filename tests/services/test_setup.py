@@ -304,8 +304,8 @@ def test_serve_sets_everything_up_and_hands_over(serve: object, tmp_path: Path) 
     assert serve(BIND=f"127.0.0.1:{port}", WORKERS="3") == (
         0,
         "Nobody can sign in to the portal yet. Make a super admin with\n"
-        "  .venv/bin/flask --app wsgi users create --email admin@example.com --role super_admin\n"
-        "or let one of before in again with .venv/bin/flask --app wsgi users enable E-MAIL.\n"
+        "  .venv/bin/rolling-window users create --email admin@example.com --role super_admin\n"
+        "or let one of before in again with .venv/bin/rolling-window users enable E-MAIL.\n"
         f"Rolling Window serves on http://127.0.0.1:{port}/\n"
         f"The OP Agent in the browser: http://127.0.0.1:{port}/agent\n",
     )
@@ -322,7 +322,7 @@ def test_the_first_super_admin_is_made_once(serve: object) -> None:
     assert "Made" not in said
     assert (
         "To sign in as boss@example.com without the password, give a new one with\n"
-        "  .venv/bin/flask --app wsgi users reset-password boss@example.com\n"
+        "  .venv/bin/rolling-window users reset-password boss@example.com\n"
     ) in said
     with serve.portals[-1].app_context():
         users = list(db.session.scalars(select(User)))

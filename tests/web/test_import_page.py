@@ -153,7 +153,7 @@ class TestTheFile:
         answer = upload_large(ada, b"x" * size)
         assert answer.status_code == 413
         assert "up to 10 MB and 500,000 lines can be imported here" in error_beside_the_file(answer)
-        assert "flask --app wsgi projects import FILE" in error_beside_the_file(answer)
+        assert "rolling-window projects import FILE" in error_beside_the_file(answer)
         assert "Preview</button>" in answer.text
 
     def test_a_refused_file_leaves_the_last_preview_where_it_was(self, ada: Visitor) -> None:
