@@ -145,7 +145,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _tell_metrics(self, listeners: list[Any]) -> None:
         """Let the second address, if there is one, tell the metrics, and nothing else."""
         for sock in [listener.sock for listener in self.sockets[1:]]:
-            from app.portal import metrics  # noqa: PLC0415 (loaded only where it is asked for)
+            from app.cli import metrics  # noqa: PLC0415 (loaded only where it is asked for)
 
             [second] = [listener for listener in listeners if listener.socket is sock]
             second.application = metrics.count_for(self.wsgi)

@@ -42,7 +42,9 @@ class Config:
     secret_key: str = _setting(values.secret_key, "", secret=True)
     signing_keys: str = _setting(values.signing_keys, "", secret=True)
     """A folder (default: one in the instance folder), or a private key as PEM text."""
-    checkpoints: Path = _setting(lambda text: Path(text).absolute(), Path())
+    checkpoints: Path = _setting(
+        lambda text: Path(text).absolute(), ROOT / "instance" / "checkpoints"
+    )
     """The file of the audit log's checkpoints (default: in the instance folder)."""
     admin_email: str = _setting(values.email, "")
     admin_password: str = _setting(str, "", secret=True)

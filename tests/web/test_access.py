@@ -36,6 +36,7 @@ PUBLIC = {
     "new_password.set_chosen",
     "assets.asset",
     "health.healthz",
+    "ready.readyz",
 }
 """Open to everybody, besides the OP Agent's window, which asks for its own session, as the JSON
 interface asks for a token.
