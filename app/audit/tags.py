@@ -69,6 +69,11 @@ class AuditTag(StrEnum):
     )
     SIGNING_KEY_CREATED = "signing_key.created", "Created a signing key"
     SIGNING_KEY_CHOSEN = "signing_key.chosen", "Chose an older signing key to sign with"
+    SIGNING_KEY_RETIRED = (
+        "signing_key.retired",
+        "Retired a signing key",
+        {"keys": Datum("keys revoked"), "machines": Datum("machines to register anew")},
+    )
     LICENSE_ISSUED = (
         "license.issued",
         "Generated a temporary key",

@@ -88,7 +88,7 @@ def _record_license(
         id=0,
         key_id=free_key_id(session),
         organisation_id=organisation_id,
-        kid=current_kid(session),
+        kid=current_kid(session, lock=True),
         ttl_seconds=ttl,
         issued_at=issued_at,
         expires_at=issued_at + timedelta(seconds=ttl),

@@ -17,12 +17,14 @@ from sqlalchemy import func, select, update
 from app.accounts.users import disable_user
 from app.agents.live_sessions import end_session
 from app.agents.machines import detach
+from app.agents.retiring import retire_signing_key
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.clock import utcnow
 from app.extensions import db
+from app.licenses.keyring import current_kid, rotate_signing_key
 from app.licenses.services import issue_license, revoke_license
-from app.models import Agent, AgentSession, AuditEvent, User
+from app.models import Agent, AgentSession, AuditEvent, TemporaryLicense, User
 from app.models.engine import writing
 from tests.agents.api_stage import RealAgent, to_the_app
 from tests.agents.stage import LIMITS
@@ -199,3 +201,45 @@ def test_no_configuration_is_saved_after_the_answer_to_end_session(race: Race) -
         for agent in race.agents:
             agent.token = ""
     assert report("configurations against End session", done) == 0
+
+
+def test_no_sign_in_is_recorded_after_the_answer_to_a_retirement(race: Race) -> None:
+    """The private signing key may have been stolen: Ada retires it while Pat signs in."""
+    done = []
+    for _ in range(ROUNDS):
+        _, key = race.new_key()
+        with race.transaction():
+            kid = current_kid(db.session())
+            keys = signing_keys(race.app)
+            rotate_signing_key(db.session(), signing_keys=keys, actor=race.actor, now=utcnow())
+        before = race.count(sign_ins)
+
+        def retire(actor: Actor, kid: str = kid) -> None:
+            retire_signing_key(db.session(), actor=actor, kid=kid, now=utcnow(), limits=LIMITS)
+
+        recorded, late = race.run(
+            lambda agent, key=key: agent.sign_in(Cast.pat, key), retire, sign_ins
+        )
+        done.append((recorded - before, late))
+    assert report("sign-ins against a retirement", done) == 0
+
+
+def test_no_key_is_issued_under_a_signing_key_that_was_retired(race: Race) -> None:
+    """Many generate keys while Ada rotates and retires: none is left that works under the old."""
+    for _ in range(ROUNDS):
+        with race.transaction():
+            kid = current_kid(db.session())
+
+        def withdraw(actor: Actor, kid: str = kid) -> None:
+            session, keys = db.session(), signing_keys(race.app)
+            rotate_signing_key(session, signing_keys=keys, actor=actor, now=utcnow())
+            session.commit()
+            retire_signing_key(session, actor=actor, kid=kid, now=utcnow(), limits=LIMITS)
+
+        race.run(lambda _: race.new_key(), withdraw, lambda: 0)
+
+        def still_good(kid: str = kid) -> int:
+            good = (TemporaryLicense.kid == kid) & TemporaryLicense.revoked_at.is_(None)
+            return db.session.scalar(select(func.count(TemporaryLicense.id)).where(good)) or 0
+
+        assert race.count(still_good) == 0
