@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -92,6 +93,7 @@ def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -
                 "Create or enable another one first."
             )
         user.disabled_at = now
+        note_withdrawal(session, Withdrawal.USER_DISABLED, user.id, now)
         log_event(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
     return user
 
@@ -143,6 +145,7 @@ def _lock_super_admins(session: Session) -> list[User]:
 
 
 def _end_web_sessions(session: Session, user: User, now: datetime) -> None:
+    note_withdrawal(session, Withdrawal.SESSIONS_OF_USER_ENDED, user.id, now)
     session.execute(
         update(WebSession)
         .where(WebSession.user_id == user.id, WebSession.ended_at.is_(None))

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.agents.machines import dissociate, revoke_permanent_license
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -36,6 +37,7 @@ def retire_signing_key(
     actor.must(Permission.REVOKE_LICENSES)
     key = lock_key_to_retire(session, kid)
     key.retired_at = now
+    note_withdrawal(session, Withdrawal.SIGNING_KEY_RETIRED, kid, now)
     keys = revoke_where(session, TemporaryLicense.kid == kid, actor=actor, now=now)
     agents = _registered_under(session, kid)
     for agent_id, detached_at in agents:

@@ -55,6 +55,12 @@ def check_key(
         key = read_key(text, public_keys)
     except NotAKey as reason:
         return KeyCheck(KeyState.INVALID, str(reason))
+    return _check_at(key, revoked, now, accept_stale)
+
+
+def _check_at(
+    key: SignedKey, revoked: RevocationList | None, now: datetime, accept_stale: bool
+) -> KeyCheck:
     if revoked is not None and key.kid in revoked.retired:
         sentence = "The key is signed with a signing key that was retired. Ask for a new one."
         return KeyCheck(KeyState.REVOKED, sentence, key)

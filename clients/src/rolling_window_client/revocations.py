@@ -63,14 +63,14 @@ def read_revocation_list(document: bytes, public_keys: PublicKeys) -> Revocation
             raise RevocationListInvalid(
                 "The list of revoked licenses is not signed with one of the public keys given."
             )
-        revocations = _list_of(_object(payload))
-        if _object(header).get("kid") in revocations.retired:
-            raise RevocationListInvalid(
-                "The list of revoked licenses is signed with a key that it says is retired."
-            )
-        return revocations
+        revocations, kid = _list_of(_object(payload)), _object(header).get("kid")
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         raise RevocationListInvalid("This is not a signed list of revoked licenses.") from None
+    if kid in revocations.retired:
+        raise RevocationListInvalid(
+            "The list of revoked licenses is signed with a key that it says is retired."
+        )
+    return revocations
 
 
 def _object(part: str) -> dict[str, object]:
