@@ -15,7 +15,7 @@ from app.core.durations import SessionLimits
 from app.core.permissions import Permission
 from app.licenses.keyring import lock_key_to_retire
 from app.licenses.withdrawing import revoke_where
-from app.models import Agent, PermanentLicense, TemporaryLicense
+from app.models import Agent, PermanentLicense, SigningKey, TemporaryLicense
 
 
 class Retired(NamedTuple):
@@ -36,6 +36,14 @@ def retire_signing_key(
     """
     actor.must(Permission.REVOKE_LICENSES)
     key = lock_key_to_retire(session, kid)
+    return withdraw_signing_key(session, key, actor=actor, now=now, limits=limits)
+
+
+def withdraw_signing_key(
+    session: Session, key: SigningKey, *, actor: Actor, now: datetime, limits: SessionLimits
+) -> Retired:
+    """Retire a locked signing key, also the one that signs: the next start makes another."""
+    kid = key.kid
     key.retired_at = now
     note_withdrawal(session, Withdrawal.SIGNING_KEY_RETIRED, kid, now)
     keys = revoke_where(session, TemporaryLicense.kid == kid, actor=actor, now=now)

@@ -118,6 +118,32 @@ class AuditTag(StrEnum):
         "Refused to save configuration data",
         _MACHINE,
     )
+    BACKED_UP = "portal.backed_up", "Made a copy of everything"
+    RESTORED = (
+        "portal.restored",
+        "Restored a copy",
+        {
+            "made_at": Datum("the copy is of", instant),
+            "journal": Datum(
+                "journal",
+                code(
+                    complete="complete",
+                    missing="missing",
+                    stops_early="stops early",
+                    damaged="damaged",
+                ),
+            ),
+            "rest": Datum(
+                "what could still be used",
+                code(left="left", ended="ended", trusted="left, since the copy was trusted"),
+            ),
+            "keys": Datum("keys revoked"),
+            "sessions": Datum("sessions ended"),
+            "users": Datum("users disabled"),
+            "machines": Datum("machines withdrawn"),
+            "signing_keys": Datum("signing keys retired"),
+        },
+    )
     AUDIT_EXPORTED = "audit.exported", "Exported the audit log"
 
     def __new__(

@@ -24,6 +24,7 @@ class Commands(AppGroup):
         from app.cli import (  # noqa: PLC0415
             agents,
             audit,
+            backup,
             database,
             jobs,
             keys,
@@ -44,6 +45,8 @@ class Commands(AppGroup):
             keys.group,
             audit.group,
             jobs.command,
+            backup.backup,
+            backup.restore,
             server.serve,
         ):
             self.add_command(group)
