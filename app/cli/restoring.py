@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import click
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from app.agents.settling import Settled, settle_restored_copy
@@ -137,11 +137,14 @@ def _present(config: Config) -> tuple[str | None, bool]:
 
 
 def _refuse_others(connection: Connection) -> None:
-    others = connection.exec_driver_sql(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND pid NOT IN "
-        f"(SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {SET_UP_LOCK})"
-    ).scalar()
+    others = connection.scalar(
+        text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND pid NOT IN "
+            "(SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = :own)"
+        ),
+        {"own": SET_UP_LOCK},
+    )
     if others:
         raise PortalError(
             f"The database is in use ({others} connections), by a portal perhaps. Stop every "
