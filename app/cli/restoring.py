@@ -42,7 +42,7 @@ from app.cli.setup import (
 )
 from app.cli.snapshots import put_postgresql_in_place, put_sqlite_in_place, sync_all
 from app.config import Config
-from app.core.actor import COMMAND_LINE, SYSTEM, Actor
+from app.core.actor import COMMAND_LINE
 from app.core.clock import utcnow
 from app.core.errors import PortalError
 from app.extensions import db
@@ -235,7 +235,6 @@ def _finish(config: Config, wanted: Restore, header: CopyHeader) -> Settled:
         note=_note_of(wanted.checkpoints or config.checkpoints),
         made_at=header.made_at,
         trust=wanted.trust,
-        actor=COMMAND_LINE,
     )
     _set_checkpoints_aside(config)
     return done
@@ -248,7 +247,6 @@ def _settle(
     note: str | None,
     made_at: datetime | None,
     trust: bool,
-    actor: Actor,
 ) -> Settled:
     """In one transaction with the end of the mark: a copy is settled, or nobody starts on it."""
     with changing() as session:
@@ -258,7 +256,7 @@ def _settle(
             newest_note=note,
             made_at=made_at,
             trust=trust,
-            actor=actor,
+            actor=COMMAND_LINE,
             now=utcnow(),
             limits=config.agent_limits,
         )
@@ -329,7 +327,6 @@ def settle_if_put_back(config: Config) -> Settled | None:
         note=_note_of(config.checkpoints),
         made_at=made_at,
         trust=False,
-        actor=SYSTEM,
     )
     for line in sentences(done):
         click.echo(line)

@@ -22,7 +22,7 @@ from app.audit.tags import AuditTag
 from app.cli.restoring import settle_if_put_back
 from app.core.actor import COMMAND_LINE
 from app.extensions import db
-from app.licenses.keyring import current_kid, rotate_signing_key
+from app.licenses.keyring import current_kid, ensure_signing_key, rotate_signing_key
 from app.licenses.queries import has_ended
 from app.licenses.services import revoke_license
 from app.models import TemporaryLicense, User
@@ -259,6 +259,10 @@ def test_a_signing_key_that_was_retired_since_stays_so(here: Installation, clock
     here.prove()
     done = here.restore()
     assert (done.rest, done.signing_keys) == ("left", 1)
+    with here.context():  # as the start does
+        made = ensure_signing_key(db.session(), signing_keys=keys, now=clock.now())
+        db.session.commit()
+        assert made != people.kid
     assert alive(here, cast, people, clock).keys == 0
 
 
