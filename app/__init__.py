@@ -6,6 +6,7 @@ from flask import Flask
 
 from app import api, browser_agent, cli, portal
 from app.accounts.passwords import hashing_places
+from app.audit.journal import journal_beside, keep_journal
 from app.config import ROOT, Config, environment, load_config
 from app.core.private_files import secret_key
 from app.extensions import csrf, db, htmx, login_manager
@@ -73,6 +74,7 @@ def _bind_extensions(app: Flask, config: Config) -> None:
             wait_seconds=config.database_wait_seconds,
             long_waits=max(1, config.threads // 2),
         )
+        keep_journal(db.engine, journal_beside(config.checkpoints))
 
 
 def _set_up_requests(app: Flask, config: Config) -> None:

@@ -339,11 +339,14 @@ REVOKED: list[Json] = [
 def revocation_list(
     revoked: list[Json] = REVOKED,
     private_key: Ed25519PrivateKey = SIGNING_KEY,
+    retired: list[str] | None = None,
     **header: object,
 ) -> str:
     """A compact JWS over the list; `header` changes members of its header."""
     protected = {"alg": "EdDSA", "typ": "revoked-licenses+jwt", "kid": kid(private_key)} | header
-    claims = {"iat": LISTED_AT, "next_update": LISTED_AT + 3600, "revoked": revoked}
+    claims: Json = {"iat": LISTED_AT, "next_update": LISTED_AT + 3600, "revoked": revoked}
+    if retired is not None:
+        claims["retired"] = retired
     signed = f"{encode(compact(protected))}.{encode(compact(claims))}"
     return f"{signed}.{encode(private_key.sign(signed.encode('ascii')))}"
 
@@ -381,6 +384,11 @@ def revocation_lists() -> list[Json]:
         list_vector(
             "older-signing-key", revocation_list(private_key=OLDER_KEY),
             "Signed with the other key of the set.",
+        ),
+        list_vector(
+            "retired-signing-key", revocation_list(retired=[kid(OLDER_KEY)]),
+            "Nothing that is signed with the other key of the set is good any more.",
+            retired=[kid(OLDER_KEY)],
         ),
         refused_list(
             "emptied", f"{header}.{emptied}.{signature}", "The revocations were taken out."

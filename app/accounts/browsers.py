@@ -3,9 +3,10 @@
 import re
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -66,13 +67,7 @@ def sign_out_browser(session: Session, *, session_id: int, actor: Actor, now: da
     own = WebSession.id == session_id, WebSession.user_id == actor.user_id
     if session.scalar(select(func.count()).select_from(WebSession).where(*own)) == 0:
         raise NotFound("There is no such browser of yours.")
-    ended = session.execute(
-        update(WebSession)
-        .where(*own, WebSession.ended_at.is_(None))
-        .values(ended_at=now)
-        .returning(WebSession.id)
-    ).all()
-    _log_signed_out(session, len(ended), actor=actor, now=now)
+    _log_signed_out(session, _end(session, *own, now=now), actor=actor, now=now)
 
 
 def sign_out_other_browsers(
@@ -88,10 +83,17 @@ def end_web_sessions(
     session: Session, *, user_id: int | None, now: datetime, but: int | None = None
 ) -> int:
     """End all sessions of a user on the portal, or all `but` one; returns how many there were."""
-    query = update(WebSession).where(WebSession.user_id == user_id, WebSession.ended_at.is_(None))
-    if but is not None:
-        query = query.where(WebSession.id != but)
-    return len(session.execute(query.values(ended_at=now).returning(WebSession.id)).all())
+    kept = [WebSession.id != but] if but is not None else []
+    return _end(session, WebSession.user_id == user_id, *kept, now=now)
+
+
+def _end(session: Session, *which: ColumnElement[bool], now: datetime) -> int:
+    """End the sessions that are `which`, and let the journal know of each; says how many."""
+    query = update(WebSession).where(*which, WebSession.ended_at.is_(None))
+    ended = session.scalars(query.values(ended_at=now).returning(WebSession.id)).all()
+    for session_id in ended:
+        note_withdrawal(session, Withdrawal.SIGN_IN_ENDED, session_id, now)
+    return len(ended)
 
 
 def _log_signed_out(session: Session, browsers: int, *, actor: Actor, now: datetime) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.browsers import end_web_sessions
 from app.accounts.links import end_links
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -138,6 +139,7 @@ def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -
             )
         user.disabled_at = now
         end_links(session, user=user, now=now)
+        note_withdrawal(session, Withdrawal.USER_DISABLED, user.id, now)
         log_event(session, AuditTag.USER_DISABLED, actor=actor, now=now, subject=user.email)
     return user
 

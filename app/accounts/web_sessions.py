@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Authentication
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -172,4 +173,5 @@ def sign_out_of_portal(session: Session, *, session_id: int, actor: Actor, now: 
         .where(WebSession.id == session_id, WebSession.ended_at.is_(None))
         .values(ended_at=now)
     )
+    note_withdrawal(session, Withdrawal.SIGN_IN_ENDED, session_id, now)
     log_event(session, AuditTag.SIGNED_OUT, actor=actor, now=now)

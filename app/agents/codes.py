@@ -169,6 +169,13 @@ class EndCause(StrEnum):
         "Ended by a super admin",
         f"A super admin ended your session at {AT}. You have been logged out.",
     )
+    RESTORED = (
+        "restored",
+        EndCode.SESSION_ENDED,
+        "Copy restored",
+        f"The portal was restored from a copy, so your session ended at {AT}. "
+        "Log in again to go on.",
+    )
     SIGNED_OUT = (
         "signed_out",
         EndCode.SESSION_ENDED,

@@ -15,6 +15,7 @@ from app.agents.codes import CAUSES, EndCause
 from app.agents.session_rules import SessionEnd, SessionFacts, note_interval, session_end
 from app.agents.sessions import actor_of, note_once, store_end
 from app.core.durations import SessionLimits
+from app.core.errors import Busy
 from app.core.permissions import Role
 from app.core.tokens import hash_token
 from app.models import (
@@ -175,3 +176,5 @@ def _own_transaction(session: Session) -> Iterator[Session]:
             yield own
     except DBAPIError as error:
         log.warning("a heartbeat was not noted: %s", error.orig)
+    except Busy as error:
+        log.warning("a heartbeat was not noted: %s", error.detail)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, contains_eager
 from app.agents.codes import EndCause
 from app.agents.session_rules import SessionEnd, session_end
 from app.agents.sessions import facts_of, store_end
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.core.actor import Actor
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
@@ -80,6 +81,7 @@ def end_temporary_sessions(
 
 def end_sessions_of(session: Session, *, user: User, now: datetime) -> None:
     """End all sessions of a user; each agent is told at its next heartbeat."""
+    note_withdrawal(session, Withdrawal.SESSIONS_OF_USER_ENDED, user.id, now)
     session.execute(
         update(AgentSession)
         .where(AgentSession.user_id == user.id, AgentSession.ended_at.is_(None))

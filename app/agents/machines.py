@@ -13,6 +13,7 @@ from app.agents.codes import EndCause
 from app.agents.live_sessions import end_blocked_sessions, end_sessions_on
 from app.agents.registration import locked_with_license, log_agent_change
 from app.audit.feed import FeedKind
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.durations import SessionLimits
@@ -85,6 +86,7 @@ def detach(
         raise Conflict(f"The machine {agent.mac_id} is detached already.")
     ended = end_blocked_sessions(session, agent=agent, actor=actor, now=now, limits=limits)
     agent.detached_at = now
+    note_withdrawal(session, Withdrawal.MACHINE_DETACHED, agent.id, now)
     log_agent_change(session, _DETACHED, agent=agent, actor=actor, now=now)
     return ended
 
@@ -120,6 +122,7 @@ def dissociate(
         limits=limits,
     )
     agent.dissociated_at = now
+    note_withdrawal(session, Withdrawal.MACHINE_DISSOCIATED, agent.id, now)
     _revoke_license(agent.license, actor, now)
     log_agent_change(session, _DISSOCIATED, agent=agent, actor=actor, now=now)
     return ended
@@ -148,6 +151,7 @@ def revoke_permanent_license(
         permanent_only=True,
     )
     _revoke_license(agent.license, actor, now)
+    note_withdrawal(session, Withdrawal.LICENSE_REVOKED, agent.id, now)
     log_agent_change(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
     return ended
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, lazyload
 from app.agents.codes import CAUSES, EndCause
 from app.agents.mac import machine_name
 from app.agents.session_rules import SessionEnd, SessionFacts, session_end
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -132,6 +133,18 @@ def note_once(
     )
 
 
+ENDED_BY_THEMSELVES = frozenset(
+    {
+        EndCause.KEY_EXPIRED,
+        EndCause.SUBSCRIPTION_EXPIRED,
+        EndCause.NOT_HEARD_FROM,
+        EndCause.KEY_REVOKED,
+        EndCause.USER_DISABLED,
+    }
+)
+"""Ends that come from the clock, or from what the journal has a line of: it needs none of them."""
+
+
 def store_end(
     session: Session, agent_session: AgentSession, end: SessionEnd, *, actor: Actor, now: datetime
 ) -> bool:
@@ -144,6 +157,8 @@ def store_end(
     )
     if stored is None:
         return False
+    if end.cause not in ENDED_BY_THEMSELVES:
+        note_withdrawal(session, Withdrawal.SESSION_ENDED, agent_session.id, now)
     log_event(
         session,
         AuditTag.AGENT_SESSION_ENDED,

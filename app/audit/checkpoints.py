@@ -37,6 +37,15 @@ def read_notes(file: Path) -> Iterator[str]:
                 note = ""
 
 
+def last_note(file: Path) -> str | None:
+    """The last whole checkpoint of the file; None if it has none. Raises as `last_head` does."""
+    head = last_head(file)
+    if head is None:
+        return None
+    *_, text, signatures, _ = ["", "", *_end_of(file)[1].split(GAP)]
+    return f"{text}{GAP}{signatures}\n"
+
+
 def last_head(file: Path) -> Head | None:
     """The head that the last whole checkpoint of the file says; None if it has none.
 

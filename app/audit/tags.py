@@ -119,6 +119,11 @@ class AuditTag(StrEnum):
     )
     SIGNING_KEY_CREATED = "signing_key.created", "Created a signing key"
     SIGNING_KEY_CHOSEN = "signing_key.chosen", "Chose an older signing key to sign with"
+    SIGNING_KEY_RETIRED = (
+        "signing_key.retired",
+        "Retired a signing key",
+        {"keys": Datum("keys revoked"), "machines": Datum("machines to register anew")},
+    )
     LICENSE_ISSUED = (
         "license.issued",
         "Generated a temporary key",
@@ -162,6 +167,32 @@ class AuditTag(StrEnum):
         "agent.configuration_refused",
         "Refused to save configuration data",
         _MACHINE,
+    )
+    BACKED_UP = "portal.backed_up", "Made a copy of everything"
+    RESTORED = (
+        "portal.restored",
+        "Restored a copy",
+        {
+            "made_at": Datum("the copy is of", instant),
+            "journal": Datum(
+                "journal",
+                code(
+                    complete="complete",
+                    missing="missing",
+                    stops_early="stops early",
+                    damaged="damaged",
+                ),
+            ),
+            "rest": Datum(
+                "what could still be used",
+                code(left="left", ended="ended", trusted="left, since the copy was trusted"),
+            ),
+            "keys": Datum("keys revoked"),
+            "sessions": Datum("sessions ended"),
+            "users": Datum("users disabled"),
+            "machines": Datum("machines withdrawn"),
+            "signing_keys": Datum("signing keys retired"),
+        },
     )
     AUDIT_EXPORTED = "audit.exported", "Exported the audit log"
 

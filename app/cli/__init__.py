@@ -24,6 +24,7 @@ class Commands(AppGroup):
         from app.cli import (  # noqa: PLC0415
             agents,
             audit,
+            backup,
             database,
             jobs,
             keys,
@@ -45,6 +46,8 @@ class Commands(AppGroup):
             keys.group,
             audit.group,
             jobs.command,
+            backup.backup,
+            backup.restore,
             server.serve,
             settings.config,
         ):

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from app.audit.checkpoints import publish_checkpoints
+from app.audit.journal import note_checkpoint
 from app.audit.log_key import public_log_key, read_private_log_key
 from app.audit.tree import note_events, sign_tree
 from app.config import Config, current_config
@@ -45,7 +46,10 @@ def prove_record(settings: Config) -> None:
     with reading_only():
         note_events(db.session(), writing=_transaction, now=utcnow())
     with _transaction() as session:
-        sign_tree(session, private_key=private_key, now=utcnow())
+        now = utcnow()
+        note = sign_tree(session, private_key=private_key, now=now)
+        if note is not None:
+            note_checkpoint(settings.checkpoints, note=note, now=now)
     with reading_only():
         publish_checkpoints(db.session(), settings.checkpoints, public_log_key(private_key))
         db.session.rollback()

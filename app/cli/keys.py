@@ -2,6 +2,7 @@
 
 import click
 
+from app.agents.retiring import retire_signing_key
 from app.cli.common import changing, json_option, print_json, print_table, reading
 from app.config import current_config
 from app.core.actor import COMMAND_LINE
@@ -22,26 +23,30 @@ def group() -> None:
 def list_command(as_json: bool) -> None:
     """List every signing key, the one that signs first."""
     with reading() as session:
+        keys = list_signing_keys(session)
+        signing = next((key.kid for key in keys if key.retired_at is None), None)
         rows = [
             {
                 "kid": key.kid,
                 "created_at": rfc3339(key.created_at),
-                "signs": number == 0,
+                "signs": key.kid == signing,
                 "private_key_found": _has_private_key(key.kid),
+                "retired_at": rfc3339(key.retired_at) if key.retired_at else None,
             }
-            for number, key in enumerate(list_signing_keys(session))
+            for key in keys
         ]
     if as_json:
         print_json(rows)
         return
     print_table(
-        ("kid", "Created", "Signs", "Private key"),
+        ("kid", "Created", "Signs", "Private key", "Retired"),
         [
             (
                 row["kid"],
                 row["created_at"],
                 "yes" if row["signs"] else "no",
                 "found" if row["private_key_found"] else "MISSING",
+                row["retired_at"] or "-",
             )
             for row in rows
         ],
@@ -67,6 +72,28 @@ def rotate() -> None:
             now=utcnow(),
         )
     click.echo(f"{kid} signs from now on.")
+
+
+@group.command()
+@click.argument("kid", metavar="KID")
+def retire(kid: str) -> None:
+    """Withdraw a key that does not sign any more: everything under it is revoked at once.
+
+    For a private key that may have been stolen; `keys rotate` comes first. Machines whose license
+    is under it register anew at the next sign-in of a client user.
+    """
+    with changing() as session:
+        done = retire_signing_key(
+            session,
+            actor=COMMAND_LINE,
+            kid=kid,
+            now=utcnow(),
+            limits=current_config().agent_limits,
+        )
+    click.echo(
+        f"{kid} was retired. Keys revoked: {done.keys}; machines that register anew: "
+        f"{done.machines}."
+    )
 
 
 def _has_private_key(kid: str) -> bool:

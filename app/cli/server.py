@@ -18,8 +18,9 @@ from app.accounts.users import create_user, find_user, has_super_admin, list_use
 from app.agents.registration import ensure_machine_salt
 from app.audit.log_key import ensure_log_key
 from app.cli.common import changing, portal_address, print_table, reading, refuse
+from app.cli.restoring import settle_if_put_back
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
-from app.cli.setup import one_at_a_time, upgrade_database
+from app.cli.setup import one_at_a_time, say_running, upgrade_database
 from app.config import (
     Config,
     current_config,
@@ -46,6 +47,10 @@ def serve() -> None:
     """Create or upgrade the database, make keys and first users, then serve."""
     settings = current_config()
     _refuse_taken_address(settings)
+    try:
+        say_running(settings)
+    except ConfigError as error:
+        refuse(error.detail)
     set_up(settings)
     _say_address(settings)
     sys.stdout.flush()
@@ -143,6 +148,7 @@ def set_up(settings: Config) -> None:
         with one_at_a_time(settings):
             upgrade_database(settings, utcnow())
             _refuse_unfinished_copy()
+            settle_if_put_back(settings)
             _fill(settings)
     except ConfigError as error:
         refuse(error.detail)
@@ -153,7 +159,8 @@ def _refuse_unfinished_copy() -> None:
         if is_unfinished(connection):
             raise ConfigError(
                 "PORTAL_DATABASE_URL: the copy into this database has not been finished; finish "
-                "it with the same `db copy` as before, or name another database."
+                "it with the same `db copy` as before, or `restore --replace` if it was one, or "
+                "name another database."
             )
 
 

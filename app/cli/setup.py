@@ -1,6 +1,7 @@
 """Creating or upgrading the database, once, before any worker starts."""
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -23,6 +24,49 @@ from app.extensions import db
 
 MIGRATIONS = ROOT / "migrations"
 SET_UP_LOCK = 0x526F6C6C  # any number that only this portal uses on its database
+
+
+_held: list[int] = []
+"""Open files of `say_running`, which hold its lock until the process and its copies have ended."""
+
+
+def say_running(config: Config) -> None:
+    """Keep restores away from the instance for as long as this process, or a copy of it, runs.
+
+    Raises ConfigError if one is going on.
+    """
+    descriptor = _running_file(config)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(
+            "A copy is being restored into this instance; start the portal when it is done."
+        ) from None
+    _held.append(descriptor)
+
+
+@contextmanager
+def while_stopped(config: Config) -> Iterator[None]:
+    """Keep portals from starting. Raises ConfigError if one runs, or another restore does."""
+    descriptor = _running_file(config)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                "The portal is running, or another restore is. Stop it, then restore again. "
+                "Nothing was changed."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _running_file(config: Config) -> int:
+    config.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    return os.open(config.instance / ".running", flags, 0o600)
 
 
 @contextmanager
@@ -105,6 +149,11 @@ def migration_of(connection: Connection) -> str | None:
 def newest_migration() -> str | None:
     """The newest migration that this program knows."""
     return _scripts().get_current_head()
+
+
+def known_migrations() -> set[str]:
+    """Every migration that this program knows."""
+    return {script.revision for script in _scripts().walk_revisions()}
 
 
 def reason_of(error: Exception, database_url: str) -> str:

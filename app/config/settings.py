@@ -79,6 +79,13 @@ class Config:
     threads: int = _setting(values.whole(1, 64), 8)
     """In each worker, for requests that may write; besides them half as many that only read."""
     hashes_at_once: int = _setting(values.whole(1, 64), 2)
+    backups: Path | None = _setting(lambda text: Path(text).absolute(), None)
+    """The folder in which copies are made by themselves; none: no copies are."""
+    backup_every: int = _setting(values.ttl, values.ttl("1h"))
+    backup_keep: int = _setting(values.whole(1, 100000), 48)
+    backup_passphrase: str = _setting(str, "", secret=True)
+    keep_sessions: int = _setting(values.ttl, values.ttl("90d"))
+    """In seconds after their end."""
 
     @property
     def database_file(self) -> Path | None:

@@ -25,16 +25,23 @@ class Revocation:
 
 
 def sign_revocation_list(
-    private_key: Ed25519PrivateKey, revocations: Iterable[Revocation], now: datetime
+    private_key: Ed25519PrivateKey,
+    revocations: Iterable[Revocation],
+    now: datetime,
+    *,
+    retired: Iterable[str] = (),
 ) -> str:
     """A compact JWS (RFC 7515, EdDSA of RFC 8037) over the list as of `now`.
+
+    `retired` has the `kid` of each signing key under which nothing is good any more; the member is
+    left out while there is none.
 
     Every time in it is a NumericDate (RFC 7519): whole seconds since 1970. `next_update` is one
     hour after `iat`.
     """
     header = {"alg": "EdDSA", "typ": TYPE, "kid": kid_of(private_key.public_key())}
     issued_at = _numeric_date(now)
-    claims = {
+    claims: dict[str, object] = {
         "iat": issued_at,
         "next_update": issued_at + int(VALID_FOR.total_seconds()),
         "revoked": [
@@ -48,6 +55,8 @@ def sign_revocation_list(
             for revocation in revocations
         ],
     }
+    if withdrawn := list(retired):
+        claims["retired"] = withdrawn
     signed = _part(header) + b"." + _part(claims)
     return (signed + b"." + base64_encode(private_key.sign(signed))).decode("ascii")
 

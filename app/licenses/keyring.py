@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import SYSTEM, Actor
-from app.core.errors import Conflict, SigningKeyMissing
+from app.core.clock import rfc3339
+from app.core.errors import ConfigError, Conflict, NotFound, SigningKeyMissing
 from app.core.private_files import private_file
 from app.keyformat.signing_keys import (
     kid_of,
@@ -29,13 +30,21 @@ IN_TURN = (SigningKey.turn.desc(), SigningKey.created_at.desc(), SigningKey.kid)
 """The order of signing keys: the one that signs first, then the others, the latest first."""
 
 
-_SIGNS = select(SigningKey.kid).order_by(*IN_TURN).limit(1)
+_SIGNS = select(SigningKey.kid).where(SigningKey.retired_at.is_(None)).order_by(*IN_TURN).limit(1)
+_SIGNS_LOCKED = _SIGNS.with_for_update(read=True, key_share=True)
 _PUBLIC_KEY = select(SigningKey.public_key).where(SigningKey.kid == bindparam("kid"))
 
 
-def current_kid(session: Session) -> str:
-    """The `kid` of the key that signs. Raises SigningKeyMissing if there is none."""
-    kid: str | None = read_rows(session, _SIGNS).scalar()
+def current_kid(session: Session, *, lock: bool = False) -> str:
+    """The `kid` of the key that signs. Raises SigningKeyMissing if there is none.
+
+    With `lock` nobody retires it until the commit: no license is made under a key that is retired
+    meanwhile, and would outlive it.
+    """
+    query = _SIGNS_LOCKED if lock else _SIGNS
+    kid: str | None = read_rows(session, query).scalar()
+    if kid is None and lock:  # it was rotated and retired while this waited: the next look sees it
+        kid = read_rows(session, query).scalar()
     if kid is None:
         raise SigningKeyMissing(
             "There is no signing key yet. The person who runs this portal must start it "
@@ -90,12 +99,13 @@ def _parsed(pem: bytes) -> tuple[Ed25519PrivateKey, str]:
 def ensure_signing_key(session: Session, *, signing_keys: str, now: datetime) -> str:
     """The `kid` of the key that signs, which is made if there is none yet.
 
-    A key given as PEM text signs from now on, whether it is new or was used before.
+    A key given as PEM text signs from now on, whether it is new or was used before. Raises
+    ConfigError if it was retired.
     """
     if signing_keys.startswith(PEM_START):
         return _let_sign(session, private_key_from_pem(signing_keys.encode()), now, SYSTEM)
-    existing = session.scalar(select(SigningKey.kid).limit(1))
-    return current_kid(session) if existing else make_signing_key(session, signing_keys, now)
+    kid: str | None = read_rows(session, _SIGNS).scalar()
+    return kid or make_signing_key(session, signing_keys, now)
 
 
 def make_signing_key(
@@ -122,13 +132,34 @@ def rotate_signing_key(session: Session, *, signing_keys: str, actor: Actor, now
     return make_signing_key(session, signing_keys, now, actor)
 
 
+def lock_key_to_retire(session: Session, kid: str) -> SigningKey:
+    """The signing key `kid`, locked until the commit against whoever makes a license under it.
+
+    Raises NotFound, and Conflict if it signs or is retired already.
+    """
+    query = select(SigningKey).where(SigningKey.kid == kid).with_for_update()
+    key = session.scalar(query.execution_options(populate_existing=True))
+    if key is None:
+        raise NotFound(f"There is no signing key {kid[:20]!r}; `keys list` has them all.")
+    if key.retired_at is not None:
+        raise Conflict(f"{kid} was retired at {rfc3339(key.retired_at)}. Nothing was changed.")
+    if kid == current_kid(session):
+        raise Conflict(f"{kid} signs. Rotate first (`keys rotate`), then retire it.")
+    return key
+
+
 def _let_sign(session: Session, key: Ed25519PrivateKey, now: datetime, actor: Actor) -> str:
     """Make `key`, new or known, the one that signs from now on; returns its `kid`."""
     kid = kid_of(key.public_key())
     signing = session.scalar(select(SigningKey).order_by(*IN_TURN).limit(1))
+    chosen, tag = session.get(SigningKey, kid), AuditTag.SIGNING_KEY_CHOSEN
+    if chosen is not None and chosen.retired_at is not None:
+        raise ConfigError(
+            f"PORTAL_SIGNING_KEYS: the signing key {kid} was retired and signs nothing any more; "
+            "put a new one there."
+        )
     if signing is not None and signing.kid == kid:
         return kid
-    chosen, tag = session.get(SigningKey, kid), AuditTag.SIGNING_KEY_CHOSEN
     if chosen is None:
         chosen = SigningKey(kid=kid, public_key=public_key_bytes(key.public_key()), created_at=now)
         session.add(chosen)

@@ -18,7 +18,7 @@ def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
     """The public keys to publish: the one that signs, then older ones, the latest first.
 
     An older key is published until the last license signed with it has ended: until every
-    temporary one has expired and every permanent one was revoked.
+    temporary one has expired and every permanent one was revoked. A retired key never is.
     """
     signing = current_kid(session)
     keys = read_rows(session, _PUBLISHED, {"signing": signing, "now": now})
@@ -34,7 +34,10 @@ _PERMANENT = exists().where(
 )
 _PUBLISHED = (
     select(SigningKey.public_key)
-    .where(or_(SigningKey.kid == bindparam("signing"), _TEMPORARY, _PERMANENT))
+    .where(
+        or_(SigningKey.kid == bindparam("signing"), _TEMPORARY, _PERMANENT),
+        SigningKey.retired_at.is_(None),
+    )
     .order_by(*IN_TURN)
 )
 
@@ -62,11 +65,18 @@ def revocations(session: Session, now: datetime) -> list[Revocation]:
 def revocation_list(session: Session, *, signing_keys: str, now: datetime) -> str:
     """The signed revocation list, a compact JWS (see `revocation_list.sign_revocation_list`).
 
-    It is as of the beginning of the minute, or of the last revocation if that was later. Every
+    It is as of the beginning of the minute, or of what was revoked or retired later. Every
     worker thus answers with the same text, which clients can cache. Raises SigningKeyMissing.
     """
     signing = private_key(signing_keys, current_kid(session))
-    revoked = revocations(session, now)
+    revoked, retired = revocations(session, now), retired_keys(session)
     minute = now.replace(second=0, microsecond=0)
-    as_of = max([minute, *(revocation.revoked_at for revocation in revoked)])
-    return sign_revocation_list(signing, revoked, min(as_of, now))
+    as_of = max([minute, *retired.values(), *(revocation.revoked_at for revocation in revoked)])
+    return sign_revocation_list(signing, revoked, min(as_of, now), retired=sorted(retired))
+
+
+def retired_keys(session: Session) -> dict[str, datetime]:
+    """When each signing key that is retired was retired, by its `kid`."""
+    query = select(SigningKey.kid, SigningKey.retired_at)
+    rows = session.execute(query.where(SigningKey.retired_at.is_not(None))).all()
+    return {kid: retired_at for kid, retired_at in rows if retired_at is not None}

@@ -26,7 +26,7 @@ def mint_permanent_license(
     The record is not added to `session`: it is stored with the agent that it belongs to. The text
     is stored nowhere; it contains `machine_id` unless that is blank. Raises SigningKeyMissing.
     """
-    kid = current_kid(session)
+    kid = current_kid(session, lock=True)
     signing = private_key(signing_keys, kid)
     license = PermanentLicense(
         key_id=free_key_id(session),

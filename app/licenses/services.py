@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import bindparam, exists, insert, or_, select
 from sqlalchemy.orm import Session
 
+from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
@@ -88,7 +89,7 @@ def _record_license(
         id=0,
         key_id=free_key_id(session),
         organisation_id=organisation_id,
-        kid=current_kid(session),
+        kid=current_kid(session, lock=True),
         ttl_seconds=ttl,
         issued_at=issued_at,
         expires_at=issued_at + timedelta(seconds=ttl),
@@ -161,6 +162,7 @@ def revoke_license(
         return license
     license.revoked_at = whole_second(now)
     license.revoked_by_id = actor.user_id
+    note_withdrawal(session, Withdrawal.KEY_REVOKED, license.key_id, now)
     log_event(
         session,
         AuditTag.LICENSE_REVOKED,

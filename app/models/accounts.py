@@ -68,7 +68,7 @@ class WebSession(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    started_at: Mapped[datetime]
+    started_at: Mapped[datetime] = mapped_column(index=True)
     last_active_at: Mapped[datetime]
     proven_at: Mapped[datetime]
     """When the person last proved who they are: at the sign-in, or since."""

@@ -3,6 +3,7 @@
 Tables that a database fills by itself (`info={"derived": True}`) are not copied, only compared.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -72,6 +73,12 @@ def installation_salt(connection: Connection) -> str | None:
     if not inspect(connection).has_table(Installation.__tablename__):
         return None
     return connection.scalar(select(Installation.machine_salt))
+
+
+def installation_id(connection: Connection) -> str | None:
+    """The same for people to read: a hash, since the salt itself is a secret."""
+    salt = installation_salt(connection)
+    return hashlib.sha256(salt.encode()).hexdigest()[:16] if salt else None
 
 
 def has_rows(connection: Connection) -> bool:

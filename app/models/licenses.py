@@ -21,6 +21,8 @@ class SigningKey(Base):
     created_at: Mapped[datetime]
     turn: Mapped[int] = mapped_column(server_default="0")
     """The key with the highest turn signs: not the newest, because a clock may be set back."""
+    retired_at: Mapped[datetime | None]
+    """Since when it is out of the JWK Set, and nothing under it is good any more."""
 
 
 class TemporaryLicense(Base):

@@ -70,11 +70,14 @@ def revocation_list(
     iat: object = int(ISSUED_AT.timestamp()),
     next_update: object = int(ISSUED_AT.timestamp()) + 300,
     private_key: Ed25519PrivateKey = SIGNING_KEY,
+    retired: object = None,
     **header: object,
 ) -> bytes:
     """A header member of None is left out."""
     standard: Json = {"alg": "EdDSA", "typ": "revoked-licenses+jwt", "kid": kid(private_key)}
     members = {name: value for name, value in (standard | header).items() if value is not None}
     claims = {"iat": iat, "next_update": next_update, "revoked": list(revoked)}
+    if retired is not None:
+        claims["retired"] = retired
     signed = f"{encode(compact(members))}.{encode(compact(claims))}"
     return f"{signed}.{encode(private_key.sign(signed.encode()))}".encode()

@@ -11,9 +11,11 @@ import pytest
 from signing import (
     FOREIGN_KEY,
     MAC_ID,
+    OLDER_KEY,
     SIGNING_KEY,
     Json,
     jwk_set,
+    kid,
     permanent_license,
     revocation_list,
     temporary_key,
@@ -46,13 +48,19 @@ def files(tmp_path: Path) -> Path:
     lists = {
         "fresh.jws": revocation_list(iat=seconds(NOW), next_update=soon),
         "stale.jws": revocation_list(iat=late, next_update=late + 60),
+        "retired.jws": revocation_list(
+            iat=seconds(NOW), next_update=soon, private_key=OLDER_KEY, retired=[kid(SIGNING_KEY)]
+        ),
+        "itself.jws": revocation_list(
+            iat=seconds(NOW), next_update=soon, retired=[kid(SIGNING_KEY)]
+        ),
         "named.jws": revocation_list(
             entry("K7QF-3MXP"), entry("P4RM-22AA"), iat=seconds(NOW), next_update=soon
         ),
     }
     for name, content in lists.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "keys.json").write_bytes(jwk_set(SIGNING_KEY))
+    (tmp_path / "keys.json").write_bytes(jwk_set(SIGNING_KEY, OLDER_KEY))
     (tmp_path / "foreign.json").write_bytes(jwk_set(FOREIGN_KEY))
     return tmp_path
 
@@ -92,10 +100,11 @@ def check(
     return Check(files, monkeypatch, capsys)
 
 
-FRESH, STALE, NAMED = (
+FRESH, STALE, NAMED, RETIRED = (
     ("--revoked", "fresh.jws"),
     ("--revoked", "stale.jws"),
     ("--revoked", "named.jws"),
+    ("--revoked", "retired.jws"),
 )
 
 
@@ -109,6 +118,10 @@ FRESH, STALE, NAMED = (
         (ACTIVE, NAMED, 4, "revoked"),
         (EXPIRED, NAMED, 3, "expired"),
         (PERMANENT, NAMED, 4, "revoked"),
+        (ACTIVE, RETIRED, 4, "revoked"),
+        (EXPIRED, RETIRED, 4, "revoked"),
+        (EARLY, RETIRED, 4, "revoked"),
+        (PERMANENT, RETIRED, 4, "revoked"),
         (EARLY, (), 5, "invalid"),
         (ENDLESS, (), 5, "invalid"),
         (f"{ACTIVE}\n{EXPIRED}", (), 5, "invalid"),
@@ -179,7 +192,7 @@ def test_a_key_is_held_against_what_is_meant(
     ("options", "keys"),
     [((), "missing.json"), ((), "fresh.jws"), ((), "http://127.0.0.1:9/keys"), ((), "."),
      (("--revoked", "missing.jws"), "keys.json"), (("--revoked", "keys.json"), "keys.json"),
-     (("--revoked", "fresh.jws"), "foreign.json")],
+     (("--revoked", "fresh.jws"), "foreign.json"), (("--revoked", "itself.jws"), "keys.json")],
 )  # fmt: skip
 def test_without_good_documents_there_is_no_answer(
     check: Check, options: tuple[str, ...], keys: str

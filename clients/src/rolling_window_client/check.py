@@ -43,10 +43,10 @@ def check_key(
 ) -> KeyCheck:
     """What the key in `text` is at `now` (aware; the clock of this machine if not given).
 
-    With `revoked`, a revoked key is told; with a list past its `next_update` (or from the future) a
-    key that would be active is UNKNOWN, unless `accept_stale`. Without `revoked`, nothing is known
-    of revocations and nothing is said of them. Raises ValueError if `now` is naive, and nothing
-    else: a text that is no key is INVALID.
+    With `revoked`, a revoked key is told, and so is every one under a retired signing key; with a
+    list past its `next_update` (or from the future) a key that would be active is UNKNOWN, unless
+    `accept_stale`. Without `revoked`, nothing is known of revocations and nothing is said of them.
+    Raises ValueError if `now` is naive, and nothing else: a text that is no key is INVALID.
     """
     now = datetime.now(UTC) if now is None else now
     if now.tzinfo is None:
@@ -55,6 +55,15 @@ def check_key(
         key = read_key(text, public_keys)
     except NotAKey as reason:
         return KeyCheck(KeyState.INVALID, str(reason))
+    return _check_at(key, revoked, now, accept_stale)
+
+
+def _check_at(
+    key: SignedKey, revoked: RevocationList | None, now: datetime, accept_stale: bool
+) -> KeyCheck:
+    if revoked is not None and key.kid in revoked.retired:
+        sentence = "The key is signed with a signing key that was retired. Ask for a new one."
+        return KeyCheck(KeyState.REVOKED, sentence, key)
     if now < key.issued_at - CLOCKS_APART:
         sentence = "By this machine's clock the key is not valid yet."
         return KeyCheck(KeyState.INVALID, sentence, key)

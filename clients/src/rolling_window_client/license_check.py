@@ -189,6 +189,8 @@ def _as_lines(
             yield f"MAC ID:       {key.mac_id}"
         if check.revoked_at is not None:
             yield f"Revoked:      {instant(check.revoked_at)}"
+        elif check.state is KeyState.REVOKED:
+            yield f"Signing key:  {key.kid}, retired"
         else:
             yield f"Revocation:   {_REVOCATIONS[revocation]}"
     yield check.sentence

@@ -3,10 +3,12 @@
 A compact JWS (RFC 7515), `alg` EdDSA (RFC 8037), `typ` `revoked-licenses+jwt`, over
 
     {"iat": 1795521600, "next_update": 1795521660,
-     "revoked": [{"jti": "K7QF-3MXP", "revoked_at": 1795521590, "expires_at": 1795532400}]}
+     "revoked": [{"jti": "K7QF-3MXP", "revoked_at": 1795521590, "expires_at": 1795532400}],
+     "retired": ["5gtsW9SQ"]}
 
 Times are whole seconds since 1970 in UTC (NumericDate, RFC 7519); `expires_at` is null for a
-license that has no expiry. Members that are not known are passed over.
+license that has no expiry. `retired` has the `kid` of each signing key under which nothing is good
+any more, and is missing while there is none. Members that are not known are passed over.
 """
 
 import json
@@ -30,11 +32,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class RevocationList:
-    """What was revoked when, by Key ID; until when the list speaks. Instants are aware, in UTC."""
+    """What was revoked when, by Key ID; until when the list speaks. Instants are aware, in UTC.
+
+    `retired` has the signing keys that were withdrawn: whatever is signed with one is no good.
+    """
 
     issued_at: datetime
     next_update: datetime
     revoked: Mapping[str, datetime]
+    retired: frozenset[str] = frozenset()
 
     def revoked_at(self, key_id: str) -> datetime | None:
         """When the license with this Key ID was revoked, if the list has it."""
@@ -57,9 +63,14 @@ def read_revocation_list(document: bytes, public_keys: PublicKeys) -> Revocation
             raise RevocationListInvalid(
                 "The list of revoked licenses is not signed with one of the public keys given."
             )
-        return _list_of(_object(payload))
+        revocations, kid = _list_of(_object(payload)), _object(header).get("kid")
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         raise RevocationListInvalid("This is not a signed list of revoked licenses.") from None
+    if kid in revocations.retired:
+        raise RevocationListInvalid(
+            "The list of revoked licenses is signed with a key that it says is retired."
+        )
+    return revocations
 
 
 def _object(part: str) -> dict[str, object]:
@@ -99,7 +110,14 @@ def _list_of(claims: Mapping[str, object]) -> RevocationList:
         if entry["expires_at"] is not None:
             _instant(entry["expires_at"])
         revoked[key_id] = min(revoked_at, revoked.get(key_id, revoked_at))
-    return RevocationList(_instant(claims["iat"]), _instant(claims["next_update"]), revoked)
+    issued_at, next_update = _instant(claims["iat"]), _instant(claims["next_update"])
+    return RevocationList(issued_at, next_update, revoked, _retired(claims.get("retired", [])))
+
+
+def _retired(kids: object) -> frozenset[str]:
+    if not isinstance(kids, list) or not all(isinstance(kid, str) and kid for kid in kids):
+        raise TypeError("no list of signing keys")
+    return frozenset(kids)
 
 
 def _instant(value: object) -> datetime:
