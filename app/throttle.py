@@ -67,6 +67,12 @@ def count_inspection(session: Session, *, address: str, now: datetime, limit: Ra
     return wait
 
 
+def forget_old(session: Session, *, now: datetime, failures: Rate, inspections: Rate) -> None:
+    """Delete what no limit counts any more."""
+    _forget(session, _OLD_FAILURES, now, failures)
+    _forget(session, _OLD_INSPECTIONS, now, inspections)
+
+
 def wait_to_register(session: Session, *, user_id: int | None, now: datetime, limit: Rate) -> int:
     """0 if a user may register another machine, else the seconds that they must wait.
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Authentication
@@ -164,6 +164,21 @@ def note_proof(session: Session, *, session_id: int, actor: Actor, now: datetime
         .values(proven_at=now)
     )
     log_event(session, AuditTag.PROVEN_AGAIN, actor=actor, now=now)
+
+
+def purge_web_sessions(
+    session: Session, *, now: datetime, keep: timedelta, max_seconds: int, step: int = 500
+) -> int:
+    """Delete some of the sessions on the portal that ended `keep` ago; returns how many.
+
+    One that nobody has ended was over `max_seconds` after its start.
+    """
+    until = now - keep
+    too_old = WebSession.started_at <= until - timedelta(seconds=max_seconds)
+    over = (WebSession.started_at <= until) & (too_old | (WebSession.ended_at <= until))
+    some = select(WebSession.id).where(over).order_by(WebSession.started_at).limit(step)
+    gone = session.execute(delete(WebSession).where(WebSession.id.in_(some.scalar_subquery())))
+    return gone.rowcount  # type: ignore[attr-defined, no-any-return]
 
 
 def sign_out_of_portal(session: Session, *, session_id: int, actor: Actor, now: datetime) -> None:

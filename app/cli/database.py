@@ -1,4 +1,4 @@
-"""`flask db copy`: an installation moves from SQLite to PostgreSQL."""
+"""`flask db copy`: an installation moves from SQLite to PostgreSQL; `db usage`: its size."""
 
 import logging
 import sqlite3
@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import Connection, Engine, Table, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from app.cli.common import refuse
+from app.cli.common import json_option, print_json, print_table, reading, refuse
 from app.cli.setup import (
     migration_of,
     newest_migration,
@@ -21,6 +21,7 @@ from app.cli.setup import (
     upgrade_to_newest,
 )
 from app.config import Config, current_config, database_address
+from app.core.clock import utcnow
 from app.core.errors import ConfigError, PortalError
 from app.extensions import db
 from app.models.copying import (
@@ -37,6 +38,7 @@ from app.models.copying import (
 )
 from app.models.database_errors import explain_database_error
 from app.models.engine import engine_options, reading_only, set_up_engine
+from app.models.usage import table_usage
 
 DIFFERENCES_TOLD = 20
 AGAIN = "run the same command again: it goes on where it stopped."
@@ -50,9 +52,36 @@ What to do next:
 
 
 def add_to(group: click.Command) -> None:
-    """Add `copy` to Flask-Migrate's `db`."""
+    """Add `copy` and `usage` to Flask-Migrate's `db`."""
     if isinstance(group, click.Group):
         group.add_command(copy_command)
+        group.add_command(usage_command)
+
+
+@click.command("usage")
+@json_option
+@with_appcontext
+def usage_command(as_json: bool) -> None:
+    """Say how large each table is, and what a year will add at the pace of the last 30 days."""
+    with reading() as session:
+        usages = table_usage(session.connection(), utcnow())
+    if as_json:
+        print_json([usage._asdict() for usage in usages])
+        return
+    print_table(
+        ("Table", "Rows", "Size", "A year adds"),
+        [
+            (usage.table, f"{usage.rows:,}", _size(usage.bytes), _size(usage.bytes_a_year))
+            for usage in usages
+        ],
+    )
+    total = sum(usage.bytes for usage in usages)
+    growth = sum(usage.bytes_a_year for usage in usages)
+    click.echo(f"In all {_size(total)}; a year adds {_size(growth)}.")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.2f} MB"
 
 
 @click.command("copy")

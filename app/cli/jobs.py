@@ -6,6 +6,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import partial
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -14,20 +16,31 @@ from flask.cli import with_appcontext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from app.accounts.web_sessions import purge_web_sessions
+from app.agents.purging import purge_agent_sessions
 from app.audit.checkpoints import publish_checkpoints
 from app.audit.journal import note_checkpoint
+from app.audit.log import log_event
 from app.audit.log_key import public_log_key, read_private_log_key
+from app.audit.tags import AuditTag
 from app.audit.tree import note_events, sign_tree
+from app.cli.common import refuse
+from app.cli.copies import back_up_if_due
+from app.cli.setup import say_running
 from app.config import Config, current_config
+from app.core.actor import SYSTEM
 from app.core.clock import utcnow
 from app.core.errors import PortalError
 from app.extensions import db
 from app.models.database_errors import explain_database_error
 from app.models.engine import reading_only, writing
+from app.throttle import forget_old
 from app.web.logs import set_up_logs
 
 log = logging.getLogger("app.jobs")
 ROUND_SECONDS = 10
+STEPS_A_ROUND = 40
+"""More that is due for deletion goes in the next rounds."""
 WATCH_SECONDS = 1
 """How often it looks whether the process that started it is still there."""
 JOBS_LOCK = 0x526F6C6D  # any number that only this portal uses on its database
@@ -55,7 +68,35 @@ def prove_record(settings: Config) -> None:
         db.session.rollback()
 
 
-JOBS = (Job("audit log", prove_record),)
+def purge(settings: Config) -> None:
+    """Delete what is kept no longer, in transactions so small that nobody waits for them."""
+    keep = timedelta(seconds=settings.keep_sessions)
+    with _transaction() as session:
+        forget_old(
+            session,
+            now=utcnow(),
+            failures=settings.signin_failures,
+            inspections=settings.inspect_limit,
+        )
+    for some in (
+        partial(purge_agent_sessions, keep=keep, limits=settings.agent_limits),
+        partial(purge_web_sessions, keep=keep, max_seconds=settings.session_max_seconds),
+    ):
+        for _ in range(STEPS_A_ROUND):
+            with _transaction() as session:
+                if not some(session, now=utcnow()):
+                    break
+
+
+def back_up(settings: Config) -> None:
+    """Make the copy that is due."""
+    file = back_up_if_due(settings, utcnow())
+    if file is not None:
+        with _transaction() as session:
+            log_event(session, AuditTag.BACKED_UP, actor=SYSTEM, now=utcnow(), subject=file.name)
+
+
+JOBS = (Job("audit log", prove_record), Job("purge", purge), Job("backups", back_up))
 
 
 @contextmanager
@@ -78,6 +119,10 @@ def command(parent: int | None) -> None:
     """
     settings, stop = current_config(), Event()
     set_up_logs(settings.log)
+    try:
+        say_running(settings)
+    except PortalError as error:
+        refuse(error.detail)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     # Ctrl+C reaches every process of the terminal; the one that leads tells this one.
     signal.signal(signal.SIGINT, (lambda *_: stop.set()) if parent is None else signal.SIG_IGN)

@@ -128,7 +128,7 @@ def test_it_is_in_the_record(app: Flask, session: Session, cast: Cast) -> None:
     assert (event.subject, event.actor, event.data) == (
         old,
         "command line",
-        {"keys": 1, "machines": 0},
+        {"keys": 1, "machines": 0, "system_user": COMMAND_LINE.system_user},
     )
     assert [event.subject for event in events(session, AuditTag.LICENSE_REVOKED)] == [key.key_id]
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from app import create_app
 from app.config import load_config
+from app.core.permissions import Role
 from app.extensions import db
 from app.models import (
     Agent,
@@ -106,12 +107,13 @@ def add_the_other_tables(connection: Connection) -> None:
     connection.execute(insert(OneTimeLink).values(link))
     failure = {"account_hash": "f" * 64, "address": "::1", "failed_at": NOW}
     connection.execute(insert(SignInFailure).values(failure))
+    partner = connection.scalar(select(User.id).where(User.role == Role.PARTNER))
     app = {"sealed_secret": b"s" * 50, "set_up_at": NOW}
-    connection.execute(insert(Authenticator).values(user_id=user, **app))
-    connection.execute(insert(UsedCode).values(user_id=user, step=59_000_000))
-    connection.execute(insert(RecoveryCode).values(user_id=user, code_hash="r" * 64))
+    connection.execute(insert(Authenticator).values(user_id=partner, **app))
+    connection.execute(insert(UsedCode).values(user_id=partner, step=59_000_000))
+    connection.execute(insert(RecoveryCode).values(user_id=partner, code_hash="r" * 64))
     passkey = {"credential_id": b"c" * 16, "public_key": b"k" * 77, "sign_count": 2**32 - 1}
-    connection.execute(insert(Passkey).values(user_id=user, name="k", added_at=NOW, **passkey))
+    connection.execute(insert(Passkey).values(user_id=partner, name="k", added_at=NOW, **passkey))
     connection.execute(insert(UsedChallenge).values(challenge_hash="h" * 64, expires_at=NOW))
     connection.execute(insert(AuditLeaf).values(place=0, event_id=1, hash=b"l" * 32))
     connection.execute(insert(AuditTile).values(place=0, hash=b"t" * 32))

@@ -194,7 +194,8 @@ def test_no_portal_starts_on_a_copy_that_is_not_finished(
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
         "PORTAL_DATABASE_URL: the copy into this database has not been finished; finish it with "
-        "the same `db copy` as before, or name another database.\n"
+        "the same `db copy` as before, or `restore --replace` if it was one, or name another "
+        "database.\n"
     )
 
 

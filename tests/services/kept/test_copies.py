@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from app.cli import copies, restoring
 from app.cli.copies import back_up_if_due, opened_copy, prune_backups
 from app.cli.server import set_up
-from app.cli.setup import say_running
+from app.cli.setup import newest_migration, say_running
 from app.config import ROOT
 from app.core.errors import ConfigError, PortalError
 from app.extensions import db
@@ -145,9 +145,9 @@ def test_a_copy_of_another_installation(here: Installation, tmp_path: Path) -> N
 def test_the_other_kind_of_database(here: Installation) -> None:
     here.start()
     file = here.back_up()
-    kind, other = sorted(
-        ("sqlite", "postgresql"), key=lambda name: f'"{name}"' not in str(file.read_bytes()[:400])
-    )
+    kind, other = ("sqlite", "postgresql")
+    if here.config.database_file is None:
+        kind, other = other, kind
     file.write_bytes(file.read_bytes().replace(kind.encode(), other.encode(), 1))
     with pytest.raises(PortalError, match=f"copy of a {other} database"):
         here.restore()
@@ -204,7 +204,7 @@ def test_a_full_disk_leaves_no_copy(here: Installation) -> None:
     first = here.back_up().read_bytes()
     with (
         small_disk(30_000),
-        pytest.raises(PortalError, match="No copy was made|Nothing was changed"),
+        pytest.raises(PortalError, match=r"No copy was made|Nothing was changed"),
     ):
         here.back_up()
     assert here.copy.read_bytes() == first
@@ -230,9 +230,10 @@ def test_whatever_stops_a_restore_no_portal_starts_on_what_is_not_settled(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the power fails")
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+    with monkeypatch.context() as patch:
         patch.setattr(restoring, "settle_restored_copy", fail)
-        here.restore()
+        with pytest.raises(RuntimeError):
+            here.restore()
     with here.context(), pytest.raises(SystemExit):
         set_up(here.config)
     here.restore()
@@ -244,7 +245,7 @@ def test_an_older_version_is_upgraded(here: Installation, clock: Clock) -> None:
     """What a copy has is of the migration that its header names."""
     here.start()
     file = here.back_up()
-    assert json.loads(file.read_bytes().split(b"\n")[0])["migration"] == "0010"
+    assert json.loads(file.read_bytes().split(b"\n")[0])["migration"] == newest_migration()
 
 
 def test_a_slip_does_not_replace_the_database(here: Installation) -> None:

@@ -1,0 +1,36 @@
+"""Deleting sessions that ended long ago, in small steps. The record of them stays."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, delete, or_, select
+from sqlalchemy.orm import Session
+
+from app.core.durations import SessionLimits
+from app.models import AgentSession
+
+STEP = 500
+"""How many rows one transaction deletes, so that nobody waits for long."""
+
+
+def purge_agent_sessions(
+    session: Session, *, now: datetime, keep: timedelta, limits: SessionLimits
+) -> int:
+    """Delete some of the sessions on OP Agents that ended `keep` ago; returns how many.
+
+    One whose end nobody has stored has ended when its agent fell silent.
+    """
+    until = now - keep
+    over = and_(
+        # Who was heard from has not ended before: this one has an index.
+        AgentSession.last_heard_at <= until,
+        or_(
+            AgentSession.ended_at <= until,
+            and_(
+                AgentSession.ended_at.is_(None),
+                AgentSession.last_heard_at <= until - limits.idle,
+            ),
+        ),
+    )
+    some = select(AgentSession.id).where(over).order_by(AgentSession.last_heard_at).limit(STEP)
+    gone = session.execute(delete(AgentSession).where(AgentSession.id.in_(some.scalar_subquery())))
+    return gone.rowcount  # type: ignore[attr-defined, no-any-return]
