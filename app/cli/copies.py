@@ -248,7 +248,7 @@ def back_up_if_due(config: Config, now: datetime) -> Path | None:
     if config.backups is None:
         return None
     _clear_up(config.backups)
-    latest = max(_automatic_copies(config.backups), default=None)
+    latest = max(automatic_copies(config.backups), default=None)
     if latest is not None:
         made_at = read_copy_header(latest).made_at
         if timedelta(0) <= now - made_at < timedelta(seconds=config.backup_every):
@@ -263,13 +263,14 @@ def back_up_if_due(config: Config, now: datetime) -> Path | None:
 
 def prune_backups(folder: Path, keep: int) -> int:
     """Delete the oldest copies that were made by themselves, but for `keep`; returns how many."""
-    old = sorted(_automatic_copies(folder), reverse=True)[keep:]
+    old = sorted(automatic_copies(folder), reverse=True)[keep:]
     for file in old:
         file.unlink(missing_ok=True)
     return len(old)
 
 
-def _automatic_copies(folder: Path) -> list[Path]:
+def automatic_copies(folder: Path) -> list[Path]:
+    """The copies in `folder` that were made by themselves, in no order."""
     return list(folder.glob(f"{AUTOMATIC}*{SUFFIX}"))
 
 
