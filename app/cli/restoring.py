@@ -212,7 +212,7 @@ def _place_database(config: Config, folder: Path) -> None:
         return
     file, kept = config.database_file, None
     if file.exists() and file.stat().st_size:
-        kept = file.with_name(f"{file.stem}-before-restore-{utcnow():%Y%m%dT%H%M%S%fZ}.db")
+        kept = file.with_name(f"{file.stem}-before-restore-{_when()}.db")
     snapshot = folder / DATABASE
     if snapshot.stat().st_dev != file.parent.stat().st_dev:
         beside = file.with_name(f".{file.name}-restored")
@@ -221,6 +221,11 @@ def _place_database(config: Config, folder: Path) -> None:
     put_sqlite_in_place(snapshot, file, kept)
     if kept is not None:
         click.echo(f"The database of before is kept in {kept}.")
+
+
+def _when() -> str:
+    """For the name of a file that there is none of yet."""
+    return f"{utcnow():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def _finish(config: Config, wanted: Restore, header: CopyHeader) -> Settled:
@@ -293,7 +298,7 @@ def _set_checkpoints_aside(config: Config) -> None:
     if not _knows_more(config):
         return
     file = config.checkpoints
-    kept = file.with_name(f"{file.name}-before-restore-{utcnow():%Y%m%dT%H%M%S%fZ}")
+    kept = file.with_name(f"{file.name}-before-restore-{_when()}")
     with _told(config):
         file.rename(kept)
         click.echo(f"The checkpoints of before are kept in {kept}.")
@@ -355,6 +360,6 @@ def sentences(done: Settled) -> Iterator[str]:
     )
     if done.rest != "left":
         yield (
-            "Who was disabled and which machines were detached since the copy cannot be known: "
-            "look through users and machines before you start the portal."
+            "Which users were disabled, machines detached and signing keys retired since the copy "
+            "cannot be known: look through them before you let people in."
         )

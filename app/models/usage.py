@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection, MetaData, Table, func, inspect, select, text
+from sqlalchemy.exc import OperationalError
 
+from app.core.errors import PortalError
 from app.models.base import Base
 
 LATELY = timedelta(days=30)
@@ -33,9 +35,16 @@ class TableUsage(NamedTuple):
 
 
 def table_usage(connection: Connection, now: datetime) -> list[TableUsage]:
-    """Every table of the database, the largest first."""
+    """Every table of the database, the largest first. Raises PortalError if that is unknown."""
     query = _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL
-    sizes = {name: int(size) for name, size in connection.execute(query)}
+    try:
+        sizes = {name: int(size) for name, size in connection.execute(query)}
+    except OperationalError as error:
+        if "dbstat" not in str(error.orig):
+            raise
+        raise PortalError(
+            "This machine's SQLite cannot say how large its tables are (it has no dbstat)."
+        ) from None
     tables = inspect(connection).get_table_names()
     usages = [_usage(connection, name, sizes.get(name, 0), now) for name in tables]
     return sorted(usages, key=lambda usage: (-usage.bytes, usage.table))

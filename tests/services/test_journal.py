@@ -138,9 +138,8 @@ def test_a_journal_that_cannot_be_written_is_503_and_nothing_is_done(
     key = issue(session, cast)
     journal.mkdir()
     try:
-        answer = ada.post(f"/organisations/{cast.acme}/licenses/{key.key_id}/revoke")
-        if answer.status_code == 404:
-            pytest.skip("another address")
+        tab = f"/projects/{cast.acme_project}/license"
+        answer = ada.post(f"{tab}/{key.key_id}/revoke")
         assert answer.status_code == 503
         assert "written into the journal" in answer.text
     finally:

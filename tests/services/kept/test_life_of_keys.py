@@ -36,25 +36,31 @@ class State:
     keys: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     """The signing key and the end of each key, by its Key ID."""
     signing: str = ""
+    retired: set[str] = field(default_factory=set)
 
 
 @dataclass
 class Model:
-    """Which keys are good. What was withdrawn once, in whatever state, is for ever."""
+    """Which keys are good. A key that was withdrawn once, in whatever state, is so for ever.
+
+    That a signing key was retired is forgotten with the journal alone; every key under it is not.
+    """
 
     now: datetime = NOW
     state: State = field(default_factory=State)
     copy: State | None = None
     withdrawn: set[str] = field(default_factory=set)
-    retired: set[str] = field(default_factory=set)
 
     def is_good(self, key_id: str) -> bool:
         kid, ends_at = self.state.keys.get(key_id, ("", NOW))
-        return self.now < ends_at and key_id not in self.withdrawn and kid not in self.retired
+        withdrawn = key_id in self.withdrawn or kid in self.state.retired
+        return self.now < ends_at and not withdrawn
 
-    def restored(self, *, all_ended: bool) -> None:
+    def restored(self, *, with_journal: bool, all_ended: bool) -> None:
         assert self.copy is not None
-        self.state = deepcopy(self.copy)
+        retired, self.state = self.state.retired, deepcopy(self.copy)
+        if with_journal:
+            self.state.retired |= retired
         if all_ended:
             self.withdrawn |= set(self.state.keys)
 
@@ -116,7 +122,7 @@ class LifeOfKeys(RuleBasedStateMachine):
             session.commit()
             retire_signing_key(session, kid=old, limits=LIMITS, **given)
             session.commit()
-        self.model.retired.add(old)
+        self.model.state.retired.add(old)
 
     @rule()
     def rotate(self) -> None:
@@ -143,13 +149,13 @@ class LifeOfKeys(RuleBasedStateMachine):
             self.here.journal.unlink(missing_ok=True)
         done = self.here.restore()
         assert with_journal or done.rest == "ended"
-        self.model.restored(all_ended=done.rest == "ended")
+        self.model.restored(with_journal=with_journal, all_ended=done.rest == "ended")
         with self.here.context():
             keys = self.here.config.signing_keys
             signing = ensure_signing_key(db.session(), signing_keys=keys, now=self.clock.now())
             db.session.commit()
             self.model.state.signing = signing
-        assert signing not in self.model.retired
+        assert signing not in self.model.state.retired
 
     @invariant()
     def just_the_good_keys_let_anybody_in(self) -> None:
