@@ -33,6 +33,7 @@ class Commands(AppGroup):
             projects,
             server,
             settings,
+            upgrading,
             users,
         )
         from app.cli.setup import bind_migrate  # noqa: PLC0415
@@ -48,6 +49,7 @@ class Commands(AppGroup):
             audit.group,
             jobs.command,
             doctor.command,
+            upgrading.command,
             backup.backup,
             backup.restore,
             server.serve,

@@ -419,3 +419,27 @@ def test_a_password_that_nobody_may_have_stops_the_start_only_where_it_is_used(
         assert serve(**weak | {"ADMIN_PASSWORD": password})[0] == 0
     sample = {"SAMPLE_DATA": "on", "SAMPLE_PASSWORD": "password123"}
     assert serve(**sample)[1].startswith("PORTAL_SAMPLE_PASSWORD: ")
+
+
+def test_upgrade_check_says_what_a_start_would_do(config: Config) -> None:
+    """Status 0 if nothing is to be done; a newer database is refused in one line."""
+    portal = create_app(config)
+    run = portal.test_cli_runner()
+    with portal.app_context():
+        done = run.invoke(args=["upgrade"])
+        assert (done.exit_code, done.stdout) == (0, f"The database is at {newest()}, the newest.\n")
+        assert run.invoke(args=["upgrade", "--check"]).exit_code == 0
+        for at, sentence in (("0007", f"brings it to {newest()}"), ("9999", "newer than this")):
+            with db.engine.begin() as connection:
+                connection.execute(text(f"UPDATE alembic_version SET version_num = '{at}'"))
+            checked = run.invoke(args=["upgrade", "--check"])
+            assert checked.exit_code == 1
+            assert sentence in checked.stdout
+        refused = run.invoke(args=["upgrade"])
+        assert (refused.exit_code, len(refused.stderr.splitlines())) == (1, 1)
+        assert "is of another version of this program" in refused.stderr
+        db.engine.dispose()
+
+
+def newest() -> str:
+    return max(file.name[:4] for file in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
