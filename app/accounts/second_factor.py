@@ -124,7 +124,6 @@ def check_code(
     user: User,
     code: str,
     recovery: bool,
-    address: str,
     secret_key: str,
     limit: Rate,
     now: datetime,
@@ -133,12 +132,14 @@ def check_code(
 
     It is one of the user's authenticator app, or with `recovery` a recovery code. `user` must be
     locked, so that of two who enter the same code one is told that it was used. Wrong ones are
-    limited like passwords; the caller logs the refusal.
+    limited as passwords are, but for the user whatever address they come from: whoever enters one
+    knows the password, and may have many addresses. The caller logs the refusal.
     """
+    address = f"user {user.id}"
     throttle.wait_for_turn(session, address=address)
     attempt_id, wait = throttle.begin_attempt(
         session,
-        account=f"second factor of {user.id}",
+        account="second factor",
         address=address,
         secret=secret_key,
         now=now,

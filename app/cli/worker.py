@@ -38,6 +38,7 @@ QUICK = ("/static/", "/healthz")
 """What asks nothing of the database."""
 PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from app.__main__ import main; main()"
 """A command of the portal in the folder that is its first argument, wherever it was started."""
+START_AFTER_SECONDS = 3
 RESTART_SECONDS = 5
 """A background process that cannot start is tried again so often."""
 MOST_CONNECTIONS = 1000
@@ -175,7 +176,8 @@ class Background:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._last_start = 0.0
+        # It loads the portal: the workers, whom people wait for, go first.
+        self._last_start = time.monotonic() - RESTART_SECONDS + START_AFTER_SECONDS
 
     def keep_running(self) -> None:
         ended = self._process is None or self._process.poll() is not None

@@ -247,7 +247,6 @@ def _refusal(purpose: str, user: User) -> ResponseReturnValue | None:
         user=user,
         code=request.form.get("code", ""),
         recovery=recovery,
-        address=client_address(),
         secret_key=current_config().secret_key,
         limit=current_config().signin_failures,
         now=utcnow(),

@@ -76,7 +76,6 @@ class Ada:
             user=self.user,
             code=code,
             recovery=recovery,
-            address="203.0.113.7",
             secret_key=SECRET,
             limit=Rate(3, 60),
             now=now,

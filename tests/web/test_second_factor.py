@@ -174,10 +174,18 @@ class TestSigningIn:
         sign_in(mallory, cast.ada)
         assert mallory.post("/login/second-factor", {"code": phone.code()}).status_code == 401
 
-    def test_too_many_wrong_codes(self, cast: Cast, visitor: Visitor, phone: Phone) -> None:
+    def test_too_many_wrong_codes_from_wherever(
+        self, cast: Cast, visitor: Visitor, phone: Phone
+    ) -> None:
+        """Mallory has Ada's password, and a botnet."""
         sign_in(visitor, cast.ada)
-        for _ in range(10):
-            assert visitor.post("/login/second-factor", {"code": "000000"}).status_code == 401
+        for number in range(10):
+            wrong = visitor.post(
+                "/login/second-factor",
+                {"code": "000000"},
+                environ_overrides={"REMOTE_ADDR": f"198.51.100.{number}"},
+            )
+            assert wrong.status_code == 401
         answer = visitor.post("/login/second-factor", {"code": phone.code()})
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
 
