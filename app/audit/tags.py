@@ -194,6 +194,11 @@ class AuditTag(StrEnum):
             "signing_keys": Datum("signing keys retired"),
         },
     )
+    AUDIT_CUT_OFF = (
+        "audit.cut_off",
+        "Cut off the oldest of the audit log",
+        {"until": Datum("up to index")},
+    )
     AUDIT_EXPORTED = "audit.exported", "Exported the audit log"
 
     def __new__(

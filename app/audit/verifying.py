@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Result, Row, func, select
 from sqlalchemy.orm import Session
 
+from app.audit.cutting import first_kept, was_cut_to
 from app.audit.leaves import COLUMNS, leaf_of
-from app.audit.merkle import GrowingTree, leaf_hash
+from app.audit.merkle import TILE, GrowingTree, leaf_hash
 from app.audit.notes import Head
-from app.audit.tree import earliest_new, outside_the_tree
+from app.audit.tree import earliest_new, outside_the_tree, tile_hashes
 from app.core.clock import rfc3339
 from app.models import AuditEvent, AuditLeaf
 
@@ -32,11 +33,19 @@ def verify_record(session: Session, *, heads: Iterable[Head], now: datetime) -> 
     """Recompute every leaf and the tree, and compare them with each of `heads`, smallest first.
 
     Raises RecordBroken for the first event that was changed, is missing, was put in between or cut
-    off. Reads the log once, in the order of the tree; needs little memory however long it is.
+    off; what the log says was cut off for its age is stood for by its hashes. Reads the log once,
+    in the order of the tree; needs little memory however long it is.
     """
-    waiting = iter([*sorted(heads, key=lambda head: head.size), None])
-    head, good = next(waiting), 0
-    tree = GrowingTree()
+    start = first_kept(session)
+    if start != was_cut_to(session):
+        raise RecordBroken(
+            f"The events before index {start} are missing; the log says that it was cut off at "
+            f"{was_cut_to(session)}."
+        )
+    kept = (head for head in heads if head.size > start)
+    waiting = iter([*sorted(kept, key=lambda head: head.size), None])
+    head, good = next(waiting), start
+    tree = GrowingTree(tile_hashes(session, start // TILE))
     with _leaves(session) as rows:
         for row in rows:
             _refuse_other(row, tree.size)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from app.accounts.web_sessions import purge_web_sessions
 from app.agents.purging import purge_agent_sessions
 from app.audit.checkpoints import publish_checkpoints
+from app.audit.cutting import cut_oldest_tile
 from app.audit.journal import note_checkpoint
 from app.audit.log import log_event
 from app.audit.log_key import public_log_key, read_private_log_key
@@ -86,6 +87,17 @@ def purge(settings: Config) -> None:
             with _transaction() as session:
                 if not some(session, now=utcnow()):
                     break
+    if settings.keep_audit:
+        cut_audit_log(timedelta(seconds=settings.keep_audit))
+
+
+def cut_audit_log(keep: timedelta) -> None:
+    """Cut off what the audit log need keep no longer."""
+    for _ in range(STEPS_A_ROUND):
+        with _transaction() as session:
+            now = utcnow()
+            if not cut_oldest_tile(session, before=now - keep, now=now):
+                break
 
 
 def back_up(settings: Config) -> None:

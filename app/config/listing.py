@@ -50,8 +50,8 @@ def written(setting: Field[Any], value: Any) -> str:
     match value:
         case bool():
             return "on" if value else "off"
-        case int() if setting.metadata["read"] is values.ttl:
-            return _ttl(value)
+        case int() if setting.metadata["read"] in (values.ttl, values.keep):
+            return _ttl(value) if value else "forever"
         case Rate():
             units = {seconds: unit for unit, seconds in values.UNIT_SECONDS.items()}
             return f"{value.count} per {units[value.seconds]}"

@@ -86,6 +86,8 @@ class Config:
     backup_passphrase: str = _setting(str, "", secret=True)
     keep_sessions: int = _setting(values.ttl, values.ttl("90d"))
     """In seconds after their end."""
+    keep_audit: int = _setting(values.keep, 0)
+    """In seconds; 0: for ever."""
 
     @property
     def database_file(self) -> Path | None:

@@ -174,6 +174,11 @@ def ttl(text: str) -> int:
         raise ConfigError(error.detail) from None
 
 
+def keep(text: str) -> int:
+    """Seconds, 0 being for ever."""
+    return 0 if text.lower() == "forever" else ttl(text)
+
+
 def ttls(text: str) -> tuple[int, ...]:
     ttls = tuple(ttl(part) for part in text.split(","))
     if len(set(ttls)) != len(ttls):

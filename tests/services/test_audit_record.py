@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.audit import tree
 from app.audit.checkpoints import last_head, publish_checkpoints, read_notes, verified_heads
+from app.audit.cutting import cut_oldest_tile
 from app.audit.exporting import Proofs, csv_lines, jsonl_lines, prove_event, proven_events
 from app.audit.finding import AuditSearch, conditions
 from app.audit.leaves import EVENTS, leaf_of
@@ -435,3 +436,64 @@ def test_the_leaf_is_as_documented(record: Record) -> None:
         '"kind":"license.issued","organisation_id":"ORG-000123","person":"system",'
         '"request_id":"","role":""}'
     )
+
+
+class TestWhatIsKeptNoLonger:
+    """PORTAL_KEEP_AUDIT: whole tiles go, and what is left is proven as before."""
+
+    def cut(self, record: Record, before: datetime) -> int:
+        count = cut_oldest_tile(record.session, before=before, now=record.now)
+        record.session.commit()
+        return count
+
+    @pytest.fixture
+    def long(self, record: Record) -> Record:
+        """Three tiles and a part, each a day later than the one before."""
+        for _ in range(3):
+            record.happen(256)
+            record.prove()
+            record.now += timedelta(days=1)
+        record.happen(10)
+        record.prove()
+        return record
+
+    def test_a_tile_goes_when_all_of_it_is_old_enough(self, long: Record) -> None:
+        for seconds, cut in ((-1, 0), (0, 0), (1, 256)):
+            assert self.cut(long, NOW + timedelta(seconds=seconds)) == cut
+        assert self.cut(long, NOW + timedelta(hours=1)) == 0
+        long.prove()
+        assert long.verify() == Verified(events=523, size=779)
+
+    def test_later_events_are_proven_as_before(self, long: Record) -> None:
+        self.cut(long, NOW + timedelta(hours=1))
+        long.prove()
+        proofs = Proofs(long.session)
+        head = verify_note(proofs.note, long.key)
+        events = [*proven_events(long.session, proofs)]
+        assert [event.index for event in events] == [*range(256, 779)]
+        for event in (events[0], events[300], events[-1]):
+            hashed = leaf_hash(event.leaf)
+            assert root_from_path(hashed, event.index, head.size, event.proof) == head.root
+        with pytest.raises(NotFound, match="no event with index 255"):
+            prove_event(long.session, 255, proofs)
+
+    def test_the_last_tile_and_what_was_not_signed_stay(self, long: Record) -> None:
+        late = long.now + timedelta(days=9)
+        assert [self.cut(long, late) for _ in range(4)] == [256, 256, 256, 0]
+        long.prove()
+        assert long.verify().size == 781
+
+    def test_whoever_cuts_more_than_the_log_says_is_found_out(self, long: Record) -> None:
+        """The attacker takes out whole tiles at the beginning, as if it were for their age."""
+        long.session.execute(delete(AuditLeaf).where(AuditLeaf.place < 256))
+        long.session.commit()
+        with pytest.raises(RecordBroken, match=r"before index 256 are missing; .*cut off at 0"):
+            long.verify()
+
+    def test_a_hash_of_what_was_cut_is_not_changed_unnoticed(self, long: Record) -> None:
+        self.cut(long, NOW + timedelta(hours=1))
+        long.prove()
+        long.session.execute(update(AuditTile).where(AuditTile.place == 0).values(hash=b"x" * 32))
+        long.session.commit()
+        with pytest.raises(RecordBroken, match="index 256 to"):
+            long.verify()
