@@ -70,6 +70,7 @@ def test_a_browsers_session_goes_likewise(here: Installation, started, ended, go
                 user_id=user,
                 started_at=started,
                 last_active_at=started,
+                proven_at=started,
                 ended_at=ended,
             )
         )
