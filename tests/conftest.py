@@ -30,6 +30,7 @@ from app.extensions import db
 from app.licenses.keyring import ensure_signing_key
 from app.models import Base, Organisation, Project, User
 from app.models.kept import forget_all
+from app.portal import ready
 from tests.postgres import start_postgres
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
@@ -131,6 +132,7 @@ def installation(
     portal = create_app(config)
     with portal.app_context():
         upgrade_database(config, NOW)
+    ready.loaded_at = float("inf")  # no background process runs beside tests
     yield portal
     with portal.app_context():
         db.engine.dispose()

@@ -19,7 +19,7 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.durations import Rate
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, NotFound
 from app.models import Authenticator, Passkey, RecoveryCode, UsedCode, User
 
 WRONG_CODE = "That code is not right, or was used before. Wait for the next one and enter that."
@@ -200,20 +200,15 @@ def remove_authenticator(session: Session, *, user: User, actor: Actor, now: dat
 def remove_passkey(
     session: Session, *, user: User, passkey_id: int, actor: Actor, now: datetime
 ) -> None:
-    """Forget one of the user's own passkeys; does nothing if it is none of theirs."""
+    """Forget one of the user's own passkeys. Raises NotFound if it is none of theirs."""
     passkey = session.get(Passkey, passkey_id)
-    if passkey is not None and passkey.user_id == user.id:
-        session.delete(passkey)
-        session.flush()
-        _forget_codes_of_nothing(session, user)
-        log_event(
-            session,
-            AuditTag.PASSKEY_REMOVED,
-            actor=actor,
-            now=now,
-            subject=user.email,
-            name=passkey.name,
-        )
+    if passkey is None or passkey.user_id != user.id:
+        raise NotFound("There is no such passkey of yours.")
+    session.delete(passkey)
+    session.flush()
+    _forget_codes_of_nothing(session, user)
+    tag, name = AuditTag.PASSKEY_REMOVED, passkey.name
+    log_event(session, tag, actor=actor, now=now, subject=user.email, name=name)
 
 
 def _forget_codes_of_nothing(session: Session, user: User) -> None:

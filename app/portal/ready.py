@@ -73,7 +73,7 @@ def _signing_key() -> str | None:
 def _background() -> str | None:
     """Just after the start it has not had the time to catch up."""
     now = utcnow()
-    if monotonic() - _loaded < BEHIND.total_seconds():
+    if monotonic() - loaded_at < BEHIND.total_seconds():
         return None
     if not count_pending(db.session(), now, before=now - BEHIND):
         return None
@@ -83,6 +83,7 @@ def _background() -> str | None:
     )
 
 
-_loaded = monotonic()
+loaded_at = monotonic()
+"""When this process began."""
 CHECKS: list[Callable[[], str | None]] = [_migrations, _signing_key, _background]
 """Each returns what is wrong, or None. They only read from the database, and raise its errors."""

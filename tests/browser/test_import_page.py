@@ -167,7 +167,9 @@ def test_a_file_that_is_too_large_is_told_of_the_command(at_page: Page, watch: W
     large: FilePayload = {"name": "x.csv", "mimeType": "text/csv", "buffer": b"x," * 6_000_000}
     preview(at_page, large)
     expect(at_page.get_by_label("CSV file")).to_have_accessible_description(
-        re.compile("up to 10 MB and 500,000 lines can be imported.*flask.* projects import FILE")
+        re.compile(
+            "up to 10 MB and 500,000 lines can be imported.*rolling-window.* projects import FILE"
+        )
     )
 
 

@@ -77,7 +77,7 @@ POST   /account/browsers/BROWSER/sign-out                      401 403 403 403 4
 POST   /account/sign-out-others                                401 403 403 403 303 303
 POST   /account/display                                        401 403 403 403 303 303
 POST   /account/passkeys                                       401 403 403 403 422 422
-POST   /account/passkeys/PASSKEY/remove                        401 403 403 403 303 303
+POST   /account/passkeys/PASSKEY/remove                        401 403 403 403 404 404
 POST   /account/authenticator/remove                           401 403 403 403 303 303
 POST   /account/recovery-codes                                 401 403 403 403 200 200
 GET    /users                                                  303 403 403 403 200 200

@@ -295,6 +295,7 @@ class TestKeys:
             "created_at": "2026-11-24T15:40:00Z",
             "signs": True,
             "private_key_found": True,
+            "retired_at": None,
         }
         assert len(row["kid"]) == 8
         assert "PRIVATE" not in answer.stdout

@@ -107,7 +107,7 @@ def test_of_two_one_works_and_the_other_takes_over_when_it_is_killed(tmp_path: P
         assert command(server, "audit", "verify").returncode == 0
 
 
-KILLS = int(os.environ.get("PORTAL_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("PORTAL_TEST_KILLS", "4"))
 """How often it is killed; an environment may ask for more."""
 
 

@@ -35,7 +35,7 @@ from app.licenses.keyring import current_kid, rotate_signing_key
 from app.licenses.services import revoke_license
 from app.models import TemporaryLicense
 from tests.agents.stage import LIMITS, issue, machine_of, signed_in
-from tests.conftest import NOW, Cast, Visitor, signing_keys
+from tests.conftest import NOW, Cast, Clock, Visitor, signing_keys
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
 
@@ -133,7 +133,7 @@ def test_nothing_is_revoked_if_the_disk_is_full(
 
 
 def test_a_journal_that_cannot_be_written_is_503_and_nothing_is_done(
-    ada: Visitor, session: Session, cast: Cast, journal: Path
+    clock: Clock, ada: Visitor, session: Session, cast: Cast, journal: Path
 ) -> None:
     key = issue(session, cast)
     journal.mkdir()

@@ -20,7 +20,7 @@ from app.accounts.passkeys import (
     prove_by_passkey,
 )
 from app.accounts.second_factor import factors_of, remove_passkey
-from app.core.errors import InvalidInput
+from app.core.errors import InvalidInput, NotFound
 from app.models import AuditEvent, User
 from tests.conftest import NOW, SECRET, Cast
 from tests.services.soft_authenticator import AT, UP, SoftAuthenticator
@@ -181,8 +181,8 @@ def test_a_passkey_is_one_persons(ada: Person, session: Session, cast: Cast) -> 
         grace.add(device)
     session.rollback()
     [passkey] = passkeys_of(session, ada.id)
-    remove_passkey(session, user=grace.user, passkey_id=passkey.id, actor=grace.actor, now=NOW)
-    session.commit()
+    with pytest.raises(NotFound):
+        remove_passkey(session, user=grace.user, passkey_id=passkey.id, actor=grace.actor, now=NOW)
     assert len(passkeys_of(session, ada.id)) == 1
     remove_passkey(session, user=ada.user, passkey_id=passkey.id, actor=ada.actor, now=NOW)
     session.commit()

@@ -36,6 +36,7 @@ LOCKED = EXPLANATIONS["locked"]
 def config(tmp_path: Path) -> Config:
     """A portal on an SQLite file of its own, that waits for nobody."""
     environ = {"PORTAL_INSTANCE": str(tmp_path), "PORTAL_SECRET_KEY": "for tests only, " * 3}
+    environ |= {"PORTAL_SECOND_FACTOR": "off"}
     return replace(load_config(environ), database_wait_seconds=0)
 
 

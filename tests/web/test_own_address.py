@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from app.config import Bind
+from app.config.values import Bind
 from app.extensions import db
 from tests.agents.stage import issue
 from tests.conftest import PASSWORD, Cast, Clock, Visitor
