@@ -300,7 +300,7 @@ class TestKeys:
         assert len(row["kid"]) == 8
         assert "PRIVATE" not in answer.stdout
         table = run(app, "keys", "list").stdout
-        assert table.split()[-4:] == [row["kid"], row["created_at"], "yes", "found"]
+        assert table.split()[-5:] == [row["kid"], row["created_at"], "yes", "found", "-"]
 
     def test_public_is_a_jwk_set_that_checks_a_key(self, app: Flask) -> None:
         row = issue(app)
