@@ -105,7 +105,7 @@ def test_filters_stay_in_the_address_and_in_the_form(
     for part in ("person=grace", "organisation=Acme", "kind=license.issued", "to=2026-11-24"):
         assert part in older
     assert 'value="grace@example.com"' in page
-    assert '<option value="license.issued" selected>' in page
+    assert re.search(r'<option value="license.issued"\s+selected>', page)
     assert len(subjects(ada.get(older).text)) == 10
 
 
@@ -129,7 +129,7 @@ def test_a_filter_that_makes_no_sense_is_said_beside_it_and_the_others_are_kept(
     )
     assert f'aria-describedby="{field}-error"' in answer.text
     assert f'value="{text}"' in answer.text
-    assert '<option value="license.issued" selected>' in answer.text
+    assert re.search(r'<option value="license.issued"\s+selected>', answer.text)
 
 
 def test_what_concerns_one_organisation(app: Flask, cast: Cast, ada: Visitor) -> None:

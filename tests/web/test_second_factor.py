@@ -80,7 +80,7 @@ class TestSettingUp:
         assert visitor.get("/audit").status_code == 303  # not signed in yet
         page = visitor.get("/second-factor/set-up")
         assert heading(page.text) == "Second factor"
-        assert '<img class="qr-code" src="data:image/svg+xml' in page.text
+        assert re.search(r'<img class="qr-code"\s+src="data:image/svg\+xml', page.text)
         assert page.headers["Cache-Control"] == "no-store"
         phone = Phone(secret_on(page.text), clock)
         wrong = visitor.post("/second-factor/set-up", {"code": "000000"})
