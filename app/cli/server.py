@@ -68,7 +68,8 @@ def lead_server(settings: Config) -> None:
     sys.argv = [
         "gunicorn",
         "wsgi:app",
-        *("--bind", str(settings.bind), *(() if settings.bind.path else ("--reuse-port",))),
+        # Not --reuse-port: what is queued at a worker would be lost with it at a reload.
+        *("--bind", str(settings.bind)),
         # The second one: worker.py serves the metrics there.
         *(("--bind", str(settings.metrics_bind)) if settings.metrics_bind else ()),
         *("--workers", str(settings.workers), "--threads", str(settings.threads)),

@@ -95,8 +95,10 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
     parser_class = Request
     unfinished_since: float | None = None
+    has_sent = False
 
     def received(self, data: bytes) -> bool:
+        self.has_sent = True
         going_on: bool = super().received(data)
         if self.request is None:
             self.unfinished_since = None
@@ -162,11 +164,18 @@ class BufferingWorker(Worker):  # type: ignore[misc]
                 channel.will_close = True
 
     def _finish(self, channels: dict[int, Any]) -> None:
-        """Answer what has arrived, for as long as the settings of gunicorn allow."""
-        deadline = time.monotonic() + self.cfg.graceful_timeout
-        while time.monotonic() < deadline and any(
-            getattr(channel, "requests", None) or getattr(channel, "total_outbufs_len", 0)
+        """Answer what has arrived or is arriving, for as long as the settings of gunicorn allow.
+
+        Whoever has just connected has a second to send something.
+        """
+        began = time.monotonic()
+        while (waited := time.monotonic() - began) < self.cfg.graceful_timeout and any(
+            channel.requests
+            or channel.request
+            or channel.total_outbufs_len
+            or (not channel.has_sent and waited < 1)
             for channel in channels.values()
+            if isinstance(channel, Connection)
         ):
             self._serve(channels)
 

@@ -106,6 +106,15 @@ def test_the_seven_steps(
     assert [answer.url for answer in answers if not answer.url.startswith(behind.url)] == []
 
 
+def test_the_browser_does_not_choose_the_id_of_its_request(ask: Callable[..., Response]) -> None:
+    """Mallory gives her request the ID of somebody else's, to hide in the log."""
+    answer = ask("/login", headers={"X-Request-ID": "somebody-elses"})
+    said = answer.headers["x-request-id"]
+    assert said
+    assert said != "somebody-elses"
+    assert re.fullmatch(r"[0-9a-f-]{32,36}", said), "it is the proxy's"
+
+
 def test_cookies_are_the_portals_alone(behind: Portal, page: Page) -> None:
     prefix = prefix_of(behind)
     page.goto(f"{behind.url}/agent")

@@ -386,3 +386,31 @@ def test_the_second_of_two_sign_in_tabs_leads_on(
     other.get_by_role("textbox", name="Password").fill(ten.portal.admin_password)
     button(other, "Sign in").click()
     other.wait_for_url(f"{ten.portal.url}/audit")
+
+
+def test_a_timers_answer_that_a_sign_out_has_overtaken_leads_nowhere(
+    portal: Portal, page: Page
+) -> None:
+    """Home asks for its own news; the answer, that nobody is signed in, comes while the browser
+    still waits for the answer to the sign-out."""
+    portal.sign_in(page)
+    held: list[Route] = []
+    page.route("**/*", lambda route: held.append(route) if _is_timer(route) else route.continue_())
+    page.evaluate("htmx.trigger(document.querySelector('[hx-trigger*=every]'), 'check')")
+    while not held:
+        page.wait_for_timeout(20)
+    sign_outs: list[Route] = []
+    page.route("**/logout", lambda route: sign_outs.append(route))  # noqa: PLW0108 (Playwright looks at it)
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("button", name="Sign out").click(no_wait_after=True)
+    while not sign_outs:
+        page.wait_for_timeout(20)
+    with page.expect_response(lambda answer: "x-timer" in answer.request.headers):
+        held[0].fulfill(status=401, headers={"HX-Redirect": "/login?next=/elsewhere"}, body="")
+    page.evaluate("new Promise((read) => setTimeout(read))")
+    sign_outs[0].continue_()
+    page.wait_for_url(f"{portal.url}/login")
+
+
+def _is_timer(route: Route) -> bool:
+    return "x-timer" in route.request.headers

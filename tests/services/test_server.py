@@ -4,10 +4,11 @@ import os
 import signal
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from http.client import HTTPConnection
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -166,6 +167,52 @@ def test_a_reload_takes_new_code(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: status_of(server, "/newer") == 403)
         wait_until(lambda: status_of(server, "/old") == 404)
+
+
+def test_a_reload_loses_no_request(tmp_path: Path) -> None:
+    """Six clients connect, think for a moment, and ask, while the workers are replaced."""
+    lost: list[str] = []
+    over = threading.Event()
+
+    def ask(server: Server) -> None:
+        while not over.is_set():
+            try:
+                connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+                connection.connect()
+                over.wait(0.02)
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+                connection.close()
+            except (HTTPException, OSError) as error:
+                lost.append(repr(error))
+
+    with served_portal(tmp_path, PORTAL_WORKERS="2") as server:
+        clients = [threading.Thread(target=ask, args=(server,)) for _ in range(6)]
+        for client in clients:
+            client.start()
+        try:
+            for _ in range(2):
+                before = workers_of(server)
+                server.process.send_signal(signal.SIGHUP)
+                wait_until(lambda before=before: not before & workers_of(server))
+        finally:
+            over.set()
+            for client in clients:
+                client.join()
+    assert lost == []
+
+
+def workers_of(server: Server) -> set[int]:
+    """The processes that answer: those that began as copies of the one that leads."""
+    pid = server.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    leader = Path(f"/proc/{pid}/cmdline").read_bytes()
+    found = set()
+    for child in children:
+        with suppress(OSError):
+            if Path(f"/proc/{child}/cmdline").read_bytes() == leader:
+                found.add(int(child))
+    return found
 
 
 def test_a_reload_takes_new_settings(tmp_path: Path) -> None:
