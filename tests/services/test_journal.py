@@ -2,9 +2,6 @@
 
 import json
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,6 +33,7 @@ from app.licenses.services import revoke_license
 from app.models import TemporaryLicense
 from tests.agents.stage import LIMITS, issue, machine_of, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor, signing_keys
+from tests.full_disk import full_disk
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
 
@@ -51,17 +49,6 @@ def lines(journal: Path) -> list[tuple[str, object]]:
     if not journal.exists():
         return []
     return [(line.kind.value, line.id) for line in read_journal(journal)]
-
-
-@contextmanager
-def full_disk(at: int) -> Iterator[None]:
-    """No file grows beyond `at` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (at, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_every_withdrawal_has_its_line(

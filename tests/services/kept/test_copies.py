@@ -3,13 +3,10 @@
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from app.core.errors import ConfigError, PortalError
 from app.extensions import db
 from app.models import AuditEvent, Organisation
 from tests.conftest import NOW, Clock
+from tests.full_disk import full_disk
 from tests.services.kept.stage import PASSPHRASE, Installation, new_installation
 
 
@@ -188,22 +186,11 @@ def test_a_database_that_others_use_is_not_replaced(here: Installation) -> None:
     here.restore()
 
 
-@contextmanager
-def small_disk(at: int) -> Iterator[None]:
-    """No file grows beyond `at` bytes, in programs that are started neither."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (at, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_leaves_no_copy(here: Installation) -> None:
     here.start()
     first = here.back_up().read_bytes()
     with (
-        small_disk(30_000),
+        full_disk(30_000),
         pytest.raises(PortalError, match=r"No copy was made|Nothing was changed"),
     ):
         here.back_up()
@@ -214,7 +201,7 @@ def test_a_full_disk_leaves_no_copy(here: Installation) -> None:
 def test_a_full_disk_during_a_restore_leaves_what_was_there(here: Installation) -> None:
     here.start()
     here.back_up()
-    with small_disk(30_000), pytest.raises(PortalError):
+    with full_disk(30_000), pytest.raises(PortalError):
         here.restore()
     with here.context():
         set_up(here.config)
