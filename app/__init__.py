@@ -5,6 +5,7 @@ from dataclasses import replace
 from flask import Flask
 
 from app import api, browser_agent, cli, portal
+from app.accounts.oidc_provider import Provider
 from app.accounts.passwords import hashing_places
 from app.audit.journal import journal_beside, keep_journal
 from app.config import ROOT, Config, environment, load_config
@@ -50,6 +51,7 @@ def create_app(config: Config | None = None) -> Flask:
         WTF_CSRF_SSL_STRICT=False,  # web/same_origin.py looks at more than the Referer
     )
     hashing_places.allow(config.hashes_at_once)
+    app.extensions["identity_provider"] = Provider.of(config)
     _bind_extensions(app, config)
     _set_up_requests(app, config)
     context.init_app(app)

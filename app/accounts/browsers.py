@@ -87,6 +87,17 @@ def end_web_sessions(
     return _end(session, WebSession.user_id == user_id, *kept, now=now)
 
 
+def end_web_sessions_of_provider(
+    session: Session, *, provider_session: str, user_id: int | None, now: datetime
+) -> int:
+    """End the sessions that came from one sign-in at the identity provider, of one user if given.
+
+    Returns how many there were.
+    """
+    own = [WebSession.user_id == user_id] if user_id is not None else []
+    return _end(session, WebSession.provider_session == provider_session, *own, now=now)
+
+
 def _end(session: Session, *which: ColumnElement[bool], now: datetime) -> int:
     """End the sessions that are `which`, and let the journal know of each; says how many."""
     query = update(WebSession).where(*which, WebSession.ended_at.is_(None))

@@ -18,9 +18,12 @@ LINK_PATH = "/password"
 """The path of the page that a link leads to; the token follows."""
 
 
-def make_link(session: Session, *, user: User, actor: Actor, now: datetime) -> str:
+def make_link(
+    session: Session, *, user: User, actor: Actor, now: datetime, lets_in: bool = False
+) -> str:
     """The token of a link with which `user` sets their password once, within 72 hours.
 
+    If it `lets_in`, it also signs them in where the portal itself takes no passwords.
     Links of before end, so that one works at a time. Raises NotAllowed, and Conflict if the user is
     disabled. The caller must have locked the user, or just made them.
     """
@@ -31,7 +34,11 @@ def make_link(session: Session, *, user: User, actor: Actor, now: datetime) -> s
     token, expires_at = new_token(), now + LINK_LIFE
     session.add(
         OneTimeLink(
-            token_hash=hash_token(token), user_id=user.id, made_at=now, expires_at=expires_at
+            token_hash=hash_token(token),
+            user_id=user.id,
+            made_at=now,
+            expires_at=expires_at,
+            lets_in=lets_in,
         )
     )
     log_event(
@@ -66,6 +73,12 @@ def user_of_link(session: Session, *, token: str, now: datetime, lock: bool = Fa
             "Ask a super admin for a new one."
         )
     return user
+
+
+def lets_in(session: Session, token: str) -> bool:
+    """Whether the link with this token signs its user in, too."""
+    query = select(OneTimeLink.lets_in).where(OneTimeLink.token_hash == hash_token(token))
+    return bool(session.scalar(query))
 
 
 def end_links(session: Session, *, user: User, now: datetime) -> None:

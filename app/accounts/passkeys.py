@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from itsdangerous import BadData, URLSafeTimedSerializer
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.second_factor import ensure_recovery_codes
+from app.accounts.used_once import use_once
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import InvalidInput
-from app.core.tokens import hash_token, new_token
-from app.models import Passkey, UsedChallenge, User
+from app.core.tokens import new_token
+from app.models import Passkey, User
 
 NAME = "Rolling Window"
 CHALLENGE_SECONDS = 300
@@ -51,12 +52,8 @@ class Challenges:
             self._serializer(purpose).loads(text, max_age=CHALLENGE_SECONDS)
         except (BadData, UnicodeDecodeError):
             raise InvalidInput("passkey", NOT_ACCEPTED) from None
-        session.execute(delete(UsedChallenge).where(UsedChallenge.expires_at <= now))
-        hashed = hash_token(text)
-        if session.scalar(select(exists().where(UsedChallenge.challenge_hash == hashed))):
+        if not use_once(session, text, keep_for=timedelta(seconds=2 * CHALLENGE_SECONDS), now=now):
             raise InvalidInput("passkey", NOT_ACCEPTED)
-        expires_at = now + timedelta(seconds=2 * CHALLENGE_SECONDS)
-        session.execute(insert(UsedChallenge), {"challenge_hash": hashed, "expires_at": expires_at})
 
     def _serializer(self, purpose: str) -> URLSafeTimedSerializer:
         return URLSafeTimedSerializer(self.secret_key, salt=f"passkey-challenge/{purpose}")

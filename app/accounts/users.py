@@ -23,6 +23,8 @@ from app.models import Organisation, User, UserState
 
 NO_PASSWORD = ""
 """The hash of a user who has not chosen a password yet: none matches it."""
+PROVIDER_ONLY = "!"
+"""That of a user who signs in at the identity provider and has no password: none matches it."""
 
 
 @dataclass(frozen=True)

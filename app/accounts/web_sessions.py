@@ -50,10 +50,16 @@ class EndedSession(NamedTuple):
 
 
 def sign_in_to_portal(
-    session: Session, *, who: Authentication, now: datetime, browser: str = ""
+    session: Session,
+    *,
+    who: Authentication,
+    now: datetime,
+    browser: str = "",
+    provider_session: str | None = None,
 ) -> str | None:
     """Sign a person in to the portal with a `browser` (in words), or refuse; both are logged.
 
+    `provider_session` is what the identity provider calls its sign-in, None if it was not there.
     Returns the token of the new session, or None if the person is refused: because
     authentication failed, or because their role works on OP Agents and not on the portal.
     """
@@ -72,10 +78,12 @@ def sign_in_to_portal(
             proven_at=now,
             address=who.address,
             browser=browser,
+            provider_session=provider_session,
         )
     )
     user.last_sign_in_at = now
-    log_event(session, AuditTag.SIGNED_IN, actor=who.actor, now=now)
+    way = "provider" if provider_session is not None else None
+    log_event(session, AuditTag.SIGNED_IN, actor=who.actor, now=now, way=way)
     return token
 
 

@@ -28,7 +28,11 @@ class AuditTag(StrEnum):
     def verb(self) -> str:
         return _VERBS.get(self, self.label[0].lower() + self.label[1:])
 
-    SIGNED_IN = "portal.signed_in", "Signed in to the portal"
+    SIGNED_IN = (
+        "portal.signed_in",
+        "Signed in to the portal",
+        {"way": Datum("by", code(provider="the identity provider"))},
+    )
     SIGN_IN_REFUSED = (
         "portal.sign_in_refused",
         "Refused at the portal's sign-in",
@@ -39,6 +43,12 @@ class AuditTag(StrEnum):
                     wrong="wrong e-mail or password",
                     throttled="too many wrong passwords",
                     role="works on the OP Agent, not on the portal",
+                    answer="the identity provider's answer was not accepted",
+                    no_role="the identity provider gives no role here",
+                    no_email="the identity provider vouches for no e-mail",
+                    taken="the e-mail belongs to somebody else at the identity provider",
+                    disabled="disabled",
+                    last="the last super admin, to whom the identity provider gives another role",
                 ),
             )
         },
@@ -97,6 +107,13 @@ class AuditTag(StrEnum):
     PASSKEY_REMOVED = "user.passkey_removed", "Removed a passkey", {"name": Datum("name")}
     RECOVERY_CODE_USED = "user.recovery_code_used", "Used a recovery code", {"left": Datum("left")}
     RECOVERY_CODES_RENEWED = "user.recovery_codes_renewed", "Made new recovery codes"
+    IDENTITY_TIED = "user.identity_tied", "Tied a user to an identity", {"issuer": Datum("of")}
+    IDENTITY_UNTIED = "user.identity_untied", "Untied a user from an identity"
+    SIGNED_OUT_BY_PROVIDER = (
+        "user.signed_out_by_provider",
+        "Signed a user out, as the identity provider asked",
+        {"browsers": Datum("browsers")},
+    )
     SECOND_FACTOR_RESET = "user.second_factor_reset", "Reset a second factor"
     PROJECT_CREATED = "project.created", "Created a project", _PROJECT
     PROJECT_UPDATED = (

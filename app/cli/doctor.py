@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.accounts.oidc_provider import Provider, ProviderDown
 from app.accounts.second_factor import factors_of
 from app.audit.checkpoints import last_head
 from app.audit.log_key import FILE as LOG_KEY
@@ -142,6 +143,19 @@ def _second_factor(config: Config, session: Session) -> str:
     return "Every super admin has one."
 
 
+def _provider(config: Config, _session: Session) -> str:
+    provider = Provider.of(config)
+    if provider is None:
+        return "None: people sign in by password and passkey."
+    try:
+        provider.metadata(utcnow())
+    except ProviderDown:
+        raise Broken(
+            f"{config.oidc_issuer} does not answer as a provider does; the line before says why."
+        ) from None
+    return f"{config.oidc_issuer} answers."
+
+
 def _sample_accounts(config: Config, session: Session) -> str:
     if config.sample_data:
         return "Sample data is on."
@@ -216,6 +230,7 @@ CHECKS: dict[str, Check] = {
     "proxy and HTTPS": _https,
     "mail": _mail,
     "second factor": _second_factor,
+    "identity provider": _provider,
     "sample accounts": _sample_accounts,
     "backups": _backups,
     "signing keys": _signing_keys,

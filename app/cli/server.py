@@ -173,7 +173,7 @@ def _fill(settings: Config) -> None:
     _warn_without_private_key(settings, kid)
     _make_first_admin(settings)
     _load_sample_data(settings)
-    _tell_how_to_get_in()
+    _tell_how_to_get_in(settings)
 
 
 def _warn_without_private_key(settings: Config, kid: str) -> None:
@@ -234,8 +234,11 @@ def _load_sample_data(settings: Config) -> None:
     )
 
 
-def _tell_how_to_get_in() -> None:
+def _tell_how_to_get_in(settings: Config) -> None:
     """Say so if nobody can sign in, and how to mend it; else what to do without a password."""
+    if any(given.role is Role.SUPER_ADMIN for given in settings.oidc_role_map):
+        click.echo(f"Sign in with {settings.oidc_name}, whose answer decides who is a super admin.")
+        return
     with reading() as session:
         emails = [
             user.email

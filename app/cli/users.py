@@ -96,7 +96,7 @@ def invite(email: str, role: str, organisation_id: str | None) -> None:
             now=utcnow(),
             organisation_id=organisation_id,
         )
-        token = make_link(session, user=user, actor=COMMAND_LINE, now=utcnow())
+        token = make_link(session, user=user, actor=COMMAND_LINE, now=utcnow(), lets_in=True)
         sentence = f"Invited {user.email} ({user.role})."
     click.echo(sentence)
     _print_link(token)
@@ -188,7 +188,7 @@ def reset_factor_command(email: str) -> None:
 def _make_and_print_link(email: str) -> None:
     with changing() as session:
         user = lock_by_email(session, email)
-        token = make_link(session, user=user, actor=COMMAND_LINE, now=utcnow())
+        token = make_link(session, user=user, actor=COMMAND_LINE, now=utcnow(), lets_in=True)
     _print_link(token)
 
 

@@ -55,10 +55,9 @@ def written(setting: Field[Any], value: Any) -> str:
         case Rate():
             units = {seconds: unit for unit, seconds in values.UNIT_SECONDS.items()}
             return f"{value.count} per {units[value.seconds]}"
-        case tuple() if setting.metadata["read"] is values.ttls:
-            return ",".join(map(_ttl, value))
         case tuple() if not isinstance(value, values.Bind):
-            return ",".join(map(str, value))
+            part = _ttl if setting.metadata["read"] is values.ttls else str
+            return ",".join(map(part, value))
         case _:
             return "" if value is None else str(value)
 

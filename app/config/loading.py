@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import Field, fields
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.config.settings import Config
 from app.config.sources import ENVIRONMENT_PREFIX, text_of
@@ -33,6 +34,8 @@ def load_config(environ: Mapping[str, str]) -> Config:
         "checkpoints": instance / "checkpoints",
         "heartbeat_seconds": min(Config.heartbeat_seconds, idle_seconds // 2),
     }
+    if issuer := given.get("oidc_issuer"):
+        dependent["oidc_name"] = urlsplit(issuer).hostname
     if given.get("sample_data"):
         dependent["second_factor"] = SecondFactorPolicy.OFF
     config = Config(**(dependent | given))
@@ -94,4 +97,19 @@ def _check_together(config: Config) -> None:
     if bool(config.admin_email) != bool(config.admin_password):
         raise ConfigError(
             "PORTAL_ADMIN_EMAIL: it and PORTAL_ADMIN_PASSWORD go together; set both or neither."
+        )
+    _check_provider(config)
+
+
+def _check_provider(config: Config) -> None:
+    together = ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_role_map")
+    lacking = [name for name in together if not getattr(config, name)]
+    if lacking and len(lacking) < len(together):
+        raise ConfigError(
+            f"{ENVIRONMENT_PREFIX}{lacking[0].upper()}: it is missing; to sign in by an OpenID "
+            "provider takes PORTAL_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET and _ROLE_MAP."
+        )
+    if not config.local_sign_in and not config.oidc_issuer:
+        raise ConfigError(
+            "PORTAL_LOCAL_SIGN_IN: off leaves no way to sign in; set PORTAL_OIDC_ISSUER first."
         )

@@ -64,6 +64,15 @@ class Config:
         values.second_factor, SecondFactorPolicy.SUPER_ADMIN
     )
     """Who must have one on the portal; off by default where sample data is on."""
+    oidc_issuer: str = _setting(values.issuer, "")
+    oidc_client_id: str = _setting(str, "")
+    oidc_client_secret: str = _setting(str, "", secret=True)
+    oidc_name: str = _setting(values.label, "")
+    """The provider's name on pages (default: its host)."""
+    oidc_role_claim: str = _setting(str, "roles")
+    oidc_role_map: tuple[values.RoleGiven, ...] = _setting(values.role_map, ())
+    local_sign_in: bool = _setting(values.switch, True)
+    """Whether a password or a passkey opens the portal; OP Agents take passwords anyway."""
     session_idle_seconds: int = _setting(values.whole(60, 604800), 1800)
     session_max_seconds: int = _setting(values.whole(60, 2592000), 43200)
     database_wait_seconds: int = _setting(values.whole(1, 600), 60)

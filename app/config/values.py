@@ -10,10 +10,11 @@ from urllib.parse import quote
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.core.addresses import is_private_way
 from app.core.durations import Rate, parse_ttl
 from app.core.errors import ConfigError, MalformedTTL
-from app.core.permissions import SecondFactorPolicy
-from app.core.text import is_email
+from app.core.permissions import PROVIDED_ROLES, Role, SecondFactorPolicy
+from app.core.text import LABEL_LENGTH, is_email
 from app.keyformat.signing_keys import private_key_from_pem
 
 POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
@@ -47,6 +48,16 @@ class Bind(NamedTuple):
         return self.host if self.path else f"{self.host}:{self.port}"
 
 
+class RoleGiven(NamedTuple):
+    """A value of the claim that an identity provider's roles are in, and the role that it gives."""
+
+    value: str
+    role: Role
+
+    def __str__(self) -> str:
+        return f"{self.value}={self.role}"
+
+
 def bind(text: str) -> Bind:
     if re.fullmatch(r"unix:/.{1,100}", text):
         return Bind(text, 0)
@@ -67,6 +78,27 @@ def public_url(text: str) -> str:
             "https://portal.example or https://intranet.example/portal."
         )
     return text.rstrip("/")
+
+
+def issuer(text: str) -> str:
+    """An OpenID provider's own name, to the letter: with or without a slash at its end."""
+    if not is_private_way(text) or set(text) & set("?# @\\"):
+        raise ConfigError(
+            f"{text!r} is not understood; allowed: the provider's address with https://, such as "
+            "https://login.example/realms/ours (http:// on this machine alone)."
+        )
+    return text
+
+
+def role_map(text: str) -> tuple[RoleGiven, ...]:
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    roles = {value.strip(): role.strip() for value, _, role in pairs}
+    if not all(roles) or not set(roles.values()) <= set(PROVIDED_ROLES):
+        raise ConfigError(
+            f"{text!r} is not understood; allowed: VALUE=ROLE with commas between them, such as "
+            f"portal-admins=super_admin,audit=auditor; roles: {', '.join(PROVIDED_ROLES)}."
+        )
+    return tuple(RoleGiven(value, Role(role)) for value, role in roles.items())
 
 
 def hosts(text: str) -> tuple[str, ...]:
@@ -141,6 +173,12 @@ def second_factor(text: str) -> SecondFactorPolicy:
     except ValueError:
         allowed = ", ".join(SecondFactorPolicy)
         raise ConfigError(f"{text!r} is not understood; allowed: {allowed}.") from None
+
+
+def label(text: str) -> str:
+    if len(text) > LABEL_LENGTH or not text.isprintable():
+        raise ConfigError(f"it is refused; allowed: up to {LABEL_LENGTH} characters on one line.")
+    return text
 
 
 def log_style(text: str) -> str:

@@ -53,6 +53,10 @@ TEMPORARY_KEY_ROLES = frozenset({Role.PARTNER, Role.DEVELOPER})
 """The roles that sign in on an OP Agent only with a temporary license key."""
 
 
+PROVIDED_ROLES = (Role.SUPER_ADMIN, Role.AUDITOR, Role.PARTNER, Role.DEVELOPER)
+"""What an identity provider may give, the highest first; a client user needs an organisation."""
+
+
 def allows(role: Role, permission: Permission) -> bool:
     """Whether `role` has `permission`."""
     return permission in ROLE_PERMISSIONS[role]

@@ -1,6 +1,13 @@
 """Every table of the portal."""
 
-from app.models.accounts import OneTimeLink, SignInFailure, User, UserState, WebSession
+from app.models.accounts import (
+    Identity,
+    OneTimeLink,
+    SignInFailure,
+    User,
+    UserState,
+    WebSession,
+)
 from app.models.agents import (
     Agent,
     AgentSession,
@@ -33,6 +40,7 @@ __all__ = [
     "Configuration",
     "FeedEvent",
     "FurtherMacId",
+    "Identity",
     "ImportDraft",
     "Installation",
     "KeyInspection",

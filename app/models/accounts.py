@@ -1,9 +1,9 @@
-"""Users, their sessions on the portal, one-time links, and recent wrong passwords."""
+"""Users, who they are at a provider, their sessions on the portal, links, wrong passwords."""
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, String, Text, and_
+from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, String, Text, UniqueConstraint, and_
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.permissions import Role
@@ -76,6 +76,8 @@ class WebSession(Base):
     address: Mapped[str] = mapped_column(String(45), default="")
     browser: Mapped[str] = mapped_column(String(50), default="")
     """In words: "Firefox on Linux"."""
+    provider_session: Mapped[str | None] = mapped_column(String(255), index=True)
+    """What the identity provider calls the sign-in there, "" if it says nothing; None: no such."""
 
     user: Mapped[User] = relationship(lazy="joined")
 
@@ -92,6 +94,21 @@ class OneTimeLink(Base):
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     """When it was used, or replaced by a newer one, or its user disabled."""
+    lets_in: Mapped[bool] = mapped_column(default=False)
+    """Whether it also signs in: one made by a command, where the portal takes no passwords."""
+
+
+class Identity(Base):
+    """Who a user is at an OpenID provider: the subject there, for good, whatever their e-mail."""
+
+    __tablename__ = "identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject"), UniqueConstraint("user_id", "issuer"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    issuer: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(String(255))
+    tied_at: Mapped[datetime]
 
 
 class SignInFailure(Base):

@@ -10,6 +10,7 @@ from app.portal import (
     imports,
     licenses,
     new_password,
+    oidc,
     passkeys,
     projects,
     ready,
@@ -22,7 +23,7 @@ from app.portal import (
 BLUEPRINTS = tuple(
     page.blueprint
     for page in (
-        *(sign_in, second_factor, passkeys, new_password, account, account_factors, home),
+        *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
         *(projects, imports, licenses, agents, feed, audit, users, user_factors, ready),
     )
 )

@@ -13,7 +13,7 @@ from app.accounts.browsers import browsers_of, sign_out_browser, sign_out_other_
 from app.accounts.passkeys import passkeys_of
 from app.accounts.passwords import hash_new_password
 from app.accounts.second_factor import factors_of
-from app.accounts.users import change_own_password, get_user
+from app.accounts.users import PROVIDER_ONLY, change_own_password, get_user
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.config import current_config
@@ -162,6 +162,7 @@ def _refused(form: PasswordForm, who: Authentication) -> ResponseReturnValue:
 def page(form: PasswordForm | None = None, passkey_error: str = "") -> str:
     """The page, with what was wrong in the form of the password or with a passkey."""
     config, session = current_config(), db.session()
+    user = get_user(session, current_user.id)
     live = browsers_of(
         session,
         user_id=current_user.id,
@@ -173,7 +174,9 @@ def page(form: PasswordForm | None = None, passkey_error: str = "") -> str:
         "accounts/account.html",
         form=form or PasswordForm(formdata=None),
         display=DisplayForm(formdata=None, data=request.cookies),
-        user=get_user(session, current_user.id),
+        user=user,
+        has_password=user.password_hash != PROVIDER_ONLY,
+        provider=config.oidc_name,
         browsers=live,
         factors=factors_of(session, current_user.id),
         passkeys=passkeys_of(session, current_user.id),

@@ -63,10 +63,19 @@ def _mark(user: User) -> str:
     return hash_token(user.password_hash)[:16]
 
 
-def open_session(who: Authentication) -> bool:
-    """Sign somebody in to the portal in this browser; False, and logged, if they are refused."""
+def open_session(who: Authentication, provider_session: str | None = None) -> bool:
+    """Sign somebody in to the portal in this browser; False, and logged, if they are refused.
+
+    `provider_session` is what the identity provider calls its sign-in, None if it was not there.
+    """
     browser = browser_name(request.user_agent.string)
-    token = sign_in_to_portal(db.session(), who=who, now=utcnow(), browser=browser)
+    token = sign_in_to_portal(
+        db.session(),
+        who=who,
+        now=utcnow(),
+        browser=browser,
+        provider_session=provider_session,
+    )
     if token is None:
         return False
     form_kept = session.get(KEPT)

@@ -5,14 +5,16 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from wtforms import PasswordField
 
-from app.accounts.links import LINK_PATH, user_of_link
+from app.accounts.links import LINK_PATH, lets_in, user_of_link
 from app.accounts.passwords import hash_new_password
 from app.agents.people import set_password_by_link
+from app.config import current_config
 from app.core.clock import utcnow
 from app.core.errors import InvalidInput
 from app.core.permissions import Permission, allows
 from app.extensions import db
 from app.models import User
+from app.portal.half_way import asks_second_factor, begin_half_way, open_session_of
 from app.web.access import client_address, public
 from app.web.htmx import redirect_see_other
 from app.web.transaction import begin_write, defer_write
@@ -62,9 +64,22 @@ def set_chosen(token: str) -> ResponseReturnValue:
         address=client_address(),
         now=utcnow(),
     )
-    where = "here" if allows(user.role, Permission.VIEW_PORTAL) else "on the OP Agent"
+    may_enter = allows(user.role, Permission.VIEW_PORTAL)
+    if may_enter and not current_config().local_sign_in and lets_in(db.session(), token):
+        return _let_in(user)
+    where = "here" if may_enter and current_config().local_sign_in else "on the OP Agent"
     flash(f"Your password is set. Sign in with it {where}.", "success")
     return redirect_see_other(url_for("accounts.sign_in_page"))
+
+
+def _let_in(user: User) -> ResponseReturnValue:
+    """The way in where passwords open nothing here: for when the identity provider fails."""
+    home = url_for("home.index")
+    if asks_second_factor(user):
+        begin_half_way(user, home)
+        return redirect_see_other(url_for("second_factor.ask"))
+    open_session_of(user)
+    return redirect_see_other(home)
 
 
 def _page(user: User, form: NewPasswordForm, status: int = 200) -> ResponseReturnValue:

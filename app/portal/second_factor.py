@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.accounts.authentication import lock_user
+from app.accounts.identities import identity_of
 from app.accounts.passkeys import prove_by_passkey
 from app.accounts.second_factor import (
     WRONG_CODE,
@@ -18,6 +19,7 @@ from app.accounts.second_factor import (
 )
 from app.accounts.second_factor_rules import is_fresh
 from app.accounts.totp import offered_secret, otpauth_address
+from app.accounts.users import PROVIDER_ONLY
 from app.accounts.web_sessions import note_proof
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
@@ -33,6 +35,7 @@ from app.portal.half_way import half_way_user, next_of_half_way, open_session_of
 from app.portal.passkeys import challenges, own_site, purpose_of
 from app.portal.proofs import prove as prove_password
 from app.portal.proofs import too_many
+from app.portal.sign_in import must_be_local
 from app.web.access import (
     ProofNeeded,
     SignInNeeded,
@@ -82,6 +85,7 @@ def answer() -> ResponseReturnValue:
 @shown_again_by(lambda: redirect_see_other(url_for("accounts.sign_in_page")))
 def sign_in_by_passkey() -> ResponseReturnValue:
     """The passkey alone: it has verified its user itself (by a fingerprint, say, or a PIN)."""
+    must_be_local()
     user_id = None
     try:
         user_id = _user_of_passkey("sign-in")
@@ -289,12 +293,20 @@ def _asking(purpose: str, user: User, error: str = "", status: int = 200) -> Res
         purpose=purpose,
         email=user.email,
         factors=factors,
+        has_password=user.password_hash != PROVIDER_ONLY,
+        provider=_provider_of(user) if purpose == "prove" else "",
         recovery="recovery" in request.values and factors.recovery_codes > 0,
         next_address=safe_next(request.values.get("next")) or "",
         site=own_site(),
         error=error,
     )
     return page, status
+
+
+def _provider_of(user: User) -> str:
+    """The name of the identity provider at which a user can prove who they are; "" if at none."""
+    config = current_config()
+    return config.oidc_name if identity_of(db.session(), user.id, config.oidc_issuer) else ""
 
 
 def _sign_in_anew() -> ResponseReturnValue:

@@ -9,7 +9,9 @@ from wtforms.validators import InputRequired, Length
 
 from app.accounts.authentication import Authentication
 from app.accounts.web_sessions import touch_web_session
+from app.config import current_config
 from app.core.clock import utcnow
+from app.core.errors import NotAllowed
 from app.core.text import EMAIL_LENGTH, PASSWORD_LENGTHS
 from app.extensions import db
 from app.portal.half_way import asks_second_factor, begin_half_way, end_session, open_session
@@ -20,6 +22,8 @@ from app.web.access import SignInNeeded, public, safe_next
 from app.web.forms_again import entered, shown_again_by, undone_by_kept_form
 from app.web.htmx import redirect_see_other
 from app.web.transaction import defer_write, outside_transaction
+
+WORKS_ON_AGENT = "Your account works on the OP Agent, not on this portal. Sign in on the OP Agent."
 
 
 class SignInForm(FlaskForm):
@@ -64,6 +68,7 @@ def sign_in_page() -> ResponseReturnValue:
 @public
 @defer_write
 def sign_in() -> ResponseReturnValue:
+    must_be_local()
     # Not request.files: an uploaded file is never taken for the text of a field.
     form = SignInForm(request.form)
     if not form.validate():
@@ -87,6 +92,21 @@ def stay() -> ResponseReturnValue:
         raise SignInNeeded(url_for("home.index"))
     touch_web_session(db.session(), session_id=current_user.session_id, now=utcnow())
     return "", 204
+
+
+def must_be_local() -> None:
+    """Raises NotAllowed where only the identity provider lets people in."""
+    if not current_config().local_sign_in:
+        raise NotAllowed(
+            f"Here one signs in with {current_config().oidc_name}, and with nothing else."
+        )
+
+
+def refused_sign_in_page(
+    sentence: str, status: int, next_address: str | None = None
+) -> ResponseReturnValue:
+    """The sign-in page, which says why somebody was not signed in."""
+    return _sign_in_form(SignInForm(None, next=next_address), status, sentence)
 
 
 def _signed_out_already() -> ResponseReturnValue | None:
@@ -114,9 +134,7 @@ def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
         response.headers["Retry-After"] = str(who.wait_seconds)
         return response
     if who.user is not None:
-        form.email.errors = [
-            "Your account works on the OP Agent, not on this portal. Sign in on the OP Agent."
-        ]
+        form.email.errors = [WORKS_ON_AGENT]
         return _sign_in_form(form, 401)
     form.password.errors = [
         "E-mail or password is wrong. Check both, or ask a super admin to reset your password."
@@ -124,7 +142,15 @@ def _refused(form: SignInForm, who: Authentication) -> ResponseReturnValue:
     return _sign_in_form(form, 401)
 
 
-def _sign_in_form(form: SignInForm, status: int) -> ResponseReturnValue:
-    reason = reason_to_sign_in(sign_in_that_ended(), undone_by_kept_form())
-    page = render_template("accounts/sign_in.html", form=form, reason=reason, site=own_site())
+def _sign_in_form(form: SignInForm, status: int, refused: str = "") -> ResponseReturnValue:
+    config = current_config()
+    page = render_template(
+        "accounts/sign_in.html",
+        form=form,
+        reason=reason_to_sign_in(sign_in_that_ended(), undone_by_kept_form()),
+        refused=refused,
+        site=own_site(),
+        provider=config.oidc_name if config.oidc_issuer else "",
+        local=config.local_sign_in,
+    )
     return page, status

@@ -8,6 +8,7 @@ from flask_login import current_user
 from sqlalchemy.orm import Session
 
 from app.accounts.finding import LONGEST_SEARCH, UserSearch, find_users, read_user_search
+from app.accounts.identities import identity_of
 from app.accounts.links import LINK_LIFE, LINK_PATH, make_link
 from app.accounts.passwords import hash_new_password
 from app.accounts.users import (
@@ -25,6 +26,7 @@ from app.agents.people import (
     enable_user,
     sign_out_everywhere,
 )
+from app.config import current_config
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import ROLE_LABELS, Permission, Role
@@ -343,6 +345,8 @@ def _user_page(
         organisation=_organisation_of(db.session(), user),
         own=user.id == current_user.id,
         role_labels=ROLE_LABELS,
+        identity=identity_of(db.session(), user.id, current_config().oidc_issuer),
+        provider=current_config().oidc_name,
     )
     return page, status
 

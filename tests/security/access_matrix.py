@@ -15,6 +15,9 @@ GET    /                                                       303 403 403 403 2
 GET    /login                                                  200 303 303 303 303 303
 POST   /login                                                  422 422 422 422 422 422
 POST   /login/passkey                                          303 303 303 303 303 303
+POST   /login/oidc                                             404 404 404 404 404 404
+GET    /login/oidc/callback                                    404 404 404 404 404 404
+POST   /login/oidc/back-channel-logout                         404 404 404 404 404 404
 GET    /login/second-factor                                    303 303 303 303 303 303
 POST   /login/second-factor                                    303 303 303 303 303 303
 GET    /prove                                                  303 200 200 200 200 200
@@ -91,6 +94,8 @@ GET    /users/USER/reset-password                              303 403 403 403 4
 POST   /users/USER/reset-password                              401 403 403 403 403 200
 GET    /users/USER/reset-second-factor                         303 403 403 403 403 200
 POST   /users/USER/reset-second-factor                         401 403 403 403 403 303
+GET    /users/USER/untie                                       303 403 403 403 403 200
+POST   /users/USER/untie                                       401 403 403 403 403 303
 GET    /users/USER/sign-out                                    303 403 403 403 403 200
 POST   /users/USER/sign-out                                    401 403 403 403 403 303
 GET    /users/USER/disable                                     303 403 403 403 403 200

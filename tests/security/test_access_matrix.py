@@ -161,7 +161,7 @@ def test_no_form_is_taken_without_its_token(
     ada, mallory = with_role(app, cast, "super_admin"), with_role(app, cast, "nobody")
     before = everything_in(app)
     for line in LINES:
-        if line.method != "POST" or line.address.startswith("/api/"):
+        if line.method != "POST" or line.address.startswith(NO_FORMS):
             continue
         for token in (None, "", "x", mallory.csrf_token):
             fields = dict(parse_qsl(line.body)) | ({} if token is None else {"csrf_token": token})
@@ -175,8 +175,10 @@ def test_no_form_is_taken_without_its_token(
     assert everything_in(app) == before
 
 
+NO_FORMS = ("/api/", "/login/oidc/back-channel-logout")
+"""What browsers do not send: each request carries a secret, or a signed token, of its own."""
 LED_ON = (
-    *("/login", "/stay-signed-in", "/login/passkey", "/login/second-factor"),
+    *("/login", "/login/oidc", "/stay-signed-in", "/login/passkey", "/login/second-factor"),
     *("/prove", "/second-factor/set-up"),
 )
 """Somebody who is signed in already is led to where they wanted to go, and who is not, or whose

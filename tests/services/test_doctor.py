@@ -120,6 +120,10 @@ def no_second_factor(house: House) -> None:
     house.config = replace(house.config, second_factor=SecondFactorPolicy.OFF)
 
 
+def provider_down(house: House) -> None:
+    house.config = replace(house.config, oidc_issuer="http://127.0.0.1:9")
+
+
 def sample_account(house: House) -> None:
     with house.app.app_context():
         user = User(
@@ -193,6 +197,7 @@ BROKEN: list[tuple[Callable[[House], None], str, str]] = [
     (https_without_proxy, "proxy and HTTPS", "set PORTAL_TRUSTED_PROXIES"),
     (no_address, "proxy and HTTPS", "set PORTAL_PUBLIC_URL"),
     (no_second_factor, "second factor", "A password alone opens the portal"),
+    (provider_down, "identity provider", "http://127.0.0.1:9 does not answer"),
     (sample_account, "sample accounts", "partner@example.com"),
     (no_backups, "backups", "set PORTAL_BACKUPS"),
     (no_backup_yet, "backups", "There is no copy"),

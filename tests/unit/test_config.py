@@ -40,6 +40,7 @@ SETTINGS = {
     "TRUSTED_PROXIES": ("2", {"trusted_proxies": 2}),
     "HTTPS": ("yes", {"https": True}),
     "WORKERS": ("4", {"workers": 4}),
+    "OIDC_ROLE_CLAIM": ("realm.roles", {"oidc_role_claim": "realm.roles"}),
 }
 WRONG = {
     "BIND": (
@@ -78,6 +79,20 @@ WRONG = {
     "TRUSTED_PROXIES": ("-1", "11", "yes"),
     "HTTPS": ("https",),
     "WORKERS": ("0", "65"),
+    "OIDC_ISSUER": (
+        *("login.example", "http://login.example", "https://", "ftp://login.example"),
+        *("https://u@login.example", "https://login.example?x", "https://l.example/#x"),
+        *("http://127.0.0.1.evil.example", "https://[::1"),
+    ),
+    "OIDC_NAME": ("x" * 51, "a\nb"),
+    "OIDC_ROLE_MAP": ("admins", "admins=boss", "=auditor", "a=auditor,", "a=client"),
+    "LOCAL_SIGN_IN": ("perhaps",),
+}
+PROVIDER = {
+    "OIDC_ISSUER": "https://login.example/realms/ours",
+    "OIDC_CLIENT_ID": "portal",
+    "OIDC_CLIENT_SECRET": "hidden",
+    "OIDC_ROLE_MAP": "a=b=super_admin, audit = auditor",
 }
 
 
@@ -374,3 +389,23 @@ def test_the_readmes_way_to_watch_a_key_run_out_is_a_setting() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [ttls] = re.findall(r"`PORTAL_LICENSE_TTLS=(\S+) make run`", readme)
     assert min(load(LICENSE_TTLS=ttls).license_ttls) == 60
+
+
+def test_a_provider_is_read_and_has_a_name() -> None:
+    config = load(**PROVIDER)
+    assert config.oidc_name == "login.example"
+    assert config.oidc_role_map == (("a=b", "super_admin"), ("audit", "auditor"))
+    assert load(**PROVIDER, OIDC_NAME="Ours", LOCAL_SIGN_IN="off").local_sign_in is False
+    assert "hidden" not in repr(config)
+    assert load(**PROVIDER | {"OIDC_ISSUER": "http://[::1]:5000"}).oidc_name == "::1"
+
+
+@pytest.mark.parametrize("name", PROVIDER)
+def test_a_provider_takes_all_four_settings(name: str) -> None:
+    rest = {other: text for other, text in PROVIDER.items() if other != name}
+    line = refusal({f"PORTAL_{other}": text for other, text in rest.items()})
+    assert line.startswith(f"PORTAL_{name}: it is missing")
+
+
+def test_without_a_provider_local_sign_in_stays_on() -> None:
+    assert refusal({"PORTAL_LOCAL_SIGN_IN": "off"}).startswith("PORTAL_LOCAL_SIGN_IN: off leaves")

@@ -32,6 +32,7 @@ PUBLIC = {
     *("second_factor.ask", "second_factor.answer", "second_factor.sign_in_by_passkey"),
     *("second_factor.prove_page", "second_factor.prove", "passkeys.options"),
     *("second_factor.set_up_page", "second_factor.set_up"),
+    *("oidc.begin", "oidc.take_answer", "oidc.log_out"),
     "new_password.choose",
     "new_password.set_chosen",
     "assets.asset",

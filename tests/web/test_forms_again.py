@@ -198,8 +198,9 @@ def test_every_form_has_a_page_to_come_back_on(app: Flask) -> None:
         with app.test_request_context(path, method="POST", data=data):
             if page_of_form() is None:
                 lost.append(rule.rule)
-    # What a script sends has no page: nobody fills it in.
+    # What a script or the identity provider sends has no page: nobody fills it in.
     assert sorted(lost) == [
+        "/login/oidc/back-channel-logout",
         "/passkeys/options/<purpose>",
         "/projects/<id:project_id>/license/<key_id>/copied",
     ]

@@ -25,6 +25,7 @@ from app.models import (
     Configuration,
     FeedEvent,
     FurtherMacId,
+    Identity,
     ImportDraft,
     KeyInspection,
     OneTimeLink,
@@ -114,6 +115,8 @@ def add_the_other_tables(connection: Connection) -> None:
     connection.execute(insert(RecoveryCode).values(user_id=partner, code_hash="r" * 64))
     passkey = {"credential_id": b"c" * 16, "public_key": b"k" * 77, "sign_count": 2**32 - 1}
     connection.execute(insert(Passkey).values(user_id=partner, name="k", added_at=NOW, **passkey))
+    there = {"issuer": "https://login.example", "subject": "s", "tied_at": NOW}
+    connection.execute(insert(Identity).values(user_id=partner, **there))
     connection.execute(insert(UsedChallenge).values(challenge_hash="h" * 64, expires_at=NOW))
     connection.execute(insert(AuditLeaf).values(place=0, event_id=1, hash=b"l" * 32))
     connection.execute(insert(AuditTile).values(place=0, hash=b"t" * 32))
