@@ -33,7 +33,12 @@ ANSWER_SECONDS = 10
 MOST_BYTES = 1_000_000
 AT_ONCE = 4
 """How many requests of this process wait for the provider at once."""
+LONGEST_WAIT_SECONDS = 2
+"""How long a request waits until fewer than that do."""
 KEPT = timedelta(hours=1)
+LEFT_ALONE = timedelta(seconds=5)
+"""How long a provider that did not answer is not asked again: who waits for it holds a thread."""
+NEVER = datetime.min.replace(tzinfo=UTC)
 ASKED_AGAIN = timedelta(seconds=30)
 """How soon keys are asked for once more because of a token that none of them has made."""
 
@@ -70,7 +75,9 @@ class Provider:
         self._places = BoundedSemaphore(AT_ONCE)
         self._metadata: tuple[datetime, dict[str, Any]] | None = None
         self._keys: tuple[datetime, KeySet] | None = None
-        self._asked_again_at = datetime.min.replace(tzinfo=UTC)
+        self._asked_again_at = NEVER
+        self._silent_at = NEVER
+        """When it was asked what it says of itself, and has not answered yet."""
 
     @classmethod
     def of(cls, config: Config) -> "Provider | None":
@@ -85,8 +92,12 @@ class Provider:
         kept = self._metadata
         if kept and timedelta(0) <= now - kept[0] < KEPT:
             return kept[1]
+        if timedelta(0) <= now - self._silent_at < LEFT_ALONE:
+            raise self._down("it did not answer a moment ago")
+        self._silent_at = now
         root = self.issuer.removesuffix("/")
         said = self._ask("GET", f"{root}/.well-known/openid-configuration")
+        self._silent_at = NEVER
         if said.get("issuer") != self.issuer:
             raise self._down(f"it calls itself {said.get('issuer')!r:.200}, not {self.issuer}")
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
@@ -232,7 +243,7 @@ class Provider:
 
     @contextmanager
     def _one_place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=ANSWER_SECONDS):
+        if not self._places.acquire(timeout=LONGEST_WAIT_SECONDS):
             raise self._down("others wait for it already")
         try:
             yield

@@ -84,6 +84,18 @@ def test_a_clock_that_was_set_back_keeps_nothing(answers: Answers) -> None:
     assert len(answers.asked) == 2
 
 
+def test_one_that_does_not_answer_is_left_alone_for_a_moment(answers: Answers) -> None:
+    """Mallory begins sign-ins while the provider hangs, to have every thread wait for it."""
+    provider, answers.status = answers.provider(), 500
+    for seconds in (0, 1, 4):
+        with pytest.raises(ProviderDown):
+            provider.metadata(NOW + timedelta(seconds=seconds))
+    assert len(answers.asked) == 1
+    answers.status = 200
+    provider.metadata(NOW + timedelta(seconds=5))
+    assert len(answers.asked) == 2
+
+
 def test_a_provider_that_calls_itself_otherwise_is_none(answers: Answers) -> None:
     """Mallory's provider says that it is the one that the portal trusts."""
     answers.metadata["issuer"] = f"{answers.issuer}/"
