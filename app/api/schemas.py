@@ -156,7 +156,7 @@ class NewSessionOut(SessionOut):
 class InspectionOut(Outgoing):
     """What is known of a key; of an invalid one nothing but that."""
 
-    state: Literal["active", "expired", "revoked", "invalid"]
+    state: Literal["active", "scheduled", "expired", "revoked", "invalid"]
     key_id: str | None
     organisation_id: str | None
     expires_at: datetime | None

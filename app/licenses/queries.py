@@ -43,7 +43,8 @@ def state_of(license: AnyKey, now: datetime) -> LicenseState:
     """The state of a temporary license at `now`."""
     return license_state(
         issued_at=license.issued_at,
-        expires_at=license.expires_at,
+        starts_at=license.issued_at,
+        ends_at=license.expires_at,
         revoked_at=license.revoked_at,
         now=now,
     )
@@ -96,7 +97,8 @@ def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> li
             "permanent",
             license_state(
                 issued_at=license.issued_at,
-                expires_at=subscription_ends or NEVER,
+                starts_at=license.issued_at,
+                ends_at=subscription_ends or NEVER,
                 revoked_at=license.revoked_at,
                 now=now,
             ),

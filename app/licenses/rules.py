@@ -7,6 +7,7 @@ from enum import StrEnum
 
 class LicenseState(StrEnum):
     ACTIVE = "active"
+    SCHEDULED = "scheduled"
     EXPIRED = "expired"
     REVOKED = "revoked"
     INVALID = "invalid"
@@ -40,16 +41,23 @@ NOT_YET_VALID = Inspection(
 
 
 def license_state(
-    *, issued_at: datetime, expires_at: datetime, revoked_at: datetime | None, now: datetime
+    *,
+    issued_at: datetime,
+    starts_at: datetime,
+    ends_at: datetime,
+    revoked_at: datetime | None,
+    now: datetime,
 ) -> LicenseState:
-    """The state at `now`: active while `issued_at <= now < expires_at` and not revoked.
+    """The state at `now`: active while `starts_at <= now < ends_at` and not revoked.
 
-    A license issued in the future is invalid. One revoked before its expiry stays revoked after
-    the expiry too. A stored revocation counts even if its instant is later than `now`: the clocks
-    of several portal machines may differ.
+    Before its start a license is scheduled; one issued in the future is invalid. One revoked before
+    its end stays revoked after that end too. A stored revocation counts even if its instant is
+    later than `now`: the clocks of several portal machines may differ.
     """
     if now < issued_at:
         return LicenseState.INVALID
-    if revoked_at is not None and revoked_at < expires_at:
+    if revoked_at is not None and revoked_at < ends_at:
         return LicenseState.REVOKED
-    return LicenseState.ACTIVE if now < expires_at else LicenseState.EXPIRED
+    if now < starts_at:
+        return LicenseState.SCHEDULED
+    return LicenseState.ACTIVE if now < ends_at else LicenseState.EXPIRED

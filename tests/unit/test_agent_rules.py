@@ -168,7 +168,9 @@ keys = st.one_of(
     st.builds(Inspection, st.just(LicenseState.INVALID)),
     st.builds(
         Inspection,
-        state=st.sampled_from([state for state in LicenseState if state != "invalid"]),
+        state=st.sampled_from(
+            [state for state in LicenseState if state not in ("invalid", "scheduled")]
+        ),
         organisation_id=organisations,
         expires_at=instants.filter(bool),
     ),
