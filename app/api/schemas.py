@@ -128,6 +128,7 @@ class UserOut(Outgoing):
 class LicenseOut(Outgoing):
     kind: Literal["permanent", "temporary"]
     key_id: str
+    starts_at: datetime | None
     expires_at: datetime | None
 
 
@@ -159,4 +160,5 @@ class InspectionOut(Outgoing):
     state: Literal["active", "scheduled", "expired", "revoked", "invalid"]
     key_id: str | None
     organisation_id: str | None
+    starts_at: datetime | None
     expires_at: datetime | None

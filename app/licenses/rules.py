@@ -14,17 +14,57 @@ class LicenseState(StrEnum):
 
 
 @dataclass(frozen=True)
+class MachineIds:
+    """What a machine is known by; `machine_id` is blank if its agent sends none."""
+
+    mac_id: str
+    machine_id: str = ""
+
+    def __str__(self) -> str:
+        return self.machine_id or self.mac_id
+
+    def fits(self, bound_to: "MachineIds") -> bool:
+        """Whether it may be the machine that a key is bound to.
+
+        A machine ID decides where the key knows one; else the MAC ID does.
+        """
+        if bound_to.machine_id:
+            return self.machine_id == bound_to.machine_id
+        return self.mac_id == bound_to.mac_id
+
+
+@dataclass(frozen=True)
+class KeyTerms:
+    """What a key carries that decides who may sign in with it, how often and on which machine.
+
+    `recipient_id` is a user's; `sign_ins_left` is None without a limit; `bound_to` is None until
+    the first sign-in, or for good.
+    """
+
+    recipient_id: int | None = None
+    sign_ins_left: int | None = None
+    bound_to: MachineIds | None = None
+
+    def is_for_another(self, user_id: int | None) -> bool:
+        return self.recipient_id not in (None, user_id)
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What inspecting a key found.
 
     Of an invalid key only the state is given, and in `because` a sentence, if there is more to say
-    than that it was not made here.
+    than that it was not made here. `expires_at` is its own end; of a key that ended unused, when it
+    did. `ends_at` is when it ends if nobody uses it.
     """
 
     state: LicenseState
     key_id: str | None = None
     organisation_id: str | None = None
     expires_at: datetime | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    terms: KeyTerms = KeyTerms()
     because: str = field(default="", compare=False)
 
 
