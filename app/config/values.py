@@ -69,6 +69,15 @@ def public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def ticket_url(text: str) -> str:
+    if not re.fullmatch(rf"https?://{HOST}/[^\s{{}}\"'<>]*\{{ticket\}}[^\s{{}}\"'<>]*", text):
+        raise ConfigError(
+            f"{text!r} is not understood; allowed: an http or https address with {{ticket}} in its "
+            "path or after it, such as https://tickets.example/{ticket}."
+        )
+    return text
+
+
 def hosts(text: str) -> tuple[str, ...]:
     hosts = tuple(part.strip().lower() for part in text.split(","))
     if not all(re.fullmatch(HOST, host) for host in hosts):
