@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from sqlalchemy.engine import make_url
 
 from app.config import values
-from app.core.durations import Rate, SessionLimits
+from app.core.durations import KeyLimits, Rate, SessionLimits
 from app.core.permissions import SecondFactorPolicy
 
 T = TypeVar("T")
@@ -79,6 +79,8 @@ class Config:
     trusted_proxies: int = _setting(values.whole(0, 10), 0)
     https: bool = _setting(values.switch, False)
     public_url: str = _setting(values.public_url, "")
+    ticket_url: str = _setting(values.ticket_url, "")
+    """The address of a ticket, with `{ticket}` in the place of its reference; "": no links."""
     hosts: tuple[str, ...] = _setting(values.hosts, ())
     """Names, with or without a port, in lower case; empty: see `answered_hosts`."""
     log: str = _setting(values.log_style, "")
@@ -97,6 +99,11 @@ class Config:
     """In seconds after their end."""
     keep_audit: int = _setting(values.keep, 0)
     """In seconds; 0: for ever."""
+
+    @property
+    def key_limits(self) -> KeyLimits:
+        """The limits of temporary keys."""
+        return KeyLimits(self.license_ttls, self.license_ttl_max)
 
     @property
     def database_file(self) -> Path | None:

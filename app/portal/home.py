@@ -47,7 +47,7 @@ class Overview:
         """Changes when anything that is shown does, except for the countdowns."""
         shown: list[object] = [self.projects, self.active_projects, str(self.active_keys)]
         shown += [found.id for found in self.sessions]
-        shown += [license.key_id for license in self.ending]
+        shown += [(license.key_id, license.expires_at) for license in self.ending]
         return fingerprint([*shown, *self.recent])
 
 
