@@ -12,6 +12,7 @@ import click
 from sqlalchemy.orm import Session
 
 from app.audit.checkpoints import verified_heads
+from app.audit.cutting import was_cut_to
 from app.audit.exporting import EXPORTS, Proofs, prove_event, proven_events
 from app.audit.finding import AuditSearch, conditions, parse_day
 from app.audit.log import log_event
@@ -48,11 +49,14 @@ def verify_command(checkpoints: Path | None) -> None:
         try:
             heads = [*_heads(session, file)]
             verified = verify_record(session, heads=heads, now=utcnow())
+            cut_to = was_cut_to(session)
         except (RecordBroken, NoteInvalid) as error:
             raise PortalError(str(error)) from None
         except OSError as error:
             raise PortalError(f"{file} cannot be read ({error.strerror}).") from None
     click.echo(f"{verified.events} events, verified to checkpoint {verified.size}")
+    if cut_to:
+        click.echo(f"Those before index {cut_to} were cut off for their age.", err=True)
 
 
 def _heads(session: Session, file: Path) -> Iterator[Head]:

@@ -1,6 +1,7 @@
 """`flask audit ...` and `flask jobs`' round, as they are called."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import delete, select, update
 from app.audit.log import log_event
 from app.audit.log_key import ensure_log_key
 from app.audit.tags import AuditTag
-from app.cli.jobs import work
+from app.cli.jobs import cut_audit_log, work
 from app.config import Config
 from app.core.actor import SYSTEM
 from app.core.clock import utcnow
@@ -59,6 +60,21 @@ def test_verify_says_how_much_is_proven(portal: Portal) -> None:
     portal.prove()
     portal.happen()
     assert portal.run("verify") == (0, "3 events, verified to checkpoint 2\n", "")
+
+
+def test_verify_says_what_was_cut_off_for_its_age(portal: Portal, clock: Clock) -> None:
+    """Mallory, who may write into the database, cuts off what tells of him and adds the event that
+    says so. The record holds; that something was cut off is said, to whoever never asked for it."""
+    for _ in range(300):
+        portal.happen()
+    portal.prove()
+    clock.advance(days=2)
+    with portal.app.app_context():
+        cut_audit_log(timedelta(days=1))
+    portal.prove()
+    status, out, err = portal.run("verify")
+    assert (status, err) == (0, "Those before index 256 were cut off for their age.\n")
+    assert out == "46 events, verified to checkpoint 302\n"
 
 
 def test_verify_ends_with_1_and_names_the_event(portal: Portal) -> None:

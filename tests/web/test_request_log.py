@@ -1,7 +1,10 @@
 """A line of the log for each request, and the ID by which it is found."""
 
+import json
+import logging
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -10,6 +13,7 @@ from sqlalchemy import select
 from app.core.request_ids import current_request_id
 from app.extensions import db
 from app.models import AuditEvent
+from app.web.logs import formatter
 from tests.conftest import PASSWORD, Cast, Visitor
 
 MADE = re.compile(r"[0-9a-f]{24}")
@@ -128,3 +132,12 @@ def test_an_error_page_shows_it(ada: Visitor) -> None:
     answer = ada.get("/projects/999999")
     assert answer.status_code == 404
     assert answer.headers["X-Request-ID"] in answer.text
+
+
+def test_a_line_of_the_server_is_json_in_utc() -> None:
+    record = logging.LogRecord("app.x", logging.WARNING, "x.py", 1, "it %s", ("broke",), None)
+    line = json.loads(formatter("json").format(record))
+    assert line["event"] == "it broke"
+    assert line["level"] == "warning"
+    said = datetime.fromisoformat(line["timestamp"])
+    assert said.utcoffset() == timedelta(0)
