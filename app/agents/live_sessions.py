@@ -1,5 +1,6 @@
 """Listing and ending live sessions on OP Agents."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -142,6 +143,13 @@ def live_sessions_under(
 ) -> list[AgentSession]:
     """The sessions under a temporary license live at `now`, the latest started first."""
     return _live_sessions(session, AgentSession.temporary_license_id == license_id, now, limits)
+
+
+def live_sessions_under_any(
+    session: Session, key_ids: Collection[str], now: datetime, limits: SessionLimits
+) -> list[AgentSession]:
+    """The same under any of the temporary licenses with these Key IDs."""
+    return _live_sessions(session, TemporaryLicense.key_id.in_(key_ids), now, limits)
 
 
 def count_live(session: Session, now: datetime, limits: SessionLimits) -> int:

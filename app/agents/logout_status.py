@@ -1,9 +1,10 @@
 """Sessions that have ended, and whether their agents are known to have logged out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from app.agents.codes import EndCause
@@ -11,7 +12,7 @@ from app.agents.session_rules import LogoutStatus, SessionEnd, logout_status, se
 from app.agents.sessions import NOT_LOADED, SESSIONS, facts_of
 from app.core.durations import SessionLimits
 from app.licenses.key_records import AnyKey
-from app.models import AgentSession
+from app.models import AgentSession, TemporaryLicense
 
 LISTED_FOR = timedelta(hours=24)
 MOST_LISTED = 50
@@ -56,7 +57,32 @@ def ended_by_revocation(
     if license.revoked_at is None:
         return []
     under = AgentSession.temporary_license_id == license.id
-    since = or_(AgentSession.ended_at.is_(None), AgentSession.ended_at >= license.revoked_at)
+    return _revoked(session, under, license.revoked_at, now=now, limits=limits)
+
+
+def ended_by_revocations(
+    session: Session,
+    key_ids: Collection[str],
+    *,
+    revoked_at: datetime,
+    now: datetime,
+    limits: SessionLimits,
+) -> list[EndedSession]:
+    """The same of many keys that were revoked at one instant."""
+    keys = select(TemporaryLicense.id).where(TemporaryLicense.key_id.in_(key_ids))
+    under = AgentSession.temporary_license_id.in_(keys)
+    return _revoked(session, under, revoked_at, now=now, limits=limits)
+
+
+def _revoked(
+    session: Session,
+    under: ColumnElement[bool],
+    revoked_at: datetime,
+    *,
+    now: datetime,
+    limits: SessionLimits,
+) -> list[EndedSession]:
+    since = or_(AgentSession.ended_at.is_(None), AgentSession.ended_at >= revoked_at)
     sessions = _ended_sessions(session, under & since, now=now, limits=limits)
     return [ended for ended in sessions if ended.end.cause is EndCause.KEY_REVOKED]
 

@@ -170,7 +170,18 @@ class AuditTag(StrEnum):
     LICENSE_REVOKED = (
         "license.revoked",
         "Revoked a temporary key",
-        {"expires_at": Datum("ends", instant)},
+        {"expires_at": Datum("ends", instant), "reason": Datum("reason")},
+    )
+    LICENSES_REVOKED = (
+        "license.many_revoked",
+        "Revoked many temporary keys",
+        {
+            "keys": Datum("keys"),
+            "reason": Datum("reason"),
+            "recipient": Datum("for"),
+            "issued_by": Datum("issued by"),
+            "key_ids": None,
+        },
     )
     AGENT_SIGNED_IN = "agent.signed_in", "Signed in on an OP Agent", _MACHINE
     AGENT_SIGN_IN_REFUSED = (

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from typing import Any
 
 import click
 from sqlalchemy.orm import Session
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.agents.machines import revoke_permanent_license
 from app.cli.common import (
     REFUSED,
+    USED_WRONGLY,
     actor_who_may,
     as_option,
     changing,
@@ -18,6 +20,7 @@ from app.cli.common import (
     print_json,
     print_table,
     reading,
+    refuse,
 )
 from app.config import current_config
 from app.core.actor import Actor
@@ -26,6 +29,7 @@ from app.core.durations import parse_ttl, short_ttl
 from app.core.errors import MalformedTTL, NotFound
 from app.core.instants import NoInstant, read_rfc3339
 from app.core.permissions import Permission
+from app.core.text import counted
 from app.licenses.key_records import AnyKey
 from app.licenses.option_rules import MOST_SIGN_INS, USE_WITHIN, KeyOptions
 from app.licenses.queries import (
@@ -35,6 +39,12 @@ from app.licenses.queries import (
     find_permanent_license,
     has_ended,
     sign_ins_left,
+)
+from app.licenses.revoking_many import (
+    MOST_AT_ONCE,
+    KeySelection,
+    keys_to_revoke,
+    revoke_keys,
 )
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import (
@@ -255,15 +265,55 @@ def _or_none(moment: datetime | None) -> str | None:
 
 
 @group.command()
-@click.argument("key_id", metavar="KEY_ID")
+@click.argument("key_id", metavar="KEY_ID", required=False)
+@click.option("--organisation", metavar="ID", default="", help="All keys of this organisation.")
+@click.option("--for", "recipient", metavar="E", default="", help="All keys for this person alone.")
+@click.option("--issued-by", metavar="E", default="", help="All keys that this person has issued.")
+@click.option("--all", "everything", is_flag=True, help="All keys.")
+@click.option("--reason", default="", help="Why: needed for many, and in the audit log with each.")
 @as_option
-def revoke(key_id: str, admin_email: str) -> None:
-    """Revoke a license of either kind: nobody signs in with it, who is signed in is logged out."""
+def revoke(key_id: str | None, reason: str, admin_email: str, **whose: Any) -> None:
+    """Revoke a license of either kind: nobody signs in with it, who is signed in is logged out.
+
+    With options in the place of KEY_ID, revoke every temporary key that fits all of them and has
+    not ended.
+    """
+    selection = KeySelection(**whose)
+    if (key_id is None) == selection.is_blank:
+        refuse("Name a KEY_ID, or say whose keys, and not both.", USED_WRONGLY)
+    if key_id is None:
+        _revoke_many(selection, reason, admin_email)
+        return
     now = utcnow()
     with changing() as session:
         actor = actor_who_may(session, admin_email, Permission.REVOKE_LICENSES)
         sentence = _revoke_either(session, actor, key_id, now)
     click.echo(sentence)
+
+
+def _revoke_many(selection: KeySelection, reason: str, admin_email: str) -> None:
+    """Revoke what is selected, some at a time; prints their Key IDs."""
+    if not reason.strip():
+        refuse("Say why with --reason: it stands in the audit log with each key.", USED_WRONGLY)
+    revoked: list[str] = []
+    while True:
+        with changing() as session:
+            actor = actor_who_may(session, admin_email, Permission.REVOKE_LICENSES)
+            keys = [key.key_id for key in keys_to_revoke(session, selection, utcnow())]
+            if not keys:
+                break
+            done = revoke_keys(
+                session,
+                actor=actor,
+                selection=selection,
+                key_ids=keys[:MOST_AT_ONCE],
+                reason=reason,
+                clock=utcnow,
+            )
+        revoked += done.revoked
+    for key_id in revoked:
+        click.echo(key_id)
+    click.echo(f"{counted(len(revoked), 'key')} revoked.", err=True)
 
 
 def _revoke_either(session: Session, actor: Actor, key_id: str, now: datetime) -> str:

@@ -13,11 +13,17 @@ from app.models import TemporaryLicense
 
 
 def revoke_where(
-    session: Session, which: ColumnElement[bool], *, actor: Actor, now: datetime
+    session: Session,
+    which: ColumnElement[bool],
+    *,
+    actor: Actor,
+    now: datetime,
+    reason: str = "",
 ) -> list[str]:
     """Revoke every license of `which` that has not ended; returns their Key IDs.
 
-    Like `services.revoke_license`, each is logged; one of the future is revoked too.
+    Like `services.revoke_license`, each is logged; one of the future is revoked too. Noting it in
+    the journal is for the caller, who may have it from there.
     """
     revoked = session.execute(
         update(TemporaryLicense)
@@ -36,5 +42,6 @@ def revoke_where(
             organisation_id=organisation_id,
             subject=key_id,
             expires_at=expires_at.isoformat(),
+            reason=reason,
         )
     return [key_id for key_id, _, _ in revoked]

@@ -16,6 +16,7 @@ from app.portal import (
     passkeys,
     projects,
     ready,
+    revoking,
     second_factor,
     sign_in,
     user_factors,
@@ -26,7 +27,7 @@ BLUEPRINTS = tuple(
     page.blueprint
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
-        *(projects, imports, licenses, license_options, license_extending),
+        *(projects, imports, licenses, license_options, license_extending, revoking),
         *(agents, feed, audit, users, user_factors, ready),
     )
 )

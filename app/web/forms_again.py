@@ -21,8 +21,8 @@ Page = Callable[..., Any]
 KEPT = "kept_form"
 MOST_KEPT = 2500
 """Characters of a form that are kept: it travels in a cookie, and those end at 4,096 bytes."""
-NOT_KEPT = ("csrf_token", "password")
-"""What never comes back: the parts of names of fields."""
+NOT_KEPT = ("csrf_token", "password", "previewed")
+"""What never comes back, by the parts of names of fields: a preview is made anew."""
 OUT_OF_DATE = (
     "This form was out of date (somebody signed in or out in another window, or the browser's "
     "cookies were cleared), so nothing was done. Check it and send it again."

@@ -88,6 +88,9 @@ POST   /account/passkeys                                       401 403 403 403 4
 POST   /account/passkeys/PASSKEY/remove                        401 403 403 403 404 404
 POST   /account/authenticator/remove                           401 403 403 403 303 303
 POST   /account/recovery-codes                                 401 403 403 403 200 200
+GET    /revoke                                                 303 403 403 403 200 200
+POST   /revoke                                                 401 403 403 403 403 422
+GET    /revoke/EVENT                                           303 403 403 403 404 404
 GET    /users                                                  303 403 403 403 200 200
 GET    /users/new                                              303 403 403 403 403 200
 POST   /users/new                                              401 403 403 403 403 422

@@ -61,6 +61,7 @@ def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
             "NAME": "css/theme.css",
             "USER": cast.actor(cast.dev).user_id,
             "BROWSER": 999_999,
+            "EVENT": 999_999,
             "PASSKEY": 999_999,
             "TOKEN": "x",
             "PURPOSE": "sign-in",
