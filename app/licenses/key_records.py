@@ -51,6 +51,12 @@ class KeyRecord(NamedTuple):
 
 AnyKey = TemporaryLicense | KeyRecord
 
+
+def is_later(license: AnyKey) -> bool:
+    """Whether a license starts later than it was issued."""
+    return license.starts_at != license.issued_at
+
+
 _issuer, _revoker, _recipient = aliased(User), aliased(User), aliased(User)
 _OF_PEOPLE = ("issued_by", "revoked_by", "recipient", "recipient_name")
 _RECORD = (

@@ -19,7 +19,13 @@ from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound, TwoKey
 from app.core.permissions import Permission
 from app.keyformat.key_ids import new_key_id, normalise_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
-from app.licenses.key_records import AnyKey, KeyRecord, find_key_of_form, find_key_record
+from app.licenses.key_records import (
+    AnyKey,
+    KeyRecord,
+    find_key_of_form,
+    find_key_record,
+    is_later,
+)
 from app.licenses.keyring import current_kid, find_public_key, private_key
 from app.licenses.option_rules import (
     KeyOptions,
@@ -152,9 +158,8 @@ def _record_license(
 
 def _carried(license: KeyRecord) -> dict[str, str | int | None]:
     """What a new license carries, for the audit log: only what it does."""
-    later = license.starts_at != license.issued_at
     carried = {
-        "starts_at": license.starts_at.isoformat() if later else None,
+        "starts_at": license.starts_at.isoformat() if is_later(license) else None,
         "recipient": license.recipient,
         "reason": license.reason,
         "ticket": license.ticket,

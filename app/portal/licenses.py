@@ -14,7 +14,7 @@ from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
 from app.audit.tags import AuditTag
 from app.config import current_config
-from app.core.clock import utcnow
+from app.core.clock import utc_text, utcnow
 from app.core.durations import format_ttl
 from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
 from app.core.permissions import Permission
@@ -22,7 +22,7 @@ from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
-from app.licenses.key_records import KeyList, KeyRecord, list_keys
+from app.licenses.key_records import KeyList, KeyRecord, is_later, list_keys
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -130,7 +130,8 @@ def generate(project_id: int) -> ResponseReturnValue:
         asked = request.values.get("key", "").strip()
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
-    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
+    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}"
+    message += f" from {utc_text(license.starts_at)} UTC." if is_later(license) else "."
     ttl = None if form.ttl.data == UNTIL else form.ttl.data
     address = tab_address(project_id, key=license.key_id, ttl=ttl)
     if not is_partial():
