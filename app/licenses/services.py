@@ -137,6 +137,7 @@ def _record_license(
     license = KeyRecord(
         id=session.connection().execute(_ISSUED, stored | of_form).scalar_one(),
         issued_by=actor.email,
+        issuer_name="",
         revoked_by=None,
         recipient=recipient.email if recipient else None,
         recipient_name=recipient.name if recipient else None,

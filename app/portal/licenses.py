@@ -12,6 +12,7 @@ from htmx_flask import request
 
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
+from app.agents.spans import spans_under
 from app.audit.tags import AuditTag
 from app.config import current_config
 from app.core.clock import utc_text, utcnow
@@ -32,6 +33,7 @@ from app.licenses.queries import (
 )
 from app.licenses.rules import LicenseState
 from app.licenses.services import issue_license, key_text, lock_license, revoke_license
+from app.licenses.timeline import PAST, Timeline, timeline
 from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
@@ -49,6 +51,8 @@ blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
+MOST_DRAWN = 200
+"""Of so many keys the timeline draws those for which it has room."""
 PARTIALS = {"keys": "licenses/_keys.html"}
 """The template for each target element of htmx; for any other, that of the whole tab."""
 
@@ -291,7 +295,16 @@ def _context(project: Project, listing: Listing) -> dict[str, Any]:
         "heartbeat_seconds": current_config().heartbeat_seconds,
         "instructions": _instructions(project, listing),
         "ticket_address": _ticket_address,
+        "timeline": _timeline(listing),
     }
+
+
+def _timeline(listing: Listing) -> Timeline:
+    listed = (*listing.keys.active, *listing.keys.scheduled, *listing.keys.ended)
+    keys = [key for key in listed if key.ended_at > listing.now - PAST][:MOST_DRAWN]
+    limits = current_config().agent_limits
+    spans = spans_under(db.session(), [key.id for key in keys], listing.now, limits)
+    return timeline(keys, spans, listing.now)
 
 
 def _ticket_address(ticket: str) -> str:
