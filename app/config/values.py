@@ -102,7 +102,7 @@ def role_map(text: str) -> tuple[RoleGiven, ...]:
 
 
 def ticket_url(text: str) -> str:
-    if not re.fullmatch(rf"https?://{HOST}/[^\s{{}}\"'<>]*\{{ticket\}}[^\s{{}}\"'<>]*", text):
+    if not re.fullmatch(rf"https?://{HOST}[/?][^\s{{}}\"'<>]*\{{ticket\}}[^\s{{}}\"'<>]*", text):
         raise ConfigError(
             f"{text!r} is not understood; allowed: an http or https address with {{ticket}} in its "
             "path or after it, such as https://tickets.example/{ticket}."

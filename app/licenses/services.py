@@ -19,7 +19,13 @@ from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound, TwoKey
 from app.core.permissions import Permission
 from app.keyformat.key_ids import new_key_id, normalise_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
-from app.licenses.key_records import AnyKey, KeyRecord, find_key_of_form, find_key_record
+from app.licenses.key_records import (
+    AnyKey,
+    KeyRecord,
+    find_key_of_form,
+    find_key_record,
+    is_later,
+)
 from app.licenses.keyring import current_kid, find_public_key, private_key
 from app.licenses.option_rules import (
     KeyOptions,
@@ -131,6 +137,7 @@ def _record_license(
     license = KeyRecord(
         id=session.connection().execute(_ISSUED, stored | of_form).scalar_one(),
         issued_by=actor.email,
+        issuer_name="",
         revoked_by=None,
         recipient=recipient.email if recipient else None,
         recipient_name=recipient.name if recipient else None,
@@ -152,9 +159,8 @@ def _record_license(
 
 def _carried(license: KeyRecord) -> dict[str, str | int | None]:
     """What a new license carries, for the audit log: only what it does."""
-    later = license.starts_at != license.issued_at
     carried = {
-        "starts_at": license.starts_at.isoformat() if later else None,
+        "starts_at": license.starts_at.isoformat() if is_later(license) else None,
         "recipient": license.recipient,
         "reason": license.reason,
         "ticket": license.ticket,

@@ -12,9 +12,10 @@ from htmx_flask import request
 
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
+from app.agents.spans import spans_under
 from app.audit.tags import AuditTag
 from app.config import current_config
-from app.core.clock import utcnow
+from app.core.clock import utc_text, utcnow
 from app.core.durations import format_ttl
 from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
 from app.core.permissions import Permission
@@ -22,7 +23,7 @@ from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
-from app.licenses.key_records import KeyList, KeyRecord, list_keys
+from app.licenses.key_records import KeyList, KeyRecord, is_later, list_keys
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -32,6 +33,7 @@ from app.licenses.queries import (
 )
 from app.licenses.rules import LicenseState
 from app.licenses.services import issue_license, key_text, lock_license, revoke_license
+from app.licenses.timeline import PAST, Timeline, timeline
 from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
@@ -49,6 +51,8 @@ blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
+MOST_DRAWN = 200
+"""Of so many keys the timeline draws those for which it has room."""
 PARTIALS = {"keys": "licenses/_keys.html"}
 """The template for each target element of htmx; for any other, that of the whole tab."""
 
@@ -130,7 +134,8 @@ def generate(project_id: int) -> ResponseReturnValue:
         asked = request.values.get("key", "").strip()
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
-    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
+    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}"
+    message += f" from {utc_text(license.starts_at)} UTC." if is_later(license) else "."
     ttl = None if form.ttl.data == UNTIL else form.ttl.data
     address = tab_address(project_id, key=license.key_id, ttl=ttl)
     if not is_partial():
@@ -290,7 +295,16 @@ def _context(project: Project, listing: Listing) -> dict[str, Any]:
         "heartbeat_seconds": current_config().heartbeat_seconds,
         "instructions": _instructions(project, listing),
         "ticket_address": _ticket_address,
+        "timeline": _timeline(listing),
     }
+
+
+def _timeline(listing: Listing) -> Timeline:
+    listed = (*listing.keys.active, *listing.keys.scheduled, *listing.keys.ended)
+    keys = [key for key in listed if key.ended_at > listing.now - PAST][:MOST_DRAWN]
+    limits = current_config().agent_limits
+    spans = spans_under(db.session(), [key.id for key in keys], listing.now, limits)
+    return timeline(keys, spans, listing.now)
 
 
 def _ticket_address(ticket: str) -> str:

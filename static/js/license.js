@@ -48,20 +48,48 @@
     return [...options().elements].some((field) => (field.type === "checkbox" ? field.checked : field.value));
   }
 
+  // Until the portal has said it, the form is not sent; whoever sends it meanwhile has it sent then. The button is not
+  // disabled: a field that is left for it changes at that very moment, and the click would be lost.
+  const PATIENCE = 3000; // ms
+  let waiting = null;
+  let sender = null;
+
   function askAgain() {
-    if (!box().querySelector("[data-ttl-words]") || areUsed()) {
-      hold(true);
-      window.htmx.trigger(box(), "preview");
-    }
+    if (box().querySelector("[data-ttl-words]") && !areUsed()) return;
+    clearTimeout(waiting);
+    waiting = setTimeout(goOn, PATIENCE);
+    box().classList.add("is-unknown");
+    window.htmx.trigger(box(), "preview");
   }
 
-  window.page.watch("#ttl-preview > p:first-child", () => hold(false));
+  function goOn() {
+    clearTimeout(waiting);
+    waiting = null;
+    box()?.classList.remove("is-unknown");
+    const held = sender;
+    sender = null;
+    if (held?.isConnected) held.form.requestSubmit(held);
+  }
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.id !== "generate-form" || !waiting) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    sender = event.submitter ?? event.target.querySelector("[type=submit]");
+  }, true);
+
+  window.page.watch("#ttl-preview > p:first-child", goOn);
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-more-options]");
     if (!button) return;
-    const shown = document.getElementById("more-options").classList.toggle("is-shown");
+    const block = document.getElementById("more-options");
+    const shown = block.classList.toggle("is-shown");
     button.setAttribute("aria-expanded", String(shown));
+    // Open, they come before the button that sends them; shut, they stand in nobody's way to it.
+    if (shown) box().before(block);
+    else block.parentElement.append(block);
+    button.focus();
     // Remembered for this person; that it cannot be just now is no harm.
     const token = JSON.parse(document.body.getAttribute("hx-headers:inherited"))["X-CSRFToken"];
     const body = new URLSearchParams({ open: shown ? "1" : "0" });
@@ -105,6 +133,18 @@
   });
   window.page.watch("#ttl-preview", preview);
   setInterval(preview, 1000);
+
+  // Now, in the picture of the keys
+
+  function moveNow() {
+    const picture = document.querySelector(".timeline svg");
+    if (!picture) return;
+    const [from, to] = [Date.parse(picture.dataset.begins), Date.parse(picture.dataset.ends)];
+    const x = `${Math.min(100, ((window.serverNow() - from) / (to - from)) * 100).toFixed(2)}%`;
+    const line = picture.querySelector(".timeline-now");
+    ["x1", "x2"].forEach((end) => line.setAttribute(end, x));
+  }
+  setInterval(moveNow, 1000);
 
   // The end of a key
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from app.core.permissions import Role
 from tests.browser.conftest import Watch
@@ -15,8 +15,14 @@ def preview(page: Page) -> str:
     return page.locator("#ttl-preview p").first.inner_text()
 
 
-def textbox(page: Page, name: str):
+def textbox(page: Page, name: str) -> Locator:
     return page.get_by_role("textbox", name=name, exact=True)
+
+
+def tomorrow_there(page: Page) -> str:
+    """This time tomorrow, as a datetime-local field has it."""
+    in_a_day = "Date.now() + 864e5 - new Date().getTimezoneOffset() * 6e4"
+    return page.evaluate(f"new Date({in_a_day}).toISOString().slice(0, 16)")
 
 
 def test_the_plain_path_is_as_short_as_before(at_tab: Page) -> None:
@@ -53,9 +59,7 @@ def test_options_are_said_in_words_and_carried(at_tab: Page, place: Place) -> No
 def test_an_end_takes_the_place_of_the_ttl_and_gives_it_back(at_tab: Page) -> None:
     button(at_tab, "More options").click()
     ttl(at_tab).select_option(label="3 hrs")
-    tomorrow = at_tab.evaluate(
-        "new Date(Date.now() + 864e5 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(0, 16)"
-    )
+    tomorrow = tomorrow_there(at_tab)
     textbox(at_tab, "Ends").fill(tomorrow)
     expect(ttl(at_tab)).to_have_value("until")
     expect(at_tab.locator("#ttl-preview")).to_contain_text("may sign in until")
@@ -85,9 +89,7 @@ def test_a_refused_option_stands_beside_its_field_with_everything_kept(
 @pytest.mark.browser_context_args(**MOSCOW)
 def test_a_start_is_that_of_the_viewers_clock(at_tab: Page, place: Place) -> None:
     button(at_tab, "More options").click()
-    starts = at_tab.evaluate(
-        "new Date(Date.now() + 864e5 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(0, 16)"
-    )
+    starts = tomorrow_there(at_tab)
     textbox(at_tab, "Starts").fill(starts)
     button(at_tab, "Generate key").click()
     expect(button(at_tab, "Copy")).to_be_focused()
@@ -108,9 +110,7 @@ def test_a_key_is_extended_in_the_dialog(at_tab: Page, place: Place, watch: Watc
     expect(new_end).to_be_focused()
     dialog.get_by_role("button", name="Extend key").click()
     expect(new_end).to_have_attribute("aria-invalid", "true")
-    tomorrow = at_tab.evaluate(
-        "new Date(Date.now() + 864e5 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(0, 16)"
-    )
+    tomorrow = tomorrow_there(at_tab)
     new_end.fill(tomorrow)
     dialog.get_by_role("textbox", name="Reason").fill("Not done")
     dialog.get_by_role("button", name="Extend key").click()

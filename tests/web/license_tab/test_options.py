@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.models import User
 from tests.conftest import NOW, Cast, Clock, Visitor
-from tests.web.license_tab.stage import HOUR, generate, issue, later, options, stored
+from tests.web.license_tab.stage import HOUR, generate, issue, later, options, revoke, stored
 from tests.web.pages import words
 
 EVERYTHING = {
@@ -331,3 +331,21 @@ def test_a_key_that_has_ended_is_not_extended(
     later(app, clock, seconds=3 * HOUR)
     assert "is not brought back" in words(ada.get(f"{tab}/{license.key_id}/extend"))
     assert extend(ada, tab, license.key_id, ends="2026-11-25T10:00").status_code == 409
+
+
+def test_the_picture_has_a_bar_for_each_key_and_a_pattern_for_each_state(
+    app: Flask, cast: Cast, ada: Visitor, tab: str, clock: Clock
+) -> None:
+    assert "Timeline of keys" not in ada.get(tab).text
+    issue(app, cast)
+    later(app, clock, hours=4)
+    issue(app, cast)
+    issue(app, cast, starts_at=clock.instant + timedelta(days=3))
+    revoke(app, cast, issue(app, cast))
+    page = ada.get(tab).text
+    assert re.search(r'<svg role="img"\s+aria-label="Timeline of keys"', page)
+    states = re.findall(r'class="timeline-bar"\s+data-state="(\w+)"', page)
+    assert sorted(states) == ["active", "expired", "revoked", "scheduled"]
+    for state in ("scheduled", "revoked", "expired"):
+        assert f'fill="url(#timeline-{state})"' in page
+    assert "style=" not in page.partition("<svg role")[2].partition("</svg>")[0]
