@@ -492,6 +492,13 @@ class TestWhatIsKeptNoLonger:
         long.prove()
         assert long.verify() == Verified(events=523, size=779)
 
+    def test_a_clock_that_was_set_back_between_two_cuts_breaks_nothing(self, long: Record) -> None:
+        assert self.cut(long, NOW + timedelta(hours=1)) == 256
+        long.now -= timedelta(seconds=30)
+        assert self.cut(long, NOW + timedelta(days=1, hours=1)) == 256
+        long.prove()
+        assert long.verify() == Verified(events=268, size=780)
+
     def test_later_events_are_proven_as_before(self, long: Record) -> None:
         self.cut(long, NOW + timedelta(hours=1))
         long.prove()
