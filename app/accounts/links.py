@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.audit.log import log_event
@@ -83,8 +83,14 @@ def lets_in(session: Session, token: str) -> bool:
 
 def end_links(session: Session, *, user: User, now: datetime) -> None:
     """End the links of a user that were not used yet."""
-    session.execute(
-        update(OneTimeLink)
-        .where(OneTimeLink.user_id == user.id, OneTimeLink.ended_at.is_(None))
-        .values(ended_at=now)
-    )
+    _end(session, OneTimeLink.user_id == user.id, now=now)
+
+
+def end_all_links(session: Session, *, now: datetime) -> None:
+    """End every link that was not used yet, whoever's it is."""
+    _end(session, now=now)
+
+
+def _end(session: Session, *which: ColumnElement[bool], now: datetime) -> None:
+    query = update(OneTimeLink).where(*which, OneTimeLink.ended_at.is_(None))
+    session.execute(query.values(ended_at=now))

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, true, update
 from sqlalchemy.orm import Session
 
+from app.accounts.links import end_all_links
 from app.agents.codes import EndCause
 from app.agents.machines import detach, dissociate, revoke_permanent_license
 from app.agents.retiring import withdraw_signing_key
@@ -81,7 +82,8 @@ def settle_restored_copy(
 
     `newest_note` is the newest checkpoint that is known outside the database. Where the journal is
     missing, damaged or stops before it, every session is ended and every key revoked, unless
-    `trust`. `made_at` is None if nobody knows: then all of the journal counts.
+    `trust`. One-time links always end, since nobody knows which were used. `made_at` is None if
+    nobody knows: then all of the journal counts.
     """
     done = _judge(journal, newest_note, made_at or EVER)
     done.trusted = trust
@@ -90,6 +92,7 @@ def settle_restored_copy(
         _WITHDRAW[kind](session, lines, done, **given)
     if done.rest == "ended":
         _end_everything(session, done, actor=actor, now=now)
+    end_all_links(session, now=now)
     log_event(
         session,
         AuditTag.RESTORED,

@@ -14,8 +14,8 @@ from app.models import AuditCheckpoint
 
 TAIL = 4096
 """More bytes than two checkpoints have."""
-GAP = "\n\n"
-SIGNATURE = "\n\n— "
+GAP = b"\n\n"
+SIGNATURE = "\n\n— ".encode()
 
 
 def read_notes(file: Path) -> Iterator[str]:
@@ -23,7 +23,7 @@ def read_notes(file: Path) -> Iterator[str]:
 
     What a full disk has left half written at its end is no checkpoint yet.
     """
-    with file.open(encoding="utf-8", newline="") as lines:
+    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
         note, gaps = "", 0
         for line in lines:
             if line != "\n":
@@ -38,43 +38,44 @@ def read_notes(file: Path) -> Iterator[str]:
 
 
 def last_note(file: Path) -> str | None:
-    """The last whole checkpoint of the file; None if it has none. Raises as `last_head` does."""
-    head = last_head(file)
-    if head is None:
-        return None
-    *_, text, signatures, _ = ["", "", *_end_of(file)[1].split(GAP)]
-    return f"{text}{GAP}{signatures}\n"
-
-
-def last_head(file: Path) -> Head | None:
-    """The head that the last whole checkpoint of the file says; None if it has none.
+    """The last whole checkpoint of the file; None if it has none.
 
     Raises NoteInvalid if the end of the file is nothing of the kind, OSError if it cannot be read.
     """
     _, whole, rest = _end_of(file)
-    *_, text, signatures, _ = ["", "", *whole.split(GAP)]
+    *_, text, signatures, _ = [b"", b"", *whole.split(GAP)]
     if not signatures:
         if rest:
             raise NoteInvalid("it ends with something else than checkpoints")
         return None
-    return read_head(f"{text}{GAP}{signatures}\n")
+    note = b"%s%s%s\n" % (text, GAP, signatures)
+    return note.decode(errors="replace")
 
 
-def _end_of(file: Path) -> tuple[int, str, str]:
+def last_head(file: Path) -> Head | None:
+    """The head that the last whole checkpoint of the file says. Returns and raises as `last_note`.
+
+    NoteInvalid is raised too if it is no checkpoint after all.
+    """
+    note = last_note(file)
+    return None if note is None else read_head(note)
+
+
+def _end_of(file: Path) -> tuple[int, bytes, bytes]:
     """Where the last bytes of the file begin, what of them is whole, and what comes after that."""
     try:
         with file.open("rb") as content:
             start = max(0, content.seek(0, os.SEEK_END) - TAIL)
             content.seek(start)
-            text = content.read().decode(errors="replace")
+            text = content.read()
     except FileNotFoundError:
-        return 0, "", ""
+        return 0, b"", b""
     signed = text.rfind(SIGNATURE)
     end = text.find(GAP, signed + len(GAP)) if signed >= 0 else -1
     if signed >= 0 and end < 0:  # the last one is not whole: what was before it is
         signed = text.rfind(SIGNATURE, 0, signed)
         end = text.find(GAP, signed + len(GAP)) if signed >= 0 else -1
-    whole = text[: end + len(GAP)] if end >= 0 else ""
+    whole = text[: end + len(GAP)] if end >= 0 else b""
     return start, whole, text[len(whole) :]
 
 
@@ -111,7 +112,7 @@ def publish_checkpoints(session: Session, file: Path, key: LogKey) -> int:
 def _append(file: Path, text: str) -> None:
     """Append all of `text` or nothing, in place of what a full disk had left half written."""
     start, whole, _ = _end_of(file)
-    end = start + len(whole.encode())
+    end = start + len(whole)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "wb", buffering=0) as content:
         content.truncate(end)

@@ -42,10 +42,7 @@ def cut_oldest_tile(session: Session, *, before: datetime, now: datetime) -> int
 
 def was_cut_to(session: Session) -> int:
     """Up to which index the log says that it was cut off; 0 if it never was."""
-    data = session.scalar(
-        select(AuditEvent.data)
-        .where(AuditEvent.tag == AuditTag.AUDIT_CUT_OFF.value)
-        .order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
-        .limit(1)
+    said = session.scalars(
+        select(AuditEvent.data).where(AuditEvent.tag == AuditTag.AUDIT_CUT_OFF.value)
     )
-    return int(data["until"]) if data else 0
+    return max((int(data["until"]) for data in said), default=0)

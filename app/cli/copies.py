@@ -5,7 +5,7 @@ import secrets
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +39,8 @@ SIGNING_KEYS = "signing-keys/"
 BLOCK = 1024 * 1024
 AUTOMATIC = "rolling-window-"
 SUFFIX = ".backup"
+INSTANT = "%Y%m%dT%H%M%SZ"
+"""How the name of a copy that was made by itself says when."""
 
 
 class CopyHeader(NamedTuple):
@@ -248,30 +250,43 @@ def back_up_if_due(config: Config, now: datetime) -> Path | None:
     if config.backups is None:
         return None
     _clear_up(config.backups)
-    latest = max(automatic_copies(config.backups), default=None)
-    if latest is not None:
-        made_at = read_copy_header(latest).made_at
+    for made_at in map(_made_at, automatic_copies(config.backups)):
         if timedelta(0) <= now - made_at < timedelta(seconds=config.backup_every):
             return None
     if not config.backup_passphrase:
         raise PortalError("PORTAL_BACKUPS: PORTAL_BACKUP_PASSPHRASE is not set; no copy was made.")
-    file = config.backups / f"{AUTOMATIC}{now:%Y%m%dT%H%M%SZ}{SUFFIX}"
+    file = config.backups / f"{AUTOMATIC}{now:{INSTANT}}{SUFFIX}"
     make_copy(config, file, passphrase=config.backup_passphrase)
-    prune_backups(config.backups, config.backup_keep)
+    prune_backups(config.backups, config.backup_keep, now)
     return file
 
 
-def prune_backups(folder: Path, keep: int) -> int:
-    """Delete the oldest copies that were made by themselves, but for `keep`; returns how many."""
-    old = sorted(automatic_copies(folder), reverse=True)[keep:]
+def prune_backups(folder: Path, keep: int, now: datetime) -> int:
+    """Delete the oldest copies that were made by themselves, but for `keep`; returns how many.
+
+    Those from the future, of before the clock was set back, go first.
+    """
+
+    def age(file: Path) -> tuple[bool, datetime]:
+        made_at = _made_at(file)
+        return made_at <= now, made_at
+
+    old = sorted(automatic_copies(folder), key=age, reverse=True)[keep:]
     for file in old:
         file.unlink(missing_ok=True)
     return len(old)
 
 
 def automatic_copies(folder: Path) -> list[Path]:
-    """The copies in `folder` that were made by themselves, in no order."""
-    return list(folder.glob(f"{AUTOMATIC}*{SUFFIX}"))
+    """The copies in `folder` that were made by themselves, in no order: their names say when."""
+    digits = "[0-9]"
+    return list(folder.glob(f"{AUTOMATIC}{digits * 8}T{digits * 6}Z{SUFFIX}"))
+
+
+def _made_at(file: Path) -> datetime:
+    """When a copy was made by itself, as its name says."""
+    text = file.name.removeprefix(AUTOMATIC).removesuffix(SUFFIX)
+    return datetime.strptime(text, INSTANT).replace(tzinfo=UTC)
 
 
 def _clear_up(folder: Path) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.audit import tree
+from app.audit import checkpoints, tree
 from app.audit.checkpoints import last_head, publish_checkpoints, read_notes, verified_heads
 from app.audit.cutting import cut_oldest_tile
 from app.audit.exporting import Proofs, csv_lines, jsonl_lines, prove_event, proven_events
@@ -256,6 +256,17 @@ def test_nothing_is_signed_over_a_log_that_was_cut_off(record: Record) -> None:
         record.sign()
 
 
+def test_a_checkpoint_that_is_no_text_any_more_is_named(record: Record) -> None:
+    for _ in range(2):
+        record.happen()
+        record.prove()
+    content = bytearray(record.file.read_bytes())
+    content[20] = 0xFF
+    record.file.write_bytes(content)
+    with pytest.raises(NoteInvalid, match=r"checkpoint 1 of"):
+        record.verify()
+
+
 def test_a_file_that_knows_more_than_the_database_is_left_alone(record: Record) -> None:
     """An older copy of the database was put in its place."""
     record.happen(5)
@@ -317,6 +328,23 @@ def test_what_a_full_disk_left_half_written_is_written_again(record: Record, cut
     assert last_head(record.file).size == 1  # type: ignore[union-attr]
     publish_checkpoints(record.session, record.file, record.key)
     assert record.file.read_bytes() == whole
+
+
+def test_a_checkpoint_is_appended_wherever_the_end_that_is_read_begins(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of the dash of an older signature, say, which takes three bytes."""
+    for _ in range(6):
+        record.happen()
+        record.prove()
+    whole = record.file.read_bytes()
+    [*notes] = read_notes(record.file)
+    before = len(whole) - len(f"{notes[-1]}\n".encode())
+    for tail in range(before // 2, before // 2 + before // 5 + 1):
+        monkeypatch.setattr(checkpoints, "TAIL", tail)
+        record.file.write_bytes(whole[:before])
+        publish_checkpoints(record.session, record.file, record.key)
+        assert record.file.read_bytes() == whole, f"with the last {tail} bytes"
 
 
 def test_a_checkpoint_of_the_file_that_was_changed_is_named(record: Record) -> None:
@@ -463,6 +491,13 @@ class TestWhatIsKeptNoLonger:
         assert self.cut(long, NOW + timedelta(hours=1)) == 0
         long.prove()
         assert long.verify() == Verified(events=523, size=779)
+
+    def test_a_clock_that_was_set_back_between_two_cuts_breaks_nothing(self, long: Record) -> None:
+        assert self.cut(long, NOW + timedelta(hours=1)) == 256
+        long.now -= timedelta(seconds=30)
+        assert self.cut(long, NOW + timedelta(days=1, hours=1)) == 256
+        long.prove()
+        assert long.verify() == Verified(events=268, size=780)
 
     def test_later_events_are_proven_as_before(self, long: Record) -> None:
         self.cut(long, NOW + timedelta(hours=1))

@@ -281,13 +281,39 @@ def test_others_files_are_left(automatic: Installation, clock: Clock) -> None:
     other = folder / "by-hand.backup"
     automatic.back_up(other)
     due(automatic, clock.now())
-    prune_backups(folder, 0)
+    prune_backups(folder, 0, clock.now())
     assert list(folder.iterdir()) == [other]
 
 
+def test_a_copy_by_hand_beside_them_is_none_of_them(automatic: Installation, clock: Clock) -> None:
+    """Its name must not count as the newest for ever: each round would make a copy then."""
+    by_hand = automatic.config.backups / "rolling-window-by-hand.backup"
+    automatic.back_up(by_hand)
+    clock.advance(hours=2)
+    assert due(automatic, clock.now()) is not None
+    assert due(automatic, clock.advance(seconds=10)) is None
+    prune_backups(automatic.config.backups, 0, clock.now())
+    assert [*automatic.config.backups.iterdir()] == [by_hand]
+
+
 def test_a_clock_that_was_set_back_stops_no_copies(automatic: Installation, clock: Clock) -> None:
+    """Nor does each round make one until it has caught up, in place of all of before."""
     due(automatic, clock.now())
     assert due(automatic, clock.advance(days=-3)) is not None
+    assert due(automatic, clock.advance(seconds=10)) is None
+
+
+def test_copies_of_a_clock_that_was_ahead_are_the_first_to_go(
+    automatic: Installation, clock: Clock
+) -> None:
+    """Otherwise each new one went at once, since they count as newer."""
+    clock.advance(days=3)
+    for _ in range(3):
+        due(automatic, clock.advance(hours=1))
+    made = due(automatic, clock.advance(days=-3))
+    assert made is not None
+    assert made.exists()
+    assert len([*automatic.config.backups.iterdir()]) == 3
 
 
 def test_without_a_passphrase_it_says_so(automatic: Installation, clock: Clock) -> None:

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import func, select
 
-from app.accounts.users import disable_user
+from app.accounts.links import make_link, user_of_link
+from app.accounts.users import disable_user, lock_by_email
 from app.accounts.web_sessions import find_web_session, sign_in_to_portal, sign_out_of_portal
 from app.agents.heartbeats import LiveSession, heartbeat
 from app.agents.live_sessions import end_session
 from app.agents.machines import detach
+from app.agents.people import set_password_by_link
 from app.agents.retiring import retire_signing_key
 from app.agents.settling import JournalState
 from app.agents.sign_in import SignedIn
@@ -21,6 +23,7 @@ from app.audit.journal import append_lines
 from app.audit.tags import AuditTag
 from app.cli.restoring import settle_if_put_back
 from app.core.actor import COMMAND_LINE
+from app.core.errors import Gone
 from app.extensions import db
 from app.licenses.keyring import current_kid, ensure_signing_key, rotate_signing_key
 from app.licenses.queries import has_ended
@@ -227,6 +230,28 @@ def test_a_copy_that_is_trusted_is_left_as_it_is_and_says_so(
     with here.context():
         [event] = events(db.session(), AuditTag.RESTORED)
         assert event.data["rest"] == "trusted"
+
+
+def test_a_one_time_link_of_the_copy_is_dead(here: Installation, clock: Clock) -> None:
+    """The attacker finds a link in an old mail, which has been used, but since the copy."""
+    cast = here.start()
+    with here.context():
+        session = db.session()
+        user = lock_by_email(session, cast.pat)
+        token = make_link(session, user=user, actor=cast.actor(cast.ada), now=clock.now())
+        session.commit()
+    here.prove()
+    here.back_up()
+    clock.advance(seconds=30)
+    with here.context():
+        set_password_by_link(
+            db.session(), token=token, password_hash="new", address="", now=clock.now()
+        )
+        db.session.commit()
+    here.prove()
+    assert here.restore().journal is JournalState.COMPLETE
+    with here.context(), pytest.raises(Gone):
+        user_of_link(db.session(), token=token, now=clock.now())
 
 
 def test_a_journal_from_elsewhere(here: Installation, clock: Clock, tmp_path: Path) -> None:
