@@ -7,7 +7,7 @@ from sqlalchemy import delete, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from app import throttle
-from app.accounts.second_factor_rules import RECOVERY_CODES, accepted_steps
+from app.accounts.second_factor_rules import RECOVERY_CODES, accepted_steps, forgotten_before
 from app.accounts.totp import (
     hash_recovery_code,
     matching_step,
@@ -165,7 +165,7 @@ def _use_code(session: Session, user: User, code: str, secret_key: str, now: dat
     of_user = UsedCode.user_id == user.id
     if session.scalar(select(exists().where(of_user, UsedCode.step == step))):
         return False
-    session.execute(delete(UsedCode).where(of_user, UsedCode.step < min(accepted_steps(now))))
+    session.execute(delete(UsedCode).where(of_user, UsedCode.step < forgotten_before(now)))
     session.add(UsedCode(user_id=user.id, step=step))
     return True
 

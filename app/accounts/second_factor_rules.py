@@ -16,6 +16,14 @@ def accepted_steps(now: datetime) -> tuple[int, int, int]:
     return present, present - 1, present + 1
 
 
+def forgotten_before(now: datetime) -> int:
+    """The step before which nobody need know any more which codes were used.
+
+    A day ago, far longer than a code counts: a clock that is set back must not bring one back.
+    """
+    return (int(now.timestamp()) - 86_400) // STEP_SECONDS
+
+
 def is_fresh(proven_at: datetime, now: datetime) -> bool:
     """Whether what somebody proved at `proven_at` still counts; one from the future does not."""
     return timedelta(0) <= now - proven_at < PROOF_LASTS

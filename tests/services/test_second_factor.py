@@ -126,6 +126,14 @@ def test_each_code_counts_once(ada: Ada) -> None:
     assert ada.enter(code_at(NOW + timedelta(seconds=30)), now=NOW + timedelta(minutes=1)) == WRONG
 
 
+def test_a_used_code_does_not_count_again_when_the_clock_is_set_back(ada: Ada) -> None:
+    """Mallory has seen a code of Ada's, and waits for the clock to be put right."""
+    assert ada.enter(code_at(NOW)) == RIGHT
+    ahead = NOW + timedelta(hours=3)
+    assert ada.enter(code_at(ahead), now=ahead) == RIGHT
+    assert ada.enter(code_at(NOW)) == WRONG
+
+
 def test_wrong_codes_are_limited_and_right_ones_are_then_not_looked_at(ada: Ada) -> None:
     """Mallory knows the password, and tries the million codes."""
     for _ in range(3):
