@@ -7,7 +7,7 @@ from sqlalchemy import delete, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from app import throttle
-from app.accounts.second_factor_rules import RECOVERY_CODES, accepted_steps, forgotten_before
+from app.accounts.second_factor_rules import RECOVERY_CODES, forgotten_before
 from app.accounts.totp import (
     hash_recovery_code,
     matching_step,
