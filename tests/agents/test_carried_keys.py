@@ -23,10 +23,11 @@ from app.core.durations import KeyLimits
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Role
 from app.extensions import db
+from app.licenses.extending import extend_license
 from app.licenses.offline import revocations
 from app.licenses.option_rules import KeyOptions, key_window
 from app.licenses.queries import state_of
-from app.licenses.services import extend_license, inspect_key, key_text, revoke_license
+from app.licenses.services import inspect_key, key_text, revoke_license
 from app.models import AgentSession, TemporaryLicense, User
 from app.models.engine import writing
 from tests.agents.stage import (
