@@ -30,6 +30,7 @@ from app.core.errors import MalformedTTL, NotFound
 from app.core.instants import NoInstant, read_rfc3339
 from app.core.permissions import Permission
 from app.core.text import counted
+from app.licenses.extending import extend_license
 from app.licenses.key_records import AnyKey, is_later
 from app.licenses.option_rules import MOST_SIGN_INS, USE_WITHIN, KeyOptions
 from app.licenses.queries import (
@@ -48,7 +49,6 @@ from app.licenses.revoking_many import (
 )
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import (
-    extend_license,
     inspect_key,
     issue_license,
     revoke_license,

@@ -14,8 +14,8 @@ from app.core.errors import InvalidInput
 from app.core.instants import NoInstant, read_local, zone_named
 from app.core.permissions import Permission
 from app.extensions import db
+from app.licenses.extending import extend_license
 from app.licenses.queries import has_ended
-from app.licenses.services import extend_license
 from app.models import Project, TemporaryLicense
 from app.portal.licenses import must_find, show_keys, tab_address
 from app.projects.services import get_project
