@@ -80,7 +80,7 @@ class TestAsking:
         assert answer.status_code == 200
         assert "<html" not in answer.text
         assert f'id="dialog-title">Revoke {key_id}?' in answer.text
-        assert "Revoke key" in answer.text
+        assert ">Revoke key<" in answer.text
 
     def test_says_who_is_signed_in_under_it_now(
         self, app: Flask, ada: Visitor, cast: Cast, address: str, key_id: str
@@ -107,7 +107,7 @@ class TestAsking:
         answer = ada.get(address)
         assert answer.status_code == 200
         assert "There is nothing to revoke." in words(answer)
-        assert "Revoke key" not in words(answer)
+        assert ">Revoke key<" not in answer.text
 
 
 class TestRevoking:
