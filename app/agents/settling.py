@@ -147,6 +147,16 @@ def _revoke_keys(
         done.keys += len(revoke_where(session, which, actor=actor, now=now))
 
 
+def _use_up_keys(session: Session, lines: list[Line], _done: Settled, **_: Any) -> None:
+    """A key for one sign-in must not be good for a second one."""
+    for key_ids in _ids(lines):
+        session.execute(
+            update(TemporaryLicense)
+            .where(TemporaryLicense.key_id.in_(key_ids))
+            .values(sign_ins_used=TemporaryLicense.sign_ins_allowed)
+        )
+
+
 def _withdraw_machines(withdraw: Callable[..., object]) -> Callable[..., None]:
     """Does the same again as a super admin did, but for what is so already."""
 
@@ -232,6 +242,7 @@ def _end_everything(session: Session, done: Settled, *, actor: Actor, now: datet
 _WITHDRAW: dict[Withdrawal, Callable[..., None]] = {
     Withdrawal.USER_DISABLED: _disable_users,
     Withdrawal.KEY_REVOKED: _revoke_keys,
+    Withdrawal.KEY_USED_UP: _use_up_keys,
     Withdrawal.SIGNING_KEY_RETIRED: _retire_keys,
     Withdrawal.LICENSE_REVOKED: _withdraw_machines(revoke_permanent_license),
     Withdrawal.MACHINE_DETACHED: _withdraw_machines(detach),

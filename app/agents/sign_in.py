@@ -159,7 +159,7 @@ def _open_session(
     session.add(agent_session)
     if who.user is not None:
         who.user.last_sign_in_at = now
-    _note_use(agent_session, MachineIds(request.mac_id, request.machine_id), now)
+    _note_use(session, agent_session, MachineIds(request.mac_id, request.machine_id), now)
     if agent is not None:
         note_identifiers(session, agent, agent_session)
     session.flush()
@@ -167,11 +167,13 @@ def _open_session(
     return agent_session, token
 
 
-def _note_use(agent_session: AgentSession, machine: MachineIds, now: datetime) -> None:
+def _note_use(
+    session: Session, agent_session: AgentSession, machine: MachineIds, now: datetime
+) -> None:
     """Store when the key and the agent were last used, and the machine's present host name."""
     license, agent = agent_session.temporary_license, agent_session.agent
     if license is not None:
-        note_sign_in(license, machine, now)
+        note_sign_in(session, license, machine, now)
     if agent is not None:
         agent.last_seen_at = now
         if license is None:

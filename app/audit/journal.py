@@ -36,6 +36,8 @@ class Withdrawal(StrEnum):
     """What a line says; `id` in it names the row, or the Key ID, or the `kid`."""
 
     KEY_REVOKED = "key_revoked"
+    KEY_USED_UP = "key_used_up"
+    """The last sign-in that it allowed was made."""
     LICENSE_REVOKED = "license_revoked"
     """The permanent license of the agent with this id."""
     MACHINE_DETACHED = "machine_detached"

@@ -284,10 +284,14 @@ def read_presented_key(session: Session, text: str, *, lock: bool = False) -> Pr
     return PresentedKey(license if agrees else None)
 
 
-def note_sign_in(license: TemporaryLicense, machine: MachineIds, now: datetime) -> None:
+def note_sign_in(
+    session: Session, license: TemporaryLicense, machine: MachineIds, now: datetime
+) -> None:
     """Count a sign-in with a locked license: it was used in time, and on which machine."""
     license.last_used_at = now
     license.sign_ins_used += 1
+    if sign_ins_left(license) == 0:
+        note_withdrawal(session, Withdrawal.KEY_USED_UP, license.key_id, now)
     license.ends_at = license.expires_at
     if license.first_machine:
         license.bound_mac_id = license.bound_mac_id or machine.mac_id

@@ -19,6 +19,7 @@ from app.agents.people import set_password_by_link
 from app.agents.retiring import retire_signing_key
 from app.agents.settling import JournalState
 from app.agents.sign_in import SignedIn
+from app.agents.sign_in_rules import Refusal
 from app.audit.journal import append_lines
 from app.audit.tags import AuditTag
 from app.cli.restoring import settle_if_put_back
@@ -26,6 +27,7 @@ from app.core.actor import COMMAND_LINE
 from app.core.errors import Gone
 from app.extensions import db
 from app.licenses.keyring import current_kid, ensure_signing_key, rotate_signing_key
+from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import has_ended
 from app.licenses.services import revoke_license
 from app.models import TemporaryLicense, User
@@ -163,6 +165,33 @@ def test_with_the_journal_just_what_was_withdrawn_is_withdrawn_again(
         [event] = events(db.session(), AuditTag.RESTORED)
         assert event.data["rest"] == "left"
         assert (event.data["keys"], event.data["users"], event.data["machines"]) == (1, 1, 1)
+
+
+def test_a_key_for_one_sign_in_is_not_good_for_a_second_one(
+    here: Installation, clock: Clock
+) -> None:
+    """Mallory has used the key, and waits for a copy of before to be put back."""
+    cast = here.start()
+    with here.context():
+        session = db.session()
+        once = issue(session, cast, now=clock.now(), options=KeyOptions(3600, sign_ins=1))
+        key = text_of(once)
+        session.commit()
+    here.prove()
+    here.back_up()
+    clock.advance(minutes=1)
+
+    def sign_in(mac_id: str) -> object:
+        with here.context():
+            return try_to_sign_in(db.session(), cast.pat, key, now=clock.now(), mac_id=mac_id)
+
+    assert isinstance(sign_in(MACS[5]), SignedIn)
+    here.prove()
+    clock.advance(minutes=1)
+    here.restore()
+    refused = sign_in(MACS[6])
+    assert isinstance(refused, Refusal)
+    assert refused.code == "key_used_up"
 
 
 def test_without_the_journal_no_session_and_no_key_is_good(
