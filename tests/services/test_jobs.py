@@ -107,7 +107,7 @@ def test_of_two_one_works_and_the_other_takes_over_when_it_is_killed(tmp_path: P
         assert command(server, "audit", "verify").returncode == 0
 
 
-KILLS = int(os.environ.get("PORTAL_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("TEST_KILLS", "4"))
 """How often it is killed; an environment may ask for more."""
 
 
@@ -120,11 +120,7 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(
     settings = {}
     if database == "postgres":
         url = request.getfixturevalue("postgres_url")
-        name = f"jobs_{os.getpid()}_{time.time_ns()}"
-        plain = url.replace("+psycopg", "")
-        with psycopg.connect(plain, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        settings["PORTAL_DATABASE_URL"] = _named(url, name)
+        settings["PORTAL_DATABASE_URL"] = named_database(url)
     with served_portal(tmp_path, **settings) as server:
         wait_until((tmp_path / "checkpoints").exists, server.log)
         os.kill(server.process.pid, signal.SIGSTOP)  # so that it starts no other
@@ -151,6 +147,10 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(
         assert (verified.returncode, verified.stderr) == (0, "")
 
 
-def _named(url: str, name: str) -> str:
+def named_database(url: str) -> str:
+    """The address of a new database on the server that `url` is on."""
+    name = f"jobs_{os.getpid()}_{time.time_ns()}"
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
     base, question, query = url.partition("?")
     return f"{base.rpartition('/')[0]}/{name}{question}{query}"
