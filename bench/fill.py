@@ -134,7 +134,9 @@ def _licenses(
             "payload_version": 1,
             "ttl_seconds": ttl,
             "issued_at": issued_at,
+            "starts_at": issued_at,
             "expires_at": issued_at + timedelta(seconds=ttl),
+            "ends_at": issued_at + timedelta(seconds=ttl),
             "issued_by_id": admin,
             "revoked_at": _moment(revoked) if revoked else None,
             "revoked_by_id": admin if revoked else None,
@@ -163,7 +165,7 @@ def _active(connection: Connection, now: datetime, limit: int) -> list[Any]:
     """The active keys that end last: (id, Key ID, Organisation ID)."""
     columns = (TemporaryLicense.id, TemporaryLicense.key_id, TemporaryLicense.organisation_id)
     query = select(*columns).where(TemporaryLicense.is_active(now))
-    in_order = query.order_by(TemporaryLicense.expires_at.desc()).limit(limit)
+    in_order = query.order_by(TemporaryLicense.ends_at.desc()).limit(limit)
     return list(connection.execute(in_order))
 
 

@@ -29,6 +29,8 @@ ORDER = 2**252 + 27742317777372353535851937790883648493
 ISSUED_AT = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 TTL = 3 * 3600
 EXPIRES_AT = ISSUED_AT + timedelta(seconds=TTL)
+STARTS_AT = ISSUED_AT + timedelta(days=1)
+"""The start of a key that was issued ahead."""
 MIDWAY = ISSUED_AT + timedelta(hours=1)
 
 
@@ -90,6 +92,7 @@ def vector(name: str, key: str, now: datetime, state: str, note: str, **changes:
         "organisation_id": "ORG-000123",
         "ttl": TTL,
         "issued_at": rfc3339(ISSUED_AT),
+        "starts_at": rfc3339(ISSUED_AT),
         "expires_at": rfc3339(EXPIRES_AT),
     }
     expected = {"state": state, "fields": fields | changes}
@@ -146,6 +149,43 @@ def readable() -> list[Json]:
             "invisible-characters", f"\ufeff\u00a0{VALID[:50]}\u200b{VALID[50:]}\u00ad", MIDWAY,
             "active", "Byte order mark, no-break space, zero-width space, soft hyphen.",
         ),
+    ]  # fmt: skip
+
+
+def nbf(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def started(name: str, now: datetime, state: str, note: str) -> Json:
+    """A vector of the key that was issued ahead, which starts a day after its issue."""
+    ends_at = rfc3339(STARTS_AT + timedelta(seconds=TTL))
+    starts = {"starts_at": rfc3339(STARTS_AT), "expires_at": ends_at}
+    return vector(name, key_of(payload(nbf=nbf(STARTS_AT))), now, state, note, **starts)
+
+
+def with_a_start() -> list[Json]:
+    second, ends_at = timedelta(seconds=1), STARTS_AT + timedelta(seconds=TTL)
+    at_once = key_of(payload(nbf=nbf(ISSUED_AT)))
+    return [
+        started("scheduled", MIDWAY, "scheduled", "Issued ahead: it starts tomorrow."),
+        started(
+            "six-seconds-before-the-start", STARTS_AT - 6 * second, "scheduled",
+            "No two clocks are so far apart.",
+        ),
+        started("at-the-start", STARTS_AT, "active", "The instant of the start belongs to it."),
+        started(
+            "one-second-after-the-start", STARTS_AT + second, "active", "Its ttl counts from nbf."
+        ),
+        started(
+            "one-second-before-the-end", ends_at - second, "active",
+            "The last second, counted from the start.",
+        ),
+        started("at-the-end", ends_at, "expired", "The end is start plus ttl."),
+        started(
+            "scheduled-and-issued-in-the-future", ISSUED_AT - 6 * second, "invalid",
+            "Before its issue instant it is no good key, whatever its start.",
+        ),
+        vector("start-at-issue", at_once, MIDWAY, "active", "nbf may be the issue instant."),
     ]  # fmt: skip
 
 
@@ -234,6 +274,15 @@ def wrongly_filled() -> list[Json]:
         refused("ttl-fraction", key_of(payload(ttl=1.5)), "ttl is a whole number."),
         refused("ttl-zero", key_of(payload(ttl=0)), "ttl is at least one second."),
         refused("ttl-beyond-dates", key_of(payload(ttl=10**12)), "It would expire after 9999."),
+        refused("nbf-as-text", key_of(payload(nbf=str(nbf(STARTS_AT)))), "nbf is a number."),
+        refused("nbf-true", key_of(payload(nbf=True)), "nbf is a whole number, not true."),
+        refused("nbf-null", key_of(payload(nbf=None)), "nbf stands there or does not."),
+        refused("nbf-fraction", key_of(payload(nbf=nbf(STARTS_AT) + 0.5)), "nbf is whole."),
+        refused(
+            "nbf-before-issue", key_of(payload(nbf=nbf(ISSUED_AT) - 1)),
+            "No key starts before it was issued.",
+        ),
+        refused("nbf-beyond-dates", key_of(payload(nbf=10**12)), "It would start after 9999."),
         refused("organisation-missing", key_of(without_org), "org is needed."),
         refused("key-id-as-number", key_of(payload(jti=7)), "jti is text."),
         refused("not-an-object", sign(encode(compact([payload()]))), "PAYLOAD is one object."),
@@ -421,6 +470,7 @@ def document() -> Json:
         "salt": SALT.decode("ascii"),
         "jwks": {"keys": [jwk(SIGNING_KEY), jwk(OLDER_KEY)]},
         "vectors": readable()
+        + with_a_start()
         + damaged()
         + misspelt_signatures()
         + wrongly_signed()

@@ -81,6 +81,27 @@ class RefusalCode(StrEnum):
         "This registration key was revoked. Ask for a new one.",
         "registration_key",
     )
+    KEY_NOT_YET_VALID = (
+        "key_not_yet_valid",
+        f"This registration key does not work yet: it starts at {AT}.",
+        "registration_key",
+    )
+    KEY_NOT_FOR_YOU = (
+        "key_not_for_you",
+        "This registration key was made for somebody else. Ask for one of your own.",
+        "registration_key",
+    )
+    KEY_USED_UP = (
+        "key_used_up",
+        "This registration key has been used as often as it may be. Ask for a new one.",
+        "registration_key",
+    )
+    KEY_BOUND_ELSEWHERE = (
+        "key_bound_elsewhere",
+        "This registration key works only on the machine on which it was used first. "
+        "Go on there, or ask for a new one.",
+        "registration_key",
+    )
     CONFIGURATION_READ_ONLY = (
         "configuration_read_only",
         "Configuration data cannot be saved under a temporary license. Nothing was saved.",

@@ -52,6 +52,8 @@ class LiveSession:
     key_expires_at: datetime | None
     """None under a permanent license."""
     user_id: int
+    key_starts_at: datetime | None
+    """None under a permanent license."""
 
 
 _under_a_key = AgentSession.temporary_license_id.is_not(None)
@@ -67,6 +69,7 @@ HEARD: Select[*tuple[Any, ...]] = (
         func.coalesce(TemporaryLicense.key_id, PermanentLicense.key_id, "").label("key_id"),
         TemporaryLicense.expires_at.label("key_expires_at"),
         AgentSession.user_id,
+        TemporaryLicense.starts_at.label("key_starts_at"),
         # What else decides whether it has ended
         AgentSession.agent_id,
         AgentSession.last_heard_at,
@@ -74,7 +77,6 @@ HEARD: Select[*tuple[Any, ...]] = (
         AgentSession.ended_at,
         AgentSession.end_code,
         User.disabled_at,
-        TemporaryLicense.issued_at.label("key_issued_at"),
         TemporaryLicense.revoked_at.label("key_revoked_at"),
         Agent.detached_at,
         Agent.dissociated_at,
@@ -109,7 +111,7 @@ def heartbeat(
         return end
     if now - row.last_heard_at >= note_interval(limits):
         _note_heard(session, row, now)
-    return LiveSession(*row[:10])
+    return LiveSession(*row[:11])
 
 
 def live_session_of(agent_session: AgentSession) -> LiveSession:
@@ -126,6 +128,7 @@ def live_session_of(agent_session: AgentSession) -> LiveSession:
         key_id=agent_session.license_key_id,
         key_expires_at=key.expires_at if key else None,
         user_id=agent_session.user_id,
+        key_starts_at=key.starts_at if key else None,
     )
 
 
@@ -135,7 +138,7 @@ def _facts(row: Row[*tuple[Any, ...]]) -> SessionFacts:
         ended_at=row.ended_at,
         ended_by=CAUSES[row.end_code] if row.end_code else None,
         user_disabled_at=row.disabled_at,
-        key_issued_at=row.key_issued_at,
+        key_starts_at=row.key_starts_at,
         key_expires_at=row.key_expires_at,
         key_revoked_at=row.key_revoked_at,
         agent_detached_at=row.detached_at,

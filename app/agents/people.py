@@ -73,7 +73,7 @@ def set_password_by_link(
 def disable_and_revoke(
     session: Session, *, email: str, actor: Actor, now: datetime
 ) -> tuple[User, int]:
-    """Disable a user and revoke the active keys that they have issued: (user, how many keys).
+    """Disable a user and revoke the keys that they have issued: (user, how many keys).
 
     Raises NotFound, NotAllowed, and Conflict for the last super admin who can sign in.
     """
@@ -86,9 +86,9 @@ def disable_and_revoke(
 
 
 def active_keys_issued_by(session: Session, user: User, now: datetime) -> list[str]:
-    """The Key IDs of the temporary keys that a user has issued and that are active."""
+    """The Key IDs of the temporary keys that a user has issued and that have not ended."""
     query = select(TemporaryLicense.key_id).where(
-        TemporaryLicense.issued_by_id == user.id, TemporaryLicense.is_active(now)
+        TemporaryLicense.issued_by_id == user.id, TemporaryLicense.is_open(now)
     )
     return list(session.scalars(query.order_by(TemporaryLicense.id)))
 

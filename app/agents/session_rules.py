@@ -25,7 +25,7 @@ class SessionFacts:
     ended_at: datetime | None = None
     ended_by: EndCause | None = None
     user_disabled_at: datetime | None = None
-    key_issued_at: datetime | None = None
+    key_starts_at: datetime | None = None
     key_expires_at: datetime | None = None
     key_revoked_at: datetime | None = None
     agent_detached_at: datetime | None = None
@@ -66,7 +66,7 @@ def session_end(facts: SessionFacts, *, now: datetime, limits: SessionLimits) ->
     A session has ended at the very instant of its expiry, or of `last_heard_at` plus the idle
     limit. A stored end (revoked, disabled, ended) counts even if its instant is later than `now`:
     the clocks of several portal machines may differ. If the clock was set back to before the key
-    was issued, the key is not active and the session has ended.
+    started, the key is not active and the session has ended.
     """
     recorded = (
         (facts.key_revoked_at, EndCause.KEY_REVOKED),
@@ -83,7 +83,7 @@ def session_end(facts: SessionFacts, *, now: datetime, limits: SessionLimits) ->
     )
     ends = [SessionEnd(cause, at) for at, cause in by_clock if at is not None and at <= now]
     ends += [SessionEnd(cause, at) for at, cause in recorded if at is not None]
-    if not ends and facts.key_issued_at is not None and now < facts.key_issued_at:
+    if not ends and facts.key_starts_at is not None and now < facts.key_starts_at:
         return SessionEnd(EndCause.CLOCK_SET_BACK, now)
     return min(ends, key=lambda end: end.at, default=None)
 

@@ -101,7 +101,7 @@ def facts_of(agent_session: AgentSession, ends_on: date | None) -> SessionFacts:
         ended_at=agent_session.ended_at,
         ended_by=CAUSES[code] if code else None,
         user_disabled_at=agent_session.user.disabled_at,
-        key_issued_at=key.issued_at if key else None,
+        key_starts_at=key.starts_at if key else None,
         key_expires_at=key.expires_at if key else None,
         key_revoked_at=key.revoked_at if key else None,
         agent_detached_at=agent.detached_at if agent else None,

@@ -23,8 +23,8 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.durations import Rate
 from app.core.tokens import hash_token, new_token
-from app.licenses.rules import Inspection
-from app.licenses.services import read_presented_key
+from app.licenses.rules import Inspection, MachineIds
+from app.licenses.services import note_sign_in, read_presented_key
 from app.models import Agent, AgentSession, TemporaryLicense, User
 from app.projects.subscriptions import subscription_ends_at
 from app.throttle import wait_to_register
@@ -82,8 +82,8 @@ def sign_in(
     decision = decide(
         person=_person(session, who.user, now),
         key=key,
+        machine=MachineIds(request.mac_id, request.machine_id),
         agents=[as_registered_agent(agent, request.mac_id, machine_id_hash) for agent in fitting],
-        with_machine_id=machine_id_hash != "",
     )
     if isinstance(decision, Refusal):
         _log_refusal(session, decision.code.value, who=who, request=request, now=now, key=key)
@@ -124,9 +124,10 @@ def _person(session: Session, user: User | None, now: datetime) -> Person | None
     if user is None:
         return None
     if user.organisation_id is None:
-        return Person(user.role)
+        return Person(user.role, user_id=user.id)
     ends_at = subscription_ends_at(session, user.organisation_id)
-    return Person(user.role, user.organisation_id, ends_at is not None and now >= ends_at)
+    ended = ends_at is not None and now >= ends_at
+    return Person(user.role, user.organisation_id, ended, user.id)
 
 
 def _open_session(
@@ -158,7 +159,7 @@ def _open_session(
     session.add(agent_session)
     if who.user is not None:
         who.user.last_sign_in_at = now
-    _note_use(agent_session, now)
+    _note_use(agent_session, MachineIds(request.mac_id, request.machine_id), now)
     if agent is not None:
         note_identifiers(session, agent, agent_session)
     session.flush()
@@ -166,11 +167,11 @@ def _open_session(
     return agent_session, token
 
 
-def _note_use(agent_session: AgentSession, now: datetime) -> None:
+def _note_use(agent_session: AgentSession, machine: MachineIds, now: datetime) -> None:
     """Store when the key and the agent were last used, and the machine's present host name."""
     license, agent = agent_session.temporary_license, agent_session.agent
     if license is not None:
-        license.last_used_at = now
+        note_sign_in(license, machine, now)
     if agent is not None:
         agent.last_seen_at = now
         if license is None:

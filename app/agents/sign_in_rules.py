@@ -9,7 +9,7 @@ from datetime import datetime
 
 from app.agents.codes import NAME, REGISTERED_ELSEWHERE, RefusalCode, with_instant
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
-from app.licenses.rules import Inspection, LicenseState
+from app.licenses.rules import Inspection, KeyTerms, LicenseState, MachineIds
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Person:
     role: Role
     organisation_id: str | None = None
     subscription_ended: bool = False
+    user_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,27 +66,33 @@ class Admission:
 class Refusal:
     """Why the person may not do what they asked for.
 
-    `expired_at` is set if the key has expired; `registered_to`, an organisation's name, if the
-    agent is registered with another organisation and a client user is to know with which;
-    `because`, a sentence, if there is more to say than the code's own.
+    `expired_at` is set if the key has expired, `starts_at` if it starts later; `registered_to`, an
+    organisation's name, if the agent is registered with another organisation and a client user is
+    to know with which; `because`, a sentence, if there is more to say than the code's own.
     """
 
     code: RefusalCode
     expired_at: datetime | None = None
+    starts_at: datetime | None = None
     registered_to: str | None = None
     because: str = ""
 
     @property
     def sentence(self) -> str:
-        """The reason for people, with `{at}` in place of `expired_at`."""
+        """The reason for people, with `{at}` in place of the instant `at`."""
         if self.code is RefusalCode.MACHINE_REGISTERED_ELSEWHERE and self.registered_to is None:
             return REGISTERED_ELSEWHERE
         return self.because or self.code.sentence.replace(NAME, self.registered_to or "")
 
     @property
+    def at(self) -> datetime | None:
+        """The instant that the sentence names, or None."""
+        return self.expired_at or self.starts_at
+
+    @property
     def detail(self) -> str:
         """The sentence with the instant, in UTC."""
-        return with_instant(self.sentence, self.expired_at)
+        return with_instant(self.sentence, self.at)
 
 
 def deciding_agent(
@@ -122,16 +129,16 @@ def decide(
     *,
     person: Person | None,
     key: Inspection | None,
+    machine: MachineIds,
     agents: Collection[RegisteredAgent] = (),
-    with_machine_id: bool = False,
 ) -> Admission | Refusal:
     """Whether a person may sign in on an OP Agent: the first row of the table that fits decides.
 
     `person` is None if the login ID is unknown, the password wrong or the user disabled. `key` is
     the inspected registration key, None if the field was left blank. `agents` are the registered
-    agents that have the machine's MAC ID or machine ID; `with_machine_id` says whether one was
-    sent. Partners and developers who send one are not affected by registrations of a MAC ID alone:
-    anybody's client user can make such.
+    agents that have the MAC ID or the machine ID of `machine`. Partners and developers who send a
+    machine ID are not affected by registrations of a MAC ID alone: anybody's client user can make
+    such.
     """
     if person is None:  # row 1
         return Refusal(RefusalCode.INVALID_CREDENTIALS)
@@ -141,7 +148,9 @@ def decide(
         return _decide_for_client(person, key, deciding_agent(agents, person.organisation_id))
     if person.role in TEMPORARY_KEY_ROLES:  # rows 8 to 13
         of_key = key.organisation_id if key else None
-        return _decide_on_key(key, deciding_agent(agents, of_key, by_machine_id=with_machine_id))
+        by_machine_id = machine.machine_id != ""
+        agent = deciding_agent(agents, of_key, by_machine_id=by_machine_id)
+        return _decide_on_key(person, key, machine, agent)
     return Refusal(RefusalCode.ROLE_NOT_ALLOWED)  # row 3, and any role added later
 
 
@@ -162,19 +171,41 @@ def _decide_for_client(
     return Admission(person.organisation_id, agent, registers=agent is None)
 
 
-def _decide_on_key(key: Inspection | None, agent: RegisteredAgent | None) -> Admission | Refusal:
-    """Rows 8 to 13: partners and developers, who need an active key."""
+def _decide_on_key(
+    person: Person, key: Inspection | None, machine: MachineIds, agent: RegisteredAgent | None
+) -> Admission | Refusal:
+    """Rows 8 to 13: partners and developers, who need an active key that is for them."""
     if key is None:  # row 8
         return Refusal(RefusalCode.TEMPORARY_KEY_REQUIRED)
+    if key.organisation_id is None or key.state is not LicenseState.ACTIVE:  # rows 9 to 11a
+        return _refuse_by_state(key)
+    if key.terms.is_for_another(person.user_id):  # row 11b
+        return Refusal(RefusalCode.KEY_NOT_FOR_YOU)
+    if key.terms.sign_ins_left == 0:  # row 11c
+        return Refusal(RefusalCode.KEY_USED_UP)
+    return _decide_on_machine(key.organisation_id, key.terms, machine, agent)
+
+
+def _decide_on_machine(
+    organisation_id: str, terms: KeyTerms, machine: MachineIds, agent: RegisteredAgent | None
+) -> Admission | Refusal:
+    """Rows 12 to 13: whether the key may be used on this machine."""
+    if agent is not None and agent.organisation_id != organisation_id:  # row 12
+        return Refusal(RefusalCode.MACHINE_REGISTERED_ELSEWHERE)
+    if terms.bound_to is not None and not machine.fits(terms.bound_to):  # row 12a
+        return Refusal(RefusalCode.KEY_BOUND_ELSEWHERE)
+    return Admission(organisation_id, agent)  # row 13
+
+
+def _refuse_by_state(key: Inspection) -> Refusal:
+    """Rows 9 to 11a: a key that is not active."""
     if key.state is LicenseState.EXPIRED:  # row 10
-        return Refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
+        return Refusal(RefusalCode.KEY_EXPIRED, expired_at=key.expires_at)
     if key.state is LicenseState.REVOKED:  # row 11
         return Refusal(RefusalCode.KEY_REVOKED)
-    if key.state is not LicenseState.ACTIVE or not key.organisation_id:  # row 9
-        return Refusal(RefusalCode.KEY_INVALID, because=key.because)
-    if agent is not None and agent.organisation_id != key.organisation_id:  # row 12
-        return Refusal(RefusalCode.MACHINE_REGISTERED_ELSEWHERE)
-    return Admission(key.organisation_id, agent)  # row 13
+    if key.state is LicenseState.SCHEDULED:  # row 11a
+        return Refusal(RefusalCode.KEY_NOT_YET_VALID, starts_at=key.starts_at)
+    return Refusal(RefusalCode.KEY_INVALID, because=key.because)  # row 9
 
 
 CONFIGURATION_READ_ONLY = Refusal(RefusalCode.CONFIGURATION_READ_ONLY)

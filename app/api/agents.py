@@ -222,9 +222,9 @@ def inspect(body: InspectBody) -> Response:
     if wait_seconds:
         return _throttled("Too many keys were inspected from your address.", wait_seconds)
     inspection = inspect_key(db.session(), text=body.registration_key, now=utcnow())
-    if inspection.state is LicenseState.ACTIVE and inspection.expires_at:
-        expired = replace(inspection, state=LicenseState.EXPIRED)
-        answer_before(inspection.expires_at, lambda: _inspected(expired))
+    if inspection.state is LicenseState.ACTIVE and inspection.ends_at:
+        expired = replace(inspection, state=LicenseState.EXPIRED, expires_at=inspection.ends_at)
+        answer_before(inspection.ends_at, lambda: _inspected(expired))
     return _inspected(inspection)
 
 
@@ -243,6 +243,7 @@ def _inspected(inspection: Inspection) -> Response:
             state=inspection.state.value,
             key_id=inspection.key_id,
             organisation_id=inspection.organisation_id,
+            starts_at=inspection.starts_at,
             expires_at=inspection.expires_at,
         )
     )
@@ -253,7 +254,7 @@ def _opened(signed_in: SignedIn) -> Response:
     fields |= _session_fields(live_session_of(signed_in.agent_session))
     note_person(signed_in.agent_session.user_id)
     if key := signed_in.agent_session.temporary_license:
-        late = Refusal(RefusalCode.KEY_EXPIRED, key.expires_at)
+        late = Refusal(RefusalCode.KEY_EXPIRED, expired_at=key.expires_at)
         answer_before(key.expires_at, lambda: _refused(late))
     return answer(NewSessionOut(session_token=signed_in.token, **fields), 201)
 
@@ -269,6 +270,7 @@ def _session_fields(live: LiveSession) -> dict[str, Any]:
         "license": LicenseOut(
             kind="temporary" if key_expires_at else "permanent",
             key_id=live.key_id,
+            starts_at=live.key_starts_at,
             expires_at=key_expires_at,
         ),
         "expires_in": _seconds_until(key_expires_at, utcnow()) if key_expires_at else None,
@@ -302,6 +304,7 @@ def _token() -> str:
 def _refused(refusal: Refusal) -> Response:
     more = {
         "expired_at": rfc3339(refusal.expired_at) if refusal.expired_at else None,
+        "starts_at": rfc3339(refusal.starts_at) if refusal.starts_at else None,
         "registered_to": refusal.registered_to,
     }
     return problem(

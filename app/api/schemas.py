@@ -128,6 +128,7 @@ class UserOut(Outgoing):
 class LicenseOut(Outgoing):
     kind: Literal["permanent", "temporary"]
     key_id: str
+    starts_at: datetime | None
     expires_at: datetime | None
 
 
@@ -156,7 +157,8 @@ class NewSessionOut(SessionOut):
 class InspectionOut(Outgoing):
     """What is known of a key; of an invalid one nothing but that."""
 
-    state: Literal["active", "expired", "revoked", "invalid"]
+    state: Literal["active", "scheduled", "expired", "revoked", "invalid"]
     key_id: str | None
     organisation_id: str | None
+    starts_at: datetime | None
     expires_at: datetime | None

@@ -144,7 +144,26 @@ class AuditTag(StrEnum):
     LICENSE_ISSUED = (
         "license.issued",
         "Generated a temporary key",
-        {"ttl": Datum("TTL", ttl), "expires_at": Datum("ends", instant)},
+        {
+            "ttl": Datum("TTL", ttl),
+            "starts_at": Datum("starts", instant),
+            "expires_at": Datum("ends", instant),
+            "recipient": Datum("for"),
+            "reason": Datum("reason"),
+            "ticket": Datum("ticket"),
+            "sign_ins": Datum("sign-ins"),
+            "first_machine": Datum("only the first machine"),
+            "use_by": Datum("to be used by", instant),
+        },
+    )
+    LICENSE_EXTENDED = (
+        "license.extended",
+        "Extended a temporary key",
+        {
+            "ended_before": Datum("ended at first", instant),
+            "expires_at": Datum("ends now", instant),
+            "reason": Datum("reason"),
+        },
     )
     LICENSE_VIEWED = "license.viewed", "Viewed a temporary key"
     LICENSE_COPIED = "license.copied", "Copied a temporary key"
@@ -248,6 +267,7 @@ _OF_A_KEY = frozenset(
         AuditTag.LICENSE_ISSUED,
         AuditTag.LICENSE_VIEWED,
         AuditTag.LICENSE_COPIED,
+        AuditTag.LICENSE_EXTENDED,
         AuditTag.LICENSE_REVOKED,
     }
 )

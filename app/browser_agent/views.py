@@ -204,7 +204,7 @@ def _workspace(live: LiveSession, status: int = 200, refusal: Refusal | None = N
 def _fingerprint(live: LiveSession) -> str:
     """Changes when anything in the workspace does, the token of its forms included."""
     generate_csrf()
-    shown = [live.id, live.organisation_name, live.role.value]
+    shown = [live.id, live.organisation_name, live.role.value, live.key_expires_at]
     return hashlib.sha256(repr([*shown, session["csrf_token"]]).encode()).hexdigest()[:16]
 
 
@@ -257,7 +257,7 @@ def _save_configuration(agent_session: AgentSession) -> Refusal | None:
 def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
     note_refusal(refusal.code.value)
     field = form[refusal.code.field]
-    field.errors = [_sentence(refusal.sentence, refusal.expired_at)]
+    field.errors = [_sentence(refusal.sentence, refusal.at)]
     return _sign_in_window(form, 401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 422)
 
 

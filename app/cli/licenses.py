@@ -12,6 +12,7 @@ from app.cli.common import (
     actor_who_may,
     as_option,
     changing,
+    email_value,
     json_option,
     organisation_option,
     print_json,
@@ -21,23 +22,54 @@ from app.cli.common import (
 from app.config import current_config
 from app.core.actor import Actor
 from app.core.clock import rfc3339, utcnow
-from app.core.durations import parse_ttl
+from app.core.durations import parse_ttl, short_ttl
 from app.core.errors import MalformedTTL, NotFound
+from app.core.instants import NoInstant, read_rfc3339
 from app.core.permissions import Permission
-from app.licenses.queries import all_licenses_of, find_license, find_permanent_license, has_ended
+from app.licenses.key_records import AnyKey
+from app.licenses.option_rules import MOST_SIGN_INS, USE_WITHIN, KeyOptions
+from app.licenses.queries import (
+    all_licenses_of,
+    bound_machine,
+    find_license,
+    find_permanent_license,
+    has_ended,
+    sign_ins_left,
+)
 from app.licenses.rules import Inspection, LicenseState
-from app.licenses.services import inspect_key, issue_license, revoke_license
+from app.licenses.services import (
+    extend_license,
+    inspect_key,
+    issue_license,
+    revoke_license,
+)
+from app.models import TemporaryLicense
 from app.projects.services import get_organisation
 
 MAX_KEY_BYTES = 2 * 1024 * 1024
 """How much of standard input `check` reads; a key has under 200 characters."""
 
 
-def _ttl(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+def _ttl(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
     try:
-        return parse_ttl(text)
+        return None if text is None else parse_ttl(text)
     except MalformedTTL as error:
         raise click.BadParameter(error.detail) from None
+
+
+def _email_or_nothing(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> str | None:
+    return None if text is None else email_value(context, parameter, text)
+
+
+def _instant(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> datetime | None:
+    try:
+        return None if text is None else read_rfc3339(text)
+    except NoInstant as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.group("licenses")
@@ -47,21 +79,72 @@ def group() -> None:
 
 @group.command()
 @organisation_option
+@click.option("--ttl", metavar="TTL", callback=_ttl, help="How long it works, such as 3h.")
+@click.option("--reason", default="", help="Why: shown with the key and in the audit log.")
+@click.option("--ticket", default="", help="A ticket's reference.")
 @click.option(
-    "--ttl", required=True, metavar="TTL", callback=_ttl, help="How long it works, such as 3h."
+    "--for",
+    "recipient",
+    metavar="E",
+    callback=_email_or_nothing,
+    help="The partner or developer who alone may use it.",
+)
+@click.option(
+    "--starts", metavar="INSTANT", callback=_instant, help="When it starts (2026-11-26T09:00:00Z)."
+)
+@click.option(
+    "--ends", metavar="INSTANT", callback=_instant, help="When it ends, in place of --ttl."
+)
+@click.option(
+    "--sign-ins", type=click.IntRange(1, MOST_SIGN_INS), help="How many sign-ins it allows in all."
+)
+@click.option(
+    "--first-machine", is_flag=True, help="It works on the machine of its first sign-in alone."
+)
+@click.option(
+    "--use-within",
+    type=click.Choice([short_ttl(seconds) for seconds in USE_WITHIN]),
+    help="Not used so soon after its start, it ends.",
 )
 @as_option
 @json_option
-def issue(organisation_id: str, ttl: int, admin_email: str, as_json: bool) -> None:
+def issue(
+    *,
+    organisation_id: str,
+    ttl: int | None,
+    reason: str,
+    ticket: str,
+    recipient: str | None,
+    starts: datetime | None,
+    ends: datetime | None,
+    sign_ins: int | None,
+    first_machine: bool,
+    use_within: str | None,
+    admin_email: str,
+    as_json: bool,
+) -> None:
     """Issue a key and print it."""
+    if ttl is None and ends is None:
+        raise click.UsageError("Say how long it works, with --ttl, or when it ends, with --ends.")
+    options = KeyOptions(
+        ttl=ttl or 0,
+        reason=reason,
+        ticket=ticket,
+        recipient=recipient or "",
+        starts_at=starts,
+        ends_at=ends,
+        sign_ins=sign_ins,
+        first_machine=first_machine,
+        use_within=parse_ttl(use_within) if use_within else None,
+    )
     settings = current_config()
     with changing() as session:
         license, key = issue_license(
             session,
             actor=actor_who_may(session, admin_email, Permission.ISSUE_LICENSES),
             organisation_id=organisation_id,
-            ttl=ttl,
-            choices=settings.license_ttls,
+            options=options,
+            limits=settings.key_limits,
             signing_keys=settings.signing_keys,
             now=utcnow(),
         )
@@ -71,12 +154,39 @@ def issue(organisation_id: str, ttl: int, admin_email: str, as_json: bool) -> No
             "organisation_id": license.organisation_id,
             "issued_at": rfc3339(license.issued_at),
             "expires_at": rfc3339(license.expires_at),
+            **_carried(license, license.recipient),
         }
     if as_json:
         print_json(row)
         return
     click.echo(row["license_key"])
-    click.echo(f"{row['key_id']} works until {row['expires_at']}.", err=True)
+    begins = "" if license.starts_at == license.issued_at else f" from {row['starts_at']}"
+    click.echo(f"{row['key_id']} works{begins} until {row['expires_at']}.", err=True)
+
+
+@group.command()
+@click.argument("key_id", metavar="KEY_ID")
+@click.option("--ends", metavar="INSTANT", required=True, callback=_instant, help="The new end.")
+@click.option("--reason", default="", help="Why: in the audit log.")
+@as_option
+@json_option
+def extend(key_id: str, ends: datetime, reason: str, admin_email: str, as_json: bool) -> None:
+    """Let a temporary key work longer; who is signed in under it goes on."""
+    with changing() as session:
+        license = extend_license(
+            session,
+            actor=actor_who_may(session, admin_email, Permission.ISSUE_LICENSES),
+            key_id=key_id,
+            ends_at=ends,
+            reason=reason,
+            ceiling=current_config().key_limits.ceiling,
+            clock=utcnow,
+        )
+        row = {"key_id": license.key_id, "expires_at": rfc3339(license.expires_at)}
+    if as_json:
+        print_json(row)
+    else:
+        click.echo(f"{row['key_id']} works until {row['expires_at']} now.")
 
 
 @group.command("list")
@@ -93,7 +203,9 @@ def list_command(organisation_id: str, as_json: bool) -> None:
                 "kind": license.kind,
                 "state": license.state.value,
                 "issued_at": rfc3339(license.issued_at),
-                "expires_at": rfc3339(license.expires_at) if license.expires_at else None,
+                "expires_at": _or_none(license.expires_at),
+                "ended_at": _or_none(license.ended_at if _is_over(license.state) else None),
+                **_carried(license.temporary, _recipient_of(license.temporary)),
             }
             for license in all_licenses_of(session, organisation_id, now)
         ]
@@ -101,9 +213,45 @@ def list_command(organisation_id: str, as_json: bool) -> None:
         print_json(rows)
     else:
         print_table(
-            ("Key ID", "Kind", "State", "Issued", "Expires"),
-            [[value or "-" for value in row.values()] for row in rows],
+            ("Key ID", "Kind", "State", "Issued", "Expires", "Starts", "For"),
+            [[row[name] or "-" for name in SHOWN] for row in rows],
         )
+
+
+SHOWN = ("key_id", "kind", "state", "issued_at", "expires_at", "starts_at", "for")
+"""The columns of the list; `--json` has more."""
+
+
+def _carried(license: AnyKey | None, recipient: str | None) -> dict[str, str | int | None]:
+    """What a key carries, each None where it carries nothing; all None for a permanent license."""
+    if license is None:
+        return dict.fromkeys(CARRIED)
+    machine = bound_machine(license)
+    values = (
+        rfc3339(license.starts_at),
+        recipient,
+        license.reason or None,
+        license.ticket or None,
+        sign_ins_left(license),
+        str(machine) if machine else None,
+        _or_none(license.use_by),
+    )
+    return dict(zip(CARRIED, values, strict=True))
+
+
+CARRIED = ("starts_at", "for", "reason", "ticket", "sign_ins_left", "machine", "use_by")
+
+
+def _recipient_of(license: TemporaryLicense | None) -> str | None:
+    return license.recipient.email if license and license.recipient else None
+
+
+def _is_over(state: LicenseState) -> bool:
+    return state in (LicenseState.EXPIRED, LicenseState.REVOKED)
+
+
+def _or_none(moment: datetime | None) -> str | None:
+    return rfc3339(moment) if moment else None
 
 
 @group.command()
@@ -154,6 +302,7 @@ def check(as_json: bool) -> None:
             ("state", "State"),
             ("key_id", "Key ID"),
             ("organisation_id", "Organisation"),
+            ("starts_at", "Starts"),
             ("expires_at", "Expires"),
         ):
             click.echo(f"{label + ':':<14}{row[name] or '-'}")
@@ -167,5 +316,6 @@ def _inspection_row(inspection: Inspection) -> dict[str, str | None]:
         "state": inspection.state.value,
         "key_id": inspection.key_id,
         "organisation_id": inspection.organisation_id,
-        "expires_at": rfc3339(inspection.expires_at) if inspection.expires_at else None,
+        "starts_at": _or_none(inspection.starts_at),
+        "expires_at": _or_none(inspection.expires_at),
     }

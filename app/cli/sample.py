@@ -15,6 +15,7 @@ from app.audit.tree import newest_checkpoint
 from app.config import Config
 from app.core.actor import Actor
 from app.core.permissions import Role
+from app.licenses.option_rules import KeyOptions
 from app.licenses.services import issue_license, revoke_license
 from app.models import AuditEvent, Organisation, User
 from app.projects.fields import ProjectFields
@@ -164,8 +165,8 @@ def _issue_keys(
             session,
             actor=admin,
             organisation_id=organisation_ids[key.organisation - 1],
-            ttl=ttl,
-            choices=config.license_ttls,
+            options=KeyOptions(ttl),
+            limits=config.key_limits,
             signing_keys=config.signing_keys,
             now=issued_at,
         )

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from sqlalchemy.engine import make_url
 
 from app.config import values
-from app.core.durations import Rate, SessionLimits
+from app.core.durations import KeyLimits, Rate, SessionLimits
 from app.core.permissions import SecondFactorPolicy
 
 T = TypeVar("T")
@@ -97,6 +97,11 @@ class Config:
     """In seconds after their end."""
     keep_audit: int = _setting(values.keep, 0)
     """In seconds; 0: for ever."""
+
+    @property
+    def key_limits(self) -> KeyLimits:
+        """The limits of temporary keys."""
+        return KeyLimits(self.license_ttls, self.license_ttl_max)
 
     @property
     def database_file(self) -> Path | None:

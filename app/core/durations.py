@@ -30,6 +30,13 @@ class SessionLimits:
         return timedelta(seconds=self.idle_seconds)
 
 
+class KeyLimits(NamedTuple):
+    """The TTLs on offer and the greatest length of a temporary key, in seconds."""
+
+    choices: tuple[int, ...]
+    ceiling: int
+
+
 class _Unit(NamedTuple):
     seconds: int
     letter: str

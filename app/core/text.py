@@ -8,6 +8,11 @@ NAME_LENGTH = 200
 ORGANISATION_ID_LENGTH = 64
 LABEL_LENGTH = 50
 """The greatest length of a plan, a status and the like."""
+PERSON_LENGTH = 100
+"""The greatest length of a person's name."""
+REASON_LENGTH = 500
+TICKET_LENGTH = 64
+"""The greatest lengths of why a key was generated, and of a ticket's reference."""
 PASSWORD_LENGTHS = (10, 1000)
 """The least and the greatest length of a new password."""
 

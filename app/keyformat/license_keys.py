@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, cast
 
 from cryptography.exceptions import InvalidSignature
@@ -47,7 +47,8 @@ class SignedLicense:
     """The content of a temporary key whose signature is good. It does not hold the key's text.
 
     `kid` names the signing key, `jti` is the Key ID, `ttl` is in seconds, and `issued_at` is an
-    aware datetime in UTC, on a whole second.
+    aware datetime in UTC, on a whole second; so is `not_before`, None if the key starts when it is
+    issued.
     """
 
     kid: str
@@ -55,11 +56,17 @@ class SignedLicense:
     organisation_id: str
     ttl: int
     issued_at: datetime
+    not_before: datetime | None = None
+
+    @property
+    def starts_at(self) -> datetime:
+        """The first instant at which the key is active."""
+        return self.not_before or self.issued_at
 
     @property
     def expires_at(self) -> datetime:
         """The instant at which the key expires: from then on it is not active."""
-        return self.issued_at + timedelta(seconds=self.ttl)
+        return self.starts_at + timedelta(seconds=self.ttl)
 
 
 def sign_temporary_key(
@@ -69,18 +76,22 @@ def sign_temporary_key(
     organisation_id: str,
     ttl: int,
     issued_at: datetime,
+    starts_at: datetime | None = None,
 ) -> str:
     """The text of a temporary key; the same arguments give the same text, byte for byte.
 
-    `ttl` is in seconds. Fractions of a second in `issued_at` are dropped. Raises ValueError if
-    `issued_at` is naive: its instant would depend on the machine's time zone.
+    `ttl` is in seconds from `starts_at`, which is `issued_at` if None. Fractions of a second in
+    both are dropped. Raises ValueError if one of them is naive: its instant would depend on the
+    machine's time zone.
     """
-    payload = {
+    payload: dict[str, object] = {
         "kid": kid_of(private_key.public_key()),
         "jti": jti,
         "org": organisation_id,
         "ttl": ttl,
     }
+    if starts_at is not None and _seconds(starts_at) != _seconds(issued_at):
+        payload["nbf"] = _seconds(starts_at)
     return _sign(private_key, TEMPORARY_SALT, payload, issued_at)
 
 
@@ -106,6 +117,7 @@ def read_temporary_key(text: str, find_public_key: FindPublicKey) -> SignedLicen
         organisation_id=_text(payload, "org"),
         ttl=ttl,
         issued_at=issued_at,
+        not_before=_not_before(payload, issued_at),
     )
     try:
         _ = signed.expires_at
@@ -191,10 +203,28 @@ class _Serializer(URLSafeTimedSerializer):
 def _sign(
     private_key: Ed25519PrivateKey, salt: bytes, payload: dict[str, object], issued_at: datetime
 ) -> str:
-    if issued_at.tzinfo is None:
-        raise ValueError("issued_at has no time zone")
-    seconds = int(issued_at.timestamp())
-    return PREFIX + _Serializer(private_key.private_bytes_raw(), salt, seconds).dumps(payload)
+    serializer = _Serializer(private_key.private_bytes_raw(), salt, _seconds(issued_at))
+    return PREFIX + serializer.dumps(payload)
+
+
+def _seconds(moment: datetime) -> int:
+    """Whole seconds since 1970. Raises ValueError for a naive datetime."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    return int(moment.timestamp())
+
+
+def _not_before(payload: Mapping[str, object], issued_at: datetime) -> datetime | None:
+    """When a key starts that says so; none starts before it was issued."""
+    if "nbf" not in payload:
+        return None
+    nbf = payload["nbf"]
+    if type(nbf) is not int or nbf < _seconds(issued_at):
+        _refuse()
+    try:
+        return datetime.fromtimestamp(nbf, UTC)
+    except (ValueError, OverflowError, OSError):  # beyond all dates
+        _refuse()
 
 
 def _read(

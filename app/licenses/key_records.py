@@ -15,46 +15,56 @@ ENDED_LISTED = 50
 
 
 class KeyRecord(NamedTuple):
-    """The record of a temporary license. `issued_by` and `revoked_by` are e-mails."""
+    """The record of a temporary license. People are e-mails; else as the table has it."""
 
     id: int
     key_id: str
     organisation_id: str
     kid: str
     ttl_seconds: int
+    first_ttl_seconds: int | None
     issued_at: datetime
+    starts_at: datetime
     expires_at: datetime
+    ends_at: datetime
     revoked_at: datetime | None
     last_used_at: datetime | None
+    reason: str
+    ticket: str
+    recipient_id: int | None
+    sign_ins_allowed: int | None
+    sign_ins_used: int
+    first_machine: bool
+    bound_mac_id: str
+    bound_machine_id: str
+    use_by: datetime | None
     issued_by: str
     revoked_by: str | None
+    recipient: str | None
+    recipient_name: str | None
 
     @property
     def ended_at(self) -> datetime:
-        """The instant from which it does not work: its revocation, if that is before its expiry."""
-        return min(self.revoked_at or self.expires_at, self.expires_at)
+        """The instant from which it does not work: its revocation, if that is before its end."""
+        return min(self.revoked_at or self.ends_at, self.ends_at)
 
 
 AnyKey = TemporaryLicense | KeyRecord
 
-_issuer, _revoker = aliased(User), aliased(User)
+_issuer, _revoker, _recipient = aliased(User), aliased(User), aliased(User)
+_OF_PEOPLE = ("issued_by", "revoked_by", "recipient", "recipient_name")
 _RECORD = (
     # Outer joins, so that the database begins with the licenses, in the order of an index.
     select(
-        TemporaryLicense.id,
-        TemporaryLicense.key_id,
-        TemporaryLicense.organisation_id,
-        TemporaryLicense.kid,
-        TemporaryLicense.ttl_seconds,
-        TemporaryLicense.issued_at,
-        TemporaryLicense.expires_at,
-        TemporaryLicense.revoked_at,
-        TemporaryLicense.last_used_at,
+        *(getattr(TemporaryLicense, name) for name in KeyRecord._fields if name not in _OF_PEOPLE),
         _issuer.email.label("issued_by"),
         _revoker.email.label("revoked_by"),
+        _recipient.email.label("recipient"),
+        _recipient.name.label("recipient_name"),
     )
     .outerjoin(_issuer, TemporaryLicense.issued_by_id == _issuer.id)
     .outerjoin(_revoker, TemporaryLicense.revoked_by_id == _revoker.id)
+    .outerjoin(_recipient, TemporaryLicense.recipient_id == _recipient.id)
 )
 _BY_KEY_ID = _RECORD.where(TemporaryLicense.key_id == bindparam("key_id"))
 _OF_FORM = _RECORD.where(TemporaryLicense.form_token == bindparam("form_token"))
@@ -72,10 +82,18 @@ def find_key_of_form(session: Session, form_token: str) -> KeyRecord | None:
     return KeyRecord(*row) if row else None
 
 
+class KeyList(NamedTuple):
+    """An organisation's keys in the usual order, in their groups."""
+
+    active: list[KeyRecord]
+    scheduled: list[KeyRecord]
+    ended: list[KeyRecord]
+
+
 def list_keys(
     session: Session, organisation_id: str, now: datetime, *, asked: str | None = None
-) -> tuple[list[KeyRecord], list[KeyRecord]]:
-    """An organisation's keys in the usual order: (all active ones, those that are not).
+) -> KeyList:
+    """An organisation's keys: all that are active or scheduled, and others.
 
     Of the others the first `ENDED_LISTED`, and at their end the one with the Key ID `asked` if it
     is the organisation's and would not be listed. One query, whatever the number of keys.
@@ -85,14 +103,22 @@ def list_keys(
     records = {record.id: record for record in (KeyRecord(*row) for row in found)}.values()
     active = [record for record in records if _is_active(record, now)]
     active.sort(key=lambda record: (record.issued_at, record.id), reverse=True)
-    others = [record for record in records if not _is_active(record, now)]
+    scheduled = [record for record in records if _is_scheduled(record, now)]
+    scheduled.sort(key=lambda record: (record.issued_at, record.id), reverse=True)
+    scheduled.sort(key=lambda record: record.starts_at)
+    listed = {record.id for record in (*active, *scheduled)}
+    others = [record for record in records if record.id not in listed]
     others.sort(key=lambda record: (record.ended_at, record.issued_at, record.id), reverse=True)
     further = [record for record in others[ENDED_LISTED:] if record.key_id == asked]
-    return active, others[:ENDED_LISTED] + further
+    return KeyList(active, scheduled, others[:ENDED_LISTED] + further)
 
 
 def _is_active(record: KeyRecord, now: datetime) -> bool:
-    return record.revoked_at is None and record.issued_at <= now < record.expires_at
+    return record.revoked_at is None and record.starts_at <= now < record.ends_at
+
+
+def _is_scheduled(record: KeyRecord, now: datetime) -> bool:
+    return record.revoked_at is None and record.issued_at <= now < record.starts_at
 
 
 def _listed() -> Any:
@@ -104,8 +130,8 @@ def _listed() -> Any:
     now: BindParameter[datetime] = bindparam("now", type_=UTCDateTime())
     own = _RECORD.where(TemporaryLicense.organisation_id == bindparam("organisation_id"))
     unrevoked = own.where(TemporaryLicense.revoked_at.is_(None))
-    run_out = unrevoked.where(TemporaryLicense.expires_at <= now).order_by(
-        TemporaryLicense.expires_at.desc(),
+    run_out = unrevoked.where(TemporaryLicense.ends_at <= now).order_by(
+        TemporaryLicense.ends_at.desc(),
         TemporaryLicense.issued_at.desc(),
         TemporaryLicense.id.desc(),
     )
@@ -115,7 +141,7 @@ def _listed() -> Any:
         TemporaryLicense.id.desc(),
     )
     return union_all(
-        unrevoked.where(TemporaryLicense.expires_at > now),
+        unrevoked.where(TemporaryLicense.ends_at > now),
         _first(run_out),
         _first(revoked),
         own.where(TemporaryLicense.key_id == bindparam("key_id")),

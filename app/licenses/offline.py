@@ -43,11 +43,18 @@ _PUBLISHED = (
 
 
 def revocations(session: Session, now: datetime) -> list[Revocation]:
-    """The licenses that are revoked and would not have expired yet, in the order of Key IDs."""
+    """The licenses that are revoked and would not have expired yet, in the order of Key IDs.
+
+    So is, for whoever checks keys off-line, one that ended because it was not used in time.
+    """
     temporary = session.execute(
         select(
             TemporaryLicense.key_id, TemporaryLicense.revoked_at, TemporaryLicense.expires_at
         ).where(TemporaryLicense.revoked_at.is_not(None), TemporaryLicense.expires_at > now)
+    )
+    columns = (TemporaryLicense.key_id, TemporaryLicense.ends_at, TemporaryLicense.expires_at)
+    lapsed = session.execute(
+        select(*columns).where(TemporaryLicense.has_lapsed(now), TemporaryLicense.expires_at > now)
     )
     permanent = session.execute(
         select(PermanentLicense.key_id, PermanentLicense.revoked_at).where(
@@ -56,7 +63,11 @@ def revocations(session: Session, now: datetime) -> list[Revocation]:
     )
     revoked = [
         Revocation(key_id, revoked_at, expires_at)
-        for key_id, revoked_at, expires_at in [*temporary, *((*row, None) for row in permanent)]
+        for key_id, revoked_at, expires_at in [
+            *temporary,
+            *lapsed,
+            *((*row, None) for row in permanent),
+        ]
         if revoked_at is not None
     ]
     return sorted(revoked, key=lambda revocation: revocation.jti)

@@ -2,26 +2,30 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.core.paging import Total
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.key_records import AnyKey
-from app.licenses.rules import LicenseState, license_state
+from app.licenses.rules import LicenseState, MachineIds, license_state
 from app.models import PermanentLicense, TemporaryLicense
 from app.models.kept import Kept
 from app.projects.subscriptions import subscription_ends_at
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+EVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class ListedLicense:
-    """A license of either kind, for lists. A permanent one has no `expires_at`."""
+    """A license of either kind, for lists. A permanent one has no `expires_at`.
+
+    `temporary` is the record of a temporary one.
+    """
 
     key_id: str
     kind: Literal["temporary", "permanent"]
@@ -29,6 +33,7 @@ class ListedLicense:
     issued_at: datetime
     expires_at: datetime | None
     ended_at: datetime | None
+    temporary: TemporaryLicense | None = None
 
 
 def find_license(session: Session, key_id: str) -> TemporaryLicense | None:
@@ -43,15 +48,30 @@ def state_of(license: AnyKey, now: datetime) -> LicenseState:
     """The state of a temporary license at `now`."""
     return license_state(
         issued_at=license.issued_at,
-        expires_at=license.expires_at,
+        starts_at=license.starts_at,
+        ends_at=license.ends_at,
         revoked_at=license.revoked_at,
         now=now,
     )
 
 
 def has_ended(license: AnyKey, now: datetime) -> bool:
-    """Whether a license is revoked or expired at `now`. One issued in the future is neither."""
-    return license.revoked_at is not None or now >= license.expires_at
+    """Whether a license is revoked or expired at `now`. One that is yet to start is neither."""
+    return license.revoked_at is not None or now >= license.ends_at
+
+
+def sign_ins_left(license: AnyKey) -> int | None:
+    """How many sign-ins a license still has; None if it has no limit."""
+    if license.sign_ins_allowed is None:
+        return None
+    return max(license.sign_ins_allowed - license.sign_ins_used, 0)
+
+
+def bound_machine(license: AnyKey) -> MachineIds | None:
+    """The machine that a license is bound to, or None."""
+    if not license.bound_mac_id:
+        return None
+    return MachineIds(license.bound_mac_id, license.bound_machine_id)
 
 
 def licenses_of(session: Session, organisation_id: str, now: datetime) -> list[TemporaryLicense]:
@@ -86,6 +106,7 @@ def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> li
             license.issued_at,
             license.expires_at,
             license.ended_at,
+            license,
         )
         for license in licenses_of(session, organisation_id, now)
     ]
@@ -96,7 +117,8 @@ def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> li
             "permanent",
             license_state(
                 issued_at=license.issued_at,
-                expires_at=subscription_ends or NEVER,
+                starts_at=license.issued_at,
+                ends_at=subscription_ends or NEVER,
                 revoked_at=license.revoked_at,
                 now=now,
             ),
@@ -113,13 +135,13 @@ def all_licenses_of(session: Session, organisation_id: str, now: datetime) -> li
     return sorted([*temporary, *permanent], key=_sort_key, reverse=True)
 
 
-def _sort_key(license: ListedLicense) -> tuple[bool, datetime, datetime]:
-    active = license.state is LicenseState.ACTIVE
-    return (
-        active,
-        license.issued_at if active else license.ended_at or license.issued_at,
-        license.issued_at,
-    )
+def _sort_key(license: ListedLicense) -> tuple[int, timedelta, datetime]:
+    """Higher is earlier in the list: active, scheduled, ended."""
+    if license.state is LicenseState.ACTIVE:
+        return 2, license.issued_at - EVER, license.issued_at
+    if license.state is LicenseState.SCHEDULED and license.temporary is not None:
+        return 1, EVER - license.temporary.starts_at, license.issued_at
+    return 0, (license.ended_at or license.issued_at) - EVER, license.issued_at
 
 
 def count_licenses(session: Session, organisation_id: str) -> int:
@@ -184,12 +206,12 @@ _many_active: Kept[Total] = Kept()
 
 
 def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[TemporaryLicense]:
-    """The active licenses that expire next, the soonest first."""
+    """The active licenses that end next unless they are used, the soonest first."""
     return list(
         session.scalars(
             select(TemporaryLicense)
             .where(TemporaryLicense.is_active(now))
-            .order_by(TemporaryLicense.expires_at, TemporaryLicense.id)
+            .order_by(TemporaryLicense.ends_at, TemporaryLicense.id)
             .limit(limit)
         )
     )
@@ -198,13 +220,21 @@ def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[Tem
 def _list_order(now: datetime) -> tuple[ColumnElement[Any], ...]:
     """The usual order of keys in lists.
 
-    Those active at `now`, the latest issued first; then the others, the latest ended first. Ties
-    are broken by the later issue, then by the higher id.
+    Those active at `now`, the latest issued first; those scheduled, the soonest first; then the
+    others, the latest ended first. Ties are broken by the later issue, then by the higher id.
     """
     active = TemporaryLicense.is_active(now)
+    scheduled = and_(
+        TemporaryLicense.is_open(now),
+        TemporaryLicense.issued_at <= now,
+        TemporaryLicense.starts_at > now,
+    )
     return (
-        case((active, 1), else_=0).desc(),
-        case((active, TemporaryLicense.issued_at), else_=TemporaryLicense.ended_at).desc(),
+        case((active, 2), (scheduled, 1), else_=0).desc(),
+        case((scheduled, TemporaryLicense.starts_at)),
+        case(
+            (or_(active, scheduled), TemporaryLicense.issued_at), else_=TemporaryLicense.ended_at
+        ).desc(),
         TemporaryLicense.issued_at.desc(),
         TemporaryLicense.id.desc(),
     )

@@ -1,8 +1,10 @@
 """Temporary licenses: issuing, revoking and inspecting them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from sqlalchemy import bindparam, exists, insert, or_, select
 from sqlalchemy.orm import Session
@@ -12,15 +14,32 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.clock import whole_second
-from app.core.durations import format_ttl
+from app.core.durations import KeyLimits, format_ttl
 from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound, TwoKeys
 from app.core.permissions import Permission
 from app.keyformat.key_ids import new_key_id, normalise_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
 from app.licenses.key_records import AnyKey, KeyRecord, find_key_of_form, find_key_record
 from app.licenses.keyring import current_kid, find_public_key, private_key
-from app.licenses.queries import has_ended, state_of
-from app.licenses.rules import INVALID, NOT_YET_VALID, TWO_KEYS, Inspection, LicenseState
+from app.licenses.option_rules import (
+    KeyOptions,
+    KeyWindow,
+    check_extension,
+    checked_options,
+    checked_reason,
+    key_window,
+)
+from app.licenses.queries import bound_machine, has_ended, sign_ins_left, state_of
+from app.licenses.recipients import find_recipient
+from app.licenses.rules import (
+    INVALID,
+    NOT_YET_VALID,
+    TWO_KEYS,
+    Inspection,
+    KeyTerms,
+    LicenseState,
+    MachineIds,
+)
 from app.models import Organisation, PermanentLicense, TemporaryLicense
 from app.models.rows import read_rows
 from app.throttle import one_at_a_time
@@ -37,24 +56,23 @@ def issue_license(
     *,
     actor: Actor,
     organisation_id: str,
-    ttl: int,
-    choices: tuple[int, ...],
+    options: KeyOptions,
+    limits: KeyLimits,
     signing_keys: str,
     now: datetime,
     form_token: str | None = None,
 ) -> tuple[KeyRecord, str]:
-    """Issue a temporary license of `ttl` seconds at the whole second of `now`: (record, key).
+    """Issue a temporary license at the whole second of `now`: (record, key).
 
     `form_token` identifies the form: the same form sent again returns the same license.
 
-    Raises InvalidInput (field "ttl") if `ttl` is not among `choices` or the form has issued a key
-    of another TTL, NotFound, Conflict if the form has issued a key for somebody or something
-    else, NotAllowed, and SigningKeyMissing, after which the caller must roll back.
+    Raises InvalidInput, with the name of one of KeyOptions' fields, if an option is refused or the
+    form has issued a key with others, NotFound, Conflict if the form has issued a key for somebody
+    or something else, NotAllowed, and SigningKeyMissing, after which the caller must roll back.
     """
     actor.must(Permission.ISSUE_LICENSES)
-    if ttl not in choices:
-        offered = ", ".join(format_ttl(choice) for choice in choices)
-        raise InvalidInput("ttl", f"Choose one of the TTL intervals offered: {offered}.")
+    options = checked_options(options)
+    window = key_window(options, limits, now)
     # Locked until the commit, so that nobody deletes the organisation meanwhile.
     organisations = read_rows(session, _LOCKED_ORGANISATION, {"organisation_id": organisation_id})
     if organisations.first() is None:
@@ -62,13 +80,14 @@ def issue_license(
     if form_token is not None:
         # The same form may be sent twice at once: the second one sees what the first has issued.
         one_at_a_time(session, f"form {form_token}")
-    license = _issued_by_form(session, form_token, actor, organisation_id, ttl)
+    license = _issued_by_form(session, form_token, actor, organisation_id, options)
     if license is None:
         license = _record_license(
             session,
             actor=actor,
             organisation_id=organisation_id,
-            ttl=ttl,
+            options=options,
+            window=window,
             now=now,
             form_token=form_token,
         )
@@ -80,35 +99,43 @@ def _record_license(
     *,
     actor: Actor,
     organisation_id: str,
-    ttl: int,
+    options: KeyOptions,
+    window: KeyWindow,
     now: datetime,
     form_token: str | None,
 ) -> KeyRecord:
-    issued_at = whole_second(now)
+    recipient = find_recipient(session, options.recipient) if options.recipient else None
+    stored: dict[str, Any] = {
+        "key_id": free_key_id(session),
+        "organisation_id": organisation_id,
+        "kid": current_kid(session, lock=True),
+        "ttl_seconds": window.ttl,
+        "first_ttl_seconds": None,
+        "issued_at": whole_second(now),
+        "starts_at": window.starts_at,
+        "expires_at": window.expires_at,
+        "ends_at": window.ends_at,
+        "revoked_at": None,
+        "last_used_at": None,
+        "reason": options.reason,
+        "ticket": options.ticket,
+        "recipient_id": recipient.id if recipient else None,
+        "sign_ins_allowed": options.sign_ins,
+        "sign_ins_used": 0,
+        "first_machine": options.first_machine,
+        "bound_mac_id": "",
+        "bound_machine_id": "",
+        "use_by": window.use_by,
+    }
+    of_form = {"issued_by_id": actor.user_id, "form_token": form_token}
     license = KeyRecord(
-        id=0,
-        key_id=free_key_id(session),
-        organisation_id=organisation_id,
-        kid=current_kid(session, lock=True),
-        ttl_seconds=ttl,
-        issued_at=issued_at,
-        expires_at=issued_at + timedelta(seconds=ttl),
-        revoked_at=None,
-        last_used_at=None,
+        id=session.connection().execute(_ISSUED, stored | of_form).scalar_one(),
         issued_by=actor.email,
         revoked_by=None,
+        recipient=recipient.email if recipient else None,
+        recipient_name=recipient.name if recipient else None,
+        **stored,
     )
-    stored = {
-        "key_id": license.key_id,
-        "organisation_id": license.organisation_id,
-        "kid": license.kid,
-        "ttl_seconds": license.ttl_seconds,
-        "issued_at": license.issued_at,
-        "expires_at": license.expires_at,
-        "issued_by_id": actor.user_id,
-        "form_token": form_token,
-    }
-    license = license._replace(id=session.connection().execute(_ISSUED, stored).scalar_one())
     log_event(
         session,
         AuditTag.LICENSE_ISSUED,
@@ -116,10 +143,26 @@ def _record_license(
         now=now,
         organisation_id=organisation_id,
         subject=license.key_id,
-        ttl=ttl,
+        ttl=window.ttl,
         expires_at=license.expires_at.isoformat(),
+        **_carried(license),
     )
     return license
+
+
+def _carried(license: KeyRecord) -> dict[str, str | int | None]:
+    """What a new license carries, for the audit log: only what it does."""
+    later = license.starts_at != license.issued_at
+    carried = {
+        "starts_at": license.starts_at.isoformat() if later else None,
+        "recipient": license.recipient,
+        "reason": license.reason,
+        "ticket": license.ticket,
+        "sign_ins": license.sign_ins_allowed,
+        "first_machine": "yes" if license.first_machine else None,
+        "use_by": license.use_by.isoformat() if license.use_by else None,
+    }
+    return {name: value for name, value in carried.items() if value}
 
 
 def key_text(license: AnyKey, signing_keys: str) -> str:
@@ -133,6 +176,7 @@ def key_text(license: AnyKey, signing_keys: str) -> str:
         organisation_id=license.organisation_id,
         ttl=license.ttl_seconds,
         issued_at=license.issued_at,
+        starts_at=license.starts_at,
     )
 
 
@@ -150,14 +194,7 @@ def revoke_license(
     Raises NotFound, NotAllowed.
     """
     actor.must(Permission.REVOKE_LICENSES)
-    license = session.scalar(
-        select(TemporaryLicense)
-        .where(TemporaryLicense.key_id == normalise_key_id(key_id))
-        .with_for_update(of=TemporaryLicense)
-        .execution_options(populate_existing=True)
-    )
-    if license is None:
-        raise NotFound(f"There is no key {key_id[:40]!r}.")
+    license = _find_locked(session, key_id)
     if has_ended(license, now):
         return license
     license.revoked_at = whole_second(now)
@@ -172,6 +209,65 @@ def revoke_license(
         subject=license.key_id,
         expires_at=license.expires_at.isoformat(),
     )
+    return license
+
+
+def extend_license(
+    session: Session,
+    *,
+    actor: Actor,
+    key_id: str,
+    ends_at: datetime,
+    reason: str,
+    ceiling: int,
+    clock: Callable[[], datetime],
+) -> TemporaryLicense:
+    """Let a temporary license work until the whole second of `ends_at`; its old text stays good.
+
+    `ceiling`, in seconds, counts from its start. The `clock` is read after the lock: one that has
+    ended is not brought back. Raises NotFound, NotAllowed, Conflict if it has ended, and
+    InvalidInput with the field "ends_at" or "reason".
+    """
+    actor.must(Permission.ISSUE_LICENSES)
+    reason, ends_at = checked_reason(reason), whole_second(ends_at)
+    license = _find_locked(session, key_id)
+    now, before = clock(), license.expires_at
+    if has_ended(license, now):
+        raise Conflict(f"{license.key_id} has ended; generate another key.")
+    check_extension(
+        starts_at=license.starts_at, expires_at=before, ends_at=ends_at, ceiling=ceiling
+    )
+    if ends_at == before:
+        return license
+    license.first_ttl_seconds = license.first_ttl_seconds or license.ttl_seconds
+    license.ttl_seconds = int((ends_at - license.starts_at).total_seconds())
+    license.expires_at = ends_at
+    if license.ends_at == before:  # else it is still to be used in time
+        license.ends_at = ends_at
+    log_event(
+        session,
+        AuditTag.LICENSE_EXTENDED,
+        actor=actor,
+        now=now,
+        organisation_id=license.organisation_id,
+        subject=license.key_id,
+        ended_before=before.isoformat(),
+        expires_at=ends_at.isoformat(),
+        reason=reason,
+    )
+    return license
+
+
+def _find_locked(session: Session, key_id: str) -> TemporaryLicense:
+    """The license with this Key ID, locked until the commit. Raises NotFound."""
+    license = session.scalar(
+        select(TemporaryLicense)
+        .where(TemporaryLicense.key_id == normalise_key_id(key_id))
+        .with_for_update(of=TemporaryLicense)
+        .execution_options(populate_existing=True)
+    )
+    if license is None:
+        raise NotFound(f"There is no key {key_id[:40]!r}.")
     return license
 
 
@@ -191,7 +287,15 @@ def _inspect(license: AnyKey, now: datetime) -> Inspection:
     state = state_of(license, now)
     if state is LicenseState.INVALID:
         return NOT_YET_VALID
-    return Inspection(state, license.key_id, license.organisation_id, license.expires_at)
+    return Inspection(
+        state,
+        license.key_id,
+        license.organisation_id,
+        expires_at=license.ends_at if state is LicenseState.EXPIRED else license.expires_at,
+        starts_at=license.starts_at,
+        ends_at=license.ends_at,
+        terms=KeyTerms(license.recipient_id, sign_ins_left(license), bound_machine(license)),
+    )
 
 
 @dataclass(frozen=True)
@@ -230,6 +334,16 @@ def read_presented_key(session: Session, text: str, *, lock: bool = False) -> Pr
     return PresentedKey(license if agrees else None)
 
 
+def note_sign_in(license: TemporaryLicense, machine: MachineIds, now: datetime) -> None:
+    """Count a sign-in with a locked license: it was used in time, and on which machine."""
+    license.last_used_at = now
+    license.sign_ins_used += 1
+    license.ends_at = license.expires_at
+    if license.first_machine:
+        license.bound_mac_id = license.bound_mac_id or machine.mac_id
+        license.bound_machine_id = license.bound_machine_id or machine.machine_id
+
+
 def _read_key(session: Session, text: str) -> SignedLicense | Inspection | None:
     """What the key in `text` says, signed here; or that it is invalid; None if it is blank."""
     try:
@@ -244,9 +358,18 @@ def _agrees_with_record(signed: SignedLicense, license: AnyKey) -> bool:
     return (
         signed.kid == license.kid
         and signed.organisation_id == license.organisation_id
-        and signed.ttl == license.ttl_seconds
+        and _is_a_ttl_of(license, signed.ttl)
         and signed.issued_at == license.issued_at
+        and signed.starts_at == license.starts_at
     )
+
+
+def _is_a_ttl_of(license: AnyKey, ttl: int) -> bool:
+    """Whether a text with this TTL is the license's: the present one, or one from before.
+
+    Any between the first and the present will do, since nobody else can sign one.
+    """
+    return (license.first_ttl_seconds or license.ttl_seconds) <= ttl <= license.ttl_seconds
 
 
 def free_key_id(session: Session) -> str:
@@ -267,7 +390,11 @@ _IS_TAKEN = select(
 
 
 def _issued_by_form(
-    session: Session, form_token: str | None, actor: Actor, organisation_id: str, ttl: int
+    session: Session,
+    form_token: str | None,
+    actor: Actor,
+    organisation_id: str,
+    options: KeyOptions,
 ) -> KeyRecord | None:
     """The license that the form has issued before, or None. Raises Conflict, InvalidInput."""
     if form_token is None:
@@ -277,10 +404,26 @@ def _issued_by_form(
         return None
     if (license.issued_by, license.organisation_id) != (actor.email, organisation_id):
         raise Conflict("This form was sent before, for something else. Load the page again.")
-    if license.ttl_seconds != ttl:
+    if not _is_asked_for(license, options):
         raise InvalidInput(
             "ttl",
             f"This form has generated {license.key_id} ({format_ttl(license.ttl_seconds)}) "
-            f"already. For another key of {format_ttl(ttl)}, press the button once more.",
+            "already, with other choices. For another key, press the button once more.",
         )
     return license
+
+
+def _is_asked_for(license: KeyRecord, options: KeyOptions) -> bool:
+    """Whether a license is what these options asked for at first."""
+    first_ttl = license.first_ttl_seconds or license.ttl_seconds
+    ends_at = license.starts_at + timedelta(seconds=first_ttl)
+    ends_so = ends_at == options.ends_at if options.ends_at else first_ttl == options.ttl
+    asked = (options.reason, options.ticket, options.sign_ins, options.first_machine)
+    carried = (
+        license.reason,
+        license.ticket,
+        license.sign_ins_allowed,
+        license.first_machine,
+    )
+    same_recipient = (license.recipient or "") == options.recipient.lower()
+    return ends_so and asked == carried and same_recipient

@@ -21,7 +21,7 @@ def revoke_where(
     """
     revoked = session.execute(
         update(TemporaryLicense)
-        .where(which, TemporaryLicense.revoked_at.is_(None), TemporaryLicense.expires_at > now)
+        .where(which, TemporaryLicense.is_open(now))
         .values(revoked_at=whole_second(now), revoked_by_id=actor.user_id)
         .returning(
             TemporaryLicense.key_id, TemporaryLicense.organisation_id, TemporaryLicense.expires_at

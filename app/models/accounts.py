@@ -3,7 +3,17 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, String, Text, UniqueConstraint, and_
+from sqlalchemy import (
+    ColumnElement,
+    Enum,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.permissions import Role
@@ -42,6 +52,8 @@ class User(Base):
     last_sign_in_at: Mapped[datetime | None]
     """On the portal or on an OP Agent."""
     disabled_at: Mapped[datetime | None]
+    more_options: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether "More options" of the License tab are open."""
 
     @property
     def state(self) -> UserState:

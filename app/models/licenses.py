@@ -2,10 +2,21 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, LargeBinary, String, and_, case, text
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    and_,
+    case,
+    false,
+    text,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.core.text import REASON_LENGTH, TICKET_LENGTH
 from app.models.accounts import User
 from app.models.base import Base
 from app.models.projects import Organisation
@@ -30,7 +41,13 @@ class TemporaryLicense(Base):
 
     __tablename__ = "temporary_licenses"
     __table_args__ = (
-        Index(None, "organisation_id", "expires_at"),
+        Index(None, "organisation_id", "ends_at"),
+        Index(
+            "ix_temporary_licenses_unused",
+            "ends_at",
+            sqlite_where=text("use_by IS NOT NULL"),
+            postgresql_where=text("use_by IS NOT NULL"),
+        ),
         Index(
             "ix_temporary_licenses_revoked",
             "organisation_id",
@@ -41,9 +58,9 @@ class TemporaryLicense(Base):
         # Has all that decides whether a key is active, and whose it is.
         Index(
             "ix_temporary_licenses_by_end",
-            "expires_at",
+            "ends_at",
             "revoked_at",
-            "issued_at",
+            "starts_at",
             "organisation_id",
         ),
     )
@@ -54,8 +71,15 @@ class TemporaryLicense(Base):
     kid: Mapped[str] = mapped_column(ForeignKey("signing_keys.kid"))
     payload_version: Mapped[int] = mapped_column(default=1)
     ttl_seconds: Mapped[int]
+    """From `starts_at` to `expires_at`."""
+    first_ttl_seconds: Mapped[int | None]
+    """The TTL with which it was issued, if it was extended since: that text works too."""
     issued_at: Mapped[datetime]
+    starts_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+    """Its own end, which its text says."""
+    ends_at: Mapped[datetime]
+    """When it ends unless it is revoked: at `use_by` until it is used, else at its own end."""
     issued_by_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     revoked_at: Mapped[datetime | None]
     revoked_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
@@ -63,27 +87,58 @@ class TemporaryLicense(Base):
     form_token: Mapped[str | None] = mapped_column(String(64), unique=True)
     """The token of the form that issued it: the same form sent twice issues one key."""
 
+    # What it carries
+    reason: Mapped[str] = mapped_column(String(REASON_LENGTH), default="", server_default="")
+    ticket: Mapped[str] = mapped_column(String(TICKET_LENGTH), default="", server_default="")
+    recipient_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    """The one person who may use it; None: any partner or developer."""
+    sign_ins_allowed: Mapped[int | None]
+    sign_ins_used: Mapped[int] = mapped_column(default=0, server_default="0")
+    first_machine: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether it works on the machine of its first sign-in alone."""
+    bound_mac_id: Mapped[str] = mapped_column(String(17), default="", server_default="")
+    bound_machine_id: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    """In clear, since it is shown with the key."""
+    use_by: Mapped[datetime | None]
+    """Not used by then, it ends then."""
+
     organisation: Mapped[Organisation] = relationship(lazy="joined")
     issued_by: Mapped[User] = relationship(foreign_keys=issued_by_id, lazy="joined")
     revoked_by: Mapped[User | None] = relationship(foreign_keys=revoked_by_id)
+    recipient: Mapped[User | None] = relationship(foreign_keys=recipient_id)
 
     @hybrid_property
     def ended_at(self) -> datetime:
-        """When the license ends or ended: at its expiry, or at its revocation if that is earlier.
+        """When the license ends or ended: at its end, or at its revocation if that is earlier.
 
         On the class it is an SQL expression of the same.
         """
-        return min(self.revoked_at or self.expires_at, self.expires_at)
+        return min(self.revoked_at or self.ends_at, self.ends_at)
 
     @ended_at.inplace.expression
     @classmethod
     def _ended_at_in_a_query(cls) -> ColumnElement[datetime]:
-        return case((cls.revoked_at < cls.expires_at, cls.revoked_at), else_=cls.expires_at)
+        return case((cls.revoked_at < cls.ends_at, cls.revoked_at), else_=cls.ends_at)
 
     @classmethod
     def is_active(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
         """Whether a license is active at `now`, as an SQL condition."""
-        return and_(cls.revoked_at.is_(None), cls.issued_at <= now, cls.expires_at > now)
+        return and_(cls.is_open(now), cls.starts_at <= now)
+
+    @classmethod
+    def is_open(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+        """Whether a license has not ended at `now`: it is active or scheduled."""
+        return and_(cls.revoked_at.is_(None), cls.ends_at > now)
+
+    @classmethod
+    def has_lapsed(cls, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+        """Whether a license ended unused at `now`, before its own end."""
+        return and_(
+            cls.revoked_at.is_(None),
+            cls.use_by.is_not(None),
+            cls.ends_at <= now,
+            cls.ends_at < cls.expires_at,
+        )
 
 
 class PermanentLicense(Base):

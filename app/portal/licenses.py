@@ -20,7 +20,8 @@ from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
-from app.licenses.key_records import KeyRecord, list_keys
+from app.licenses.key_records import KeyList, KeyRecord, list_keys
+from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -55,8 +56,7 @@ class Listing:
     """An organisation's keys as one person may see them at one instant."""
 
     now: datetime
-    active: list[KeyRecord]
-    ended: list[KeyRecord]
+    keys: KeyList
     chosen: KeyRecord | None
     state: LicenseState | None
     key: str | None = field(repr=False)
@@ -73,7 +73,7 @@ class Listing:
         """A hash that changes when anything shown changes, except the countdowns."""
         chosen = self.chosen.key_id if self.chosen else None
         shown: list[object] = [chosen, self.key is not None, self.key_problem]
-        for license in (*self.active, *self.ended):
+        for license in (*self.keys.active, *self.keys.scheduled, *self.keys.ended):
             shown += [license.key_id, state_of(license, self.now), license.last_used_at]
         shown += [ended.status for ended in self.logged_out]
         return fingerprint(shown)
@@ -115,8 +115,8 @@ def generate(project_id: int) -> ResponseReturnValue:
             db.session(),
             actor=current_actor(),
             organisation_id=organisation_id,
-            ttl=parse_ttl(form.ttl.data or ""),
-            choices=current_config().license_ttls,
+            options=KeyOptions(parse_ttl(form.ttl.data or "")),
+            limits=current_config().key_limits,
             signing_keys=current_config().signing_keys,
             now=utcnow(),
             form_token=form.token,
@@ -273,8 +273,8 @@ def _listing(project: Project, asked: str, issued_key: str | None = None) -> Lis
     is its text if it was issued by this request.
     """
     now, asked_id = utcnow(), normalise_key_id(asked)
-    active, ended = list_keys(db.session(), project.organisation_id, now, asked=asked_id)
-    listed = [*active, *ended]
+    keys = list_keys(db.session(), project.organisation_id, now, asked=asked_id)
+    listed = [*keys.active, *keys.scheduled, *keys.ended]
     first = listed[0] if listed else None
     chosen = next((record for record in listed if record.key_id == asked_id), first)
     state = state_of(chosen, now) if chosen else None
@@ -285,7 +285,7 @@ def _listing(project: Project, asked: str, issued_key: str | None = None) -> Lis
         except SigningKeyMissing as error:
             key_problem = error.detail
     logged_out = _ended_by_revocation(chosen, now) if chosen else []
-    return Listing(now, active, ended, chosen, state, key, key_problem, logged_out)
+    return Listing(now, keys, chosen, state, key, key_problem, logged_out)
 
 
 def _with_showing_logged(listing: Listing, *, generated: bool = False) -> Listing:

@@ -125,7 +125,7 @@ def whether_many(shape: Shape) -> Select[bool, bool]:
     If no words are looked up: whether there are more than `few` keys that are not over.
     """
     words = looked_up(shape.words, shape.dialect)
-    candidates: Select[Any] = select(TemporaryLicense.id).where(TemporaryLicense.expires_at > NOW)
+    candidates: Select[Any] = select(TemporaryLicense.id).where(TemporaryLicense.ends_at > NOW)
     if words:
         _, candidates = _candidates(shape, words)
     found = candidates.limit(bindparam("few") + 1).subquery()

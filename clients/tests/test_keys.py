@@ -72,6 +72,7 @@ def fields(check: KeyCheck) -> Json | None:
         "organisation_id": key.organisation_id,
         "ttl": key.ttl,
         "issued_at": rfc3339(key.issued_at),
+        "starts_at": rfc3339(key.starts_at),
         "expires_at": rfc3339(key.expires_at),
     }
 
@@ -130,6 +131,21 @@ def test_one_kind_signed_as_the_other_is_neither() -> None:
 )  # fmt: skip
 def test_the_state_changes_at_the_instant(now: datetime, state: str) -> None:
     assert check_key(temporary_key(), KEYS, now=now).state == state
+
+
+@given(st.integers(0, 30 * 86_400), st.integers(1, 30 * 86_400), st.sampled_from([-1, 0, 1]))
+def test_a_key_with_a_start_lasts_from_there(ahead: int, ttl: int, second: int) -> None:
+    """Five seconds before the start are allowed, for clocks apart; at the end nothing is."""
+    starts_at = ISSUED_AT + ahead * SECOND
+    text = temporary_key(ttl=ttl, nbf=int(starts_at.timestamp()))
+    allowed, ends_at = starts_at - 5 * SECOND, starts_at + ttl * SECOND
+    early = "scheduled" if allowed + second * SECOND >= ISSUED_AT - 5 * SECOND else "invalid"
+    at_the_start = check_key(text, KEYS, now=allowed + second * SECOND)
+    assert at_the_start.state == ("active" if second >= 0 else early)
+    assert at_the_start.key is not None
+    assert (at_the_start.key.starts_at, at_the_start.key.expires_at) == (starts_at, ends_at)
+    at_the_end = check_key(text, KEYS, now=ends_at + second * SECOND)
+    assert at_the_end.state == ("expired" if second >= 0 else "active")
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
@@ -240,7 +256,7 @@ def test_no_text_whatever_raises_anything(text: str) -> None:
     assert check_key(text, KEYS, now=MIDWAY).state is KeyState.INVALID
 
 
-@given(st.dictionaries(st.sampled_from(["kid", "jti", "org", "ttl", "mac", "x"]), st.one_of(
+@given(st.dictionaries(st.sampled_from(["kid", "jti", "org", "ttl", "nbf", "mac", "x"]), st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.none())
 )), st.sampled_from(list(KeyKind)))  # fmt: skip
 def test_no_signed_contents_raise_anything_but_not_a_key(members: Json, kind: KeyKind) -> None:

@@ -29,6 +29,8 @@ HOUR = timedelta(hours=1)
 ACTIVE = temporary_key(issued_at=NOW - HOUR)
 EXPIRED = temporary_key(issued_at=NOW - 4 * HOUR)
 ENDLESS = temporary_key(issued_at=NOW - HOUR, ttl=10 * 365 * 86_400)
+AHEAD = temporary_key(issued_at=NOW - HOUR, nbf=int((NOW + HOUR).timestamp()))
+STARTED = temporary_key(issued_at=NOW - HOUR, nbf=int((NOW - HOUR / 2).timestamp()))
 EARLY = temporary_key(issued_at=NOW + HOUR)
 PERMANENT = permanent_license(issued_at=NOW - HOUR, machine="a-machine")
 
@@ -123,6 +125,10 @@ FRESH, STALE, NAMED, RETIRED = (
         (EARLY, RETIRED, 4, "revoked"),
         (PERMANENT, RETIRED, 4, "revoked"),
         (EARLY, (), 5, "invalid"),
+        (AHEAD, (), 9, "scheduled"),
+        (AHEAD, STALE, 9, "scheduled"),
+        (AHEAD, NAMED, 4, "revoked"),
+        (STARTED, (), 0, "active"),
         (ENDLESS, (), 5, "invalid"),
         (f"{ACTIVE}\n{EXPIRED}", (), 5, "invalid"),
         ("rw1.no.key.at-all", (), 5, "invalid"),
@@ -153,6 +159,7 @@ def test_the_json_says_everything(check: Check) -> None:
         "key_id": "K7QF-3MXP",
         "organisation_id": "ORG-000123",
         "issued_at": f"{NOW - HOUR:%Y-%m-%dT%H:%M:%SZ}",
+        "starts_at": f"{NOW - HOUR:%Y-%m-%dT%H:%M:%SZ}",
         "expires_at": f"{NOW + 2 * HOUR:%Y-%m-%dT%H:%M:%SZ}",
         "mac_id": None,
         "machine": None,
@@ -164,6 +171,15 @@ def test_the_json_of_a_permanent_license(check: Check) -> None:
     _, said = check.json(PERMANENT)
     assert (said["kind"], said["mac_id"], said["machine"]) == ("permanent", MAC_ID, "a-machine")
     assert (said["expires_at"], said["revocation"]) == (None, "not_checked")
+
+
+def test_a_key_issued_ahead_says_when_it_starts(check: Check) -> None:
+    check(AHEAD)
+    assert f"Starts:       {NOW + HOUR:%Y-%m-%d %H:%M:%S} UTC" in check.out
+    _, said = check.json(AHEAD)
+    assert (said["starts_at"], said["expires_at"]) == (
+        f"{NOW + HOUR:%Y-%m-%dT%H:%M:%SZ}", f"{NOW + 4 * HOUR:%Y-%m-%dT%H:%M:%SZ}",
+    )  # fmt: skip
 
 
 def test_the_words_say_what_is_not_known(check: Check) -> None:

@@ -215,6 +215,16 @@ def test_the_end_is_not_confirmed_by_a_portal_that_is_gone(world: World) -> None
     assert world.boot - before <= 3.0
 
 
+def test_an_extended_key_goes_on_until_its_new_end(world: World) -> None:
+    """The heartbeat carries the new end: no new paste, and not a second longer than that."""
+    portal = FakePortal(world, ttl=60.0)
+    agent = signed_in(world, portal)
+    world.at(world.boot + 22.0, lambda: setattr(portal, "ends_at", portal.started_at + 100.0))
+    ended, after = lived(world, agent, portal)
+    assert ended.code == "key_expired"
+    assert after == pytest.approx(100.0, abs=EXACT)
+
+
 def test_a_portal_whose_clock_is_set_back_lengthens_nothing(world: World) -> None:
     portal = FakePortal(world, ttl=60.0)
     world.at(world.boot + 7.0, lambda: setattr(portal, "clock_is_set_back_by", 3600.0))

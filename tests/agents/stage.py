@@ -17,10 +17,11 @@ from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.audit.tags import AuditTag
 from app.config import current_config
-from app.core.durations import SessionLimits
+from app.core.durations import KeyLimits, SessionLimits
 from app.core.permissions import Role
 from app.keyformat.signing_keys import kid_of
 from app.licenses.offline import published_keys
+from app.licenses.option_rules import KeyOptions
 from app.licenses.services import issue_license, key_text
 from app.models import Agent, AgentSession, AuditEvent, FeedEvent, TemporaryLicense
 from app.models.engine import reading_only
@@ -38,14 +39,16 @@ def issue(
     organisation_id: str = Cast.acme,
     now: datetime = NOW,
     ttl: int = HOUR,
+    *,
+    options: KeyOptions | None = None,
 ) -> TemporaryLicense:
-    """A license, of one hour unless said otherwise, issued by Ada and committed."""
+    """A license, plain and of one hour unless said otherwise, issued by Ada and committed."""
     record, _ = issue_license(
         session,
         actor=cast.actor(cast.ada),
         organisation_id=organisation_id,
-        ttl=ttl,
-        choices=(ttl,),
+        options=options or KeyOptions(ttl),
+        limits=KeyLimits((ttl,), 7 * 24 * HOUR),
         signing_keys=current_config().signing_keys,
         now=now,
     )

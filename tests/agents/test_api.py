@@ -336,6 +336,7 @@ class TestInspection:
                 "state": "active",
                 "key_id": key_id,
                 "organisation_id": cast.acme,
+                "starts_at": "2026-11-24T15:40:00Z",
                 "expires_at": "2026-11-24T16:40:00Z",
             },
         )
@@ -350,5 +351,6 @@ class TestInspection:
                 "state": "invalid",
                 "key_id": None,
                 "organisation_id": None,
+                "starts_at": None,
                 "expires_at": None,
             }

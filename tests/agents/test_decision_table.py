@@ -5,6 +5,7 @@ The rule by itself, and everything that may be presented, is tested in tests/uni
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -15,7 +16,9 @@ from app.accounts.users import disable_user
 from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
 from app.keyformat.signing_keys import new_private_key
-from app.licenses.services import revoke_license
+from app.licenses.option_rules import KeyOptions
+from app.licenses.rules import MachineIds
+from app.licenses.services import note_sign_in, revoke_license
 from app.models import Agent, AgentSession, AuditEvent
 from tests.agents.api_stage import (
     BEA,
@@ -37,7 +40,7 @@ from tests.conftest import NOW, PASSWORD, Cast, Clock
 class Row:
     """A case of the table "Who may sign in on an OP Agent", and what is answered."""
 
-    number: int
+    number: int | str
     name: str
     who: str
     key: str
@@ -86,6 +89,12 @@ TABLE = [
     Row(10, "expired", "partner", "expired", "of Bolt", 403, "key_expired"),
     Row(11, "revoked", "partner", "revoked", "of Bolt", 403, "key_revoked"),
     Row(11, "and past its expiry", "partner", "revoked long ago", "of Acme", 403, "key_revoked"),
+    Row("11a", "scheduled", "partner", "scheduled", "of Bolt", 403, "key_not_yet_valid"),
+    Row("11b", "for another", "developer", "for pat", "of Bolt", 403, "key_not_for_you"),
+    Row("11c", "used up", "partner", "used up", "of Bolt", 403, "key_used_up"),
+    Row("12a", "bound", "partner", "bound", "unregistered", 403, "key_bound_elsewhere"),
+    Row("12a", "bound, ours", "partner", "bound", "of Acme", 403, "key_bound_elsewhere"),
+    Row(13, "for the one", "partner", "for pat", "of Acme", OK),
     Row(12, "of Bolt", "partner", "active", "of Bolt", 403, "machine_registered_elsewhere"),
     Row(13, "registered", "partner", "active", "of Acme", OK),
     Row(13, "unregistered", "developer", "active", "unregistered", OK),
@@ -100,6 +109,13 @@ ISSUED = {
     "future": timedelta(hours=1),
 }
 """When a key of a kind was issued, if not now."""
+CARRIED: dict[str, dict[str, Any]] = {
+    "scheduled": {"starts_at": NOW + timedelta(hours=1)},
+    "for pat": {"recipient": Cast.pat},
+    "used up": {"sign_ins": 1},
+    "bound": {"first_machine": True},
+}
+"""What a key of a kind carries."""
 
 
 def row_name(row: Row) -> str:
@@ -134,7 +150,10 @@ def key_for(session: Session, cast: Cast, kind: str) -> str | None:
         return None
     if kind in ("blank", "malformed"):
         return {"blank": " \u200b\n", "malformed": "rw1.not.a.key"}[kind]
-    license = issue(session, cast, now=NOW + ISSUED.get(kind, timedelta(0)))
+    options = KeyOptions(HOUR, **CARRIED.get(kind, {}))
+    license = issue(session, cast, now=NOW + ISSUED.get(kind, timedelta(0)), options=options)
+    if kind in ("used up", "bound"):
+        note_sign_in(license, MachineIds("00:1A:2B:3C:4D:99"), NOW)
     text = text_of(license)
     if kind in ("revoked", "revoked long ago"):
         at = license.issued_at + timedelta(minutes=30) if kind == "revoked long ago" else NOW
@@ -188,12 +207,17 @@ def check_words(row: Row, answer: Answer) -> None:
     if row.number == 10:
         assert told["expired_at"] == "2026-11-24T14:40:00Z"
         assert "Tue 24 Nov 2026, 14:40 UTC" in told["detail"]
+    if row.number == "11a":
+        assert told["starts_at"] == "2026-11-24T16:40:00Z"
+        assert "it starts at Tue 24 Nov 2026, 16:40 UTC" in told["detail"]
+    if row.number == "11b":
+        assert Cast.pat not in answer.body.decode()
     if row.number == 2:
         assert told["detail"] == "Agent is Blocked."
 
 
 def test_every_row_of_the_table_is_here() -> None:
-    assert {row.number for row in TABLE} == set(range(1, 14))
+    assert {row.number for row in TABLE} == {*range(1, 14), "11a", "11b", "11c", "12a"}
 
 
 @pytest.mark.parametrize("row", TABLE, ids=row_name)

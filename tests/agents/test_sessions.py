@@ -396,7 +396,7 @@ def test_they_agree_on_each_thing_that_may_end_a_session_on_a_registered_machine
         (project, ("plan_expires_on",), (today - timedelta(days=1), today, None)),
     ]
     if key is not None:
-        columns.append((key, ("issued_at", "expires_at", "revoked_at"), moments))
+        columns.append((key, ("starts_at", "revoked_at"), moments))
     instants = [
         instant + step
         for instant in (NOW, NOW + LIMITS.idle, NOW + timedelta(seconds=HOUR), midnight)

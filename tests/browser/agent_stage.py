@@ -10,8 +10,10 @@ from app.accounts.users import create_user, find_user
 from app.config import current_config
 from app.core.actor import Actor
 from app.core.clock import utcnow
+from app.core.durations import KeyLimits
 from app.core.permissions import Role
 from app.core.text import fold
+from app.licenses.option_rules import KeyOptions
 from app.licenses.services import issue_license, key_text
 from app.models import Organisation, Project
 from tests.browser.conftest import TEN_MINUTES, Portal, wait_until
@@ -46,8 +48,8 @@ class Stage:
                 session,
                 actor=self.actor(session),
                 organisation_id=self.organisation_id,
-                ttl=seconds,
-                choices=(seconds,),
+                options=KeyOptions(seconds),
+                limits=KeyLimits((seconds,), 7 * 86_400),
                 signing_keys=current_config().signing_keys,
                 now=utcnow(),
             )[0]

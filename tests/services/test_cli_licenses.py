@@ -21,6 +21,8 @@ from app.models import AuditEvent, SigningKey, TemporaryLicense, User
 from tests.conftest import NOW, Cast, Clock, signing_keys
 
 ISSUE = ("licenses", "issue", "--organisation", Cast.acme)
+LIST = ("licenses", "list", "--organisation", Cast.acme)
+CARRIED = ["starts_at", "for", "reason", "ticket", "sign_ins_left", "machine", "use_by"]
 AS_ADA = ("--as", Cast.ada)
 
 
@@ -34,8 +36,8 @@ def run(app: Flask, *arguments: str, stdin: str | bytes = "") -> Result:
         return app.test_cli_runner().invoke(args=list(arguments), input=stdin)
 
 
-def issue(app: Flask, ttl: str = "3h") -> dict[str, str]:
-    answer = run(app, *ISSUE, "--ttl", ttl, *AS_ADA, "--json")
+def issue(app: Flask, ttl: str = "3h", *options: str) -> dict[str, str]:
+    answer = run(app, *ISSUE, "--ttl", ttl, *options, *AS_ADA, "--json")
     assert answer.exit_code == 0, answer.stderr
     row: dict[str, str] = json.loads(answer.stdout)
     return row
@@ -60,7 +62,10 @@ class TestIssue:
             "organisation_id",
             "issued_at",
             "expires_at",
+            *CARRIED,
         ]
+        assert row["starts_at"] == row["issued_at"]
+        assert [row[name] for name in CARRIED[1:]] == [None] * 6
         assert row["organisation_id"] == Cast.acme
         assert row["issued_at"] == "2026-11-24T15:40:00Z"
         assert row["expires_at"] == "2026-11-24T18:40:00Z"
@@ -151,6 +156,9 @@ class TestList:
             "state": "active",
             "issued_at": "2026-11-24T17:40:00Z",
             "expires_at": "2026-11-24T20:40:00Z",
+            "ended_at": None,
+            **dict.fromkeys(CARRIED),
+            "starts_at": "2026-11-24T17:40:00Z",
         }
         assert "rw1." not in answer.stdout
 
@@ -159,7 +167,7 @@ class TestList:
         answer = run(app, "licenses", "list", "--organisation", Cast.acme)
         assert answer.exit_code == 0
         headings, line = answer.stdout.splitlines()
-        assert headings.split() == ["Key", "ID", "Kind", "State", "Issued", "Expires"]
+        assert headings.split()[-5:] == ["State", "Issued", "Expires", "Starts", "For"]
         assert line.split()[:3] == [row["key_id"], "temporary", "active"]
 
     def test_of_an_organisation_without_keys_is_empty(self, app: Flask) -> None:
@@ -168,6 +176,122 @@ class TestList:
 
     def test_of_an_unknown_organisation_is_refused(self, app: Flask) -> None:
         assert run(app, "licenses", "list", "--organisation", "X").exit_code == 1
+
+
+ALL = (
+    *("--reason", "Printer down", "--ticket", "T-7", "--for", "PAT@example.com"),
+    *("--starts", "2026-11-26T10:00:00+01:00", "--ends", "2026-11-26T12:00:00Z"),
+    *("--sign-ins", "2", "--first-machine", "--use-within", "1h"),
+)
+
+
+class TestWhatAKeyCarries:
+    def test_is_told_as_json_where_it_is_issued_and_listed(self, app: Flask) -> None:
+        answer = run(app, *ISSUE, *ALL, *AS_ADA, "--json")
+        assert answer.exit_code == 0, answer.stderr
+        row = json.loads(answer.stdout)
+        assert row["issued_at"] == "2026-11-24T15:40:00Z"
+        assert row["expires_at"] == "2026-11-26T12:00:00Z"
+        carried = {name: row[name] for name in CARRIED}
+        assert carried == {
+            "starts_at": "2026-11-26T09:00:00Z",
+            "for": Cast.pat,
+            "reason": "Printer down",
+            "ticket": "T-7",
+            "sign_ins_left": 2,
+            "machine": None,
+            "use_by": "2026-11-26T10:00:00Z",
+        }
+        [listed] = json.loads(run(app, *LIST, "--json").stdout)
+        assert listed == carried | {
+            "key_id": row["key_id"],
+            "kind": "temporary",
+            "state": "scheduled",
+            "issued_at": row["issued_at"],
+            "expires_at": row["expires_at"],
+            "ended_at": None,
+        }
+        checked = run(app, "licenses", "check", "--json", stdin=row["license_key"])
+        assert checked.exit_code == 1
+        assert json.loads(checked.stdout)["state"] == "scheduled"
+
+    def test_one_that_expired_unused_ended_then(self, app: Flask, clock: Clock) -> None:
+        issue(app, "3h", "--use-within", "15m")
+        clock.advance(minutes=15)
+        [row] = json.loads(run(app, *LIST, "--json").stdout)
+        assert (row["state"], row["ended_at"]) == ("expired", "2026-11-24T15:55:00Z")
+        assert (row["use_by"], row["expires_at"]) == (row["ended_at"], "2026-11-24T18:40:00Z")
+
+    @pytest.mark.parametrize(
+        "option",
+        [("--starts", "tomorrow"), ("--starts", "2026-11-26T09:00:00"), ("--sign-ins", "0"),
+         ("--starts", "2026-11-26T09:00:00.5Z"), ("--starts", "2026-02-30T09:00:00Z"),
+         ("--ends", "2026-11-26 09:00:00Z"), ("--sign-ins", "101"), ("--sign-ins", "x"),
+         ("--use-within", "2h"), ("--use-within", ""), ("--for", "pat")],
+    )  # fmt: skip
+    def test_what_cannot_be_read_is_used_wrongly(self, app: Flask, option: tuple[str, str]) -> None:
+        assert run(app, *ISSUE, "--ttl", "3h", *option, *AS_ADA).exit_code == 2
+
+    @pytest.mark.parametrize(
+        ("option", "said"),
+        [(("--for", "nobody@example.com"), "nobody with the e-mail"),
+         (("--for", Cast.carl), "no partner or developer"),
+         (("--for", Cast.grace), "no partner or developer"),
+         (("--starts", "2026-11-24T15:38:59Z"), "is over"),
+         (("--starts", "2026-12-24T15:40:01Z"), "30 days ahead"),
+         (("--ends", "2026-12-01T15:40:01Z"), "at most 7 days"),
+         (("--ends", "2026-11-24T15:40:00Z"), "after it starts"),
+         (("--reason", "x" * 501), "501 characters"), (("--ticket", "x" * 65), "65 characters"),
+         (("--reason", "\u202egnirts"), "direction of writing")],
+    )  # fmt: skip
+    def test_what_may_not_be_is_refused(
+        self, app: Flask, option: tuple[str, str], said: str
+    ) -> None:
+        answer = run(app, *ISSUE, "--ttl", "3h", *option, *AS_ADA)
+        assert (answer.exit_code, answer.stdout) == (1, "")
+        assert said in answer.stderr
+        with app.app_context():
+            assert count_licenses(db.session(), Cast.acme) == 0
+
+    def test_a_length_must_be_given(self, app: Flask) -> None:
+        answer = run(app, *ISSUE, *AS_ADA)
+        assert answer.exit_code == 2
+        assert "--ends" in answer.stderr
+
+
+class TestExtend:
+    def test_gives_a_key_a_later_end(self, app: Flask) -> None:
+        row = issue(app)
+        later = ("--ends", "2026-11-24T20:00:00Z", "--reason", "Not done", *AS_ADA)
+        answer = run(app, "licenses", "extend", row["key_id"].lower(), *later)
+        assert answer.exit_code == 0, answer.stderr
+        [listed] = json.loads(run(app, *LIST, "--json").stdout)
+        assert listed["expires_at"] == "2026-11-24T20:00:00Z"
+        assert run(app, "licenses", "check", stdin=row["license_key"]).exit_code == 0
+        with app.app_context():
+            tag = AuditEvent.tag == "license.extended"
+            [event] = db.session().scalars(select(AuditEvent).where(tag))
+            assert (event.actor, event.subject) == (Cast.ada, row["key_id"])
+            assert event.data["reason"] == "Not done"
+
+    @pytest.mark.parametrize(
+        ("ends", "status"),
+        [("2026-11-24T18:39:59Z", 1), ("2026-12-01T15:40:01Z", 1), ("later", 2)],
+    )
+    def test_refuses_what_is_earlier_or_above_the_ceiling(
+        self, app: Flask, ends: str, status: int
+    ) -> None:
+        row = issue(app)
+        answer = run(app, "licenses", "extend", row["key_id"], "--ends", ends, *AS_ADA)
+        assert answer.exit_code == status
+
+    def test_brings_no_ended_key_back(self, app: Flask, clock: Clock) -> None:
+        row = issue(app, "1h")
+        clock.advance(hours=1)
+        later = ("--ends", "2026-11-24T20:00:00Z", *AS_ADA)
+        answer = run(app, "licenses", "extend", row["key_id"], *later)
+        assert answer.exit_code == 1
+        assert "has ended" in answer.stderr
 
 
 class TestRevoke:
@@ -221,6 +345,7 @@ class TestCheck:
             "state": "active",
             "key_id": row["key_id"],
             "organisation_id": Cast.acme,
+            "starts_at": row["starts_at"],
             "expires_at": row["expires_at"],
         }
 
@@ -230,7 +355,8 @@ class TestCheck:
         assert answer.exit_code == 0
         assert answer.stdout.split() == [
             *("State:", "active", "Key", "ID:", row["key_id"]),
-            *("Organisation:", Cast.acme, "Expires:", row["expires_at"]),
+            *("Organisation:", Cast.acme, "Starts:", row["starts_at"]),
+            *("Expires:", row["expires_at"]),
         ]
 
     def test_an_expired_and_a_revoked_one_are_1(self, app: Flask, clock: Clock) -> None:
@@ -255,6 +381,7 @@ class TestCheck:
             "state": "invalid",
             "key_id": None,
             "organisation_id": None,
+            "starts_at": None,
             "expires_at": None,
         }
 

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,6 +11,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from app.config import current_config
+from app.core.durations import KeyLimits
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, SigningKeyMissing
 from app.core.paging import Total
 from app.extensions import db
@@ -18,6 +20,7 @@ from app.keyformat.signing_keys import private_key_to_pem
 from app.licenses import key_records, queries, services
 from app.licenses.key_records import list_keys
 from app.licenses.keyring import current_kid, private_key, rotate_signing_key
+from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import (
     count_active,
     count_all_active,
@@ -57,13 +60,14 @@ def issue(
     ago: float = 0,
     who: str = Cast.ada,
     form_token: str | None = None,
+    **carried: Any,
 ) -> TemporaryLicense:
     record, _ = issue_license(
         session,
         actor=cast.actor(who),
         organisation_id=organisation_id,
-        ttl=ttl,
-        choices=CHOICES,
+        options=KeyOptions(ttl, **carried),
+        limits=KeyLimits(CHOICES, 7 * 24 * HOUR),
         signing_keys=current_config().signing_keys,
         now=NOW - timedelta(seconds=ago),
         form_token=form_token,
@@ -261,7 +265,7 @@ def rank(license: TemporaryLicense) -> tuple[bool, datetime, datetime, int]:
 
 def listed(session: Session, organisation_id: str, now: datetime) -> list[str]:
     """The Key IDs in the dropdown's order."""
-    active, ended = list_keys(session, organisation_id, now)
+    active, _, ended = list_keys(session, organisation_id, now)
     return [record.key_id for record in (*active, *ended)]
 
 
@@ -335,7 +339,7 @@ class TestOrder:
             issue(session, cast, ago=number)
         for number in range(60):
             issue(session, cast, ago=HOUR + number)
-        active, ended = list_keys(session, cast.acme, NOW)
+        active, _, ended = list_keys(session, cast.acme, NOW)
         assert (len(active), len(ended)) == (55, 50)
         assert {state_of(license, NOW) for license in active} == {LicenseState.ACTIVE}
         assert ended[-1].expires_at == NOW - 49 * SECOND
@@ -344,7 +348,7 @@ class TestOrder:
     def test_another_organisation_sees_none_of_it(self, session: Session, cast: Cast) -> None:
         issue(session, cast)
         assert licenses_of(session, cast.bolt, NOW) == []
-        assert list_keys(session, cast.bolt, NOW) == ([], [])
+        assert list_keys(session, cast.bolt, NOW) == ([], [], [])
         assert count_licenses(session, cast.bolt) == 0
 
 
@@ -651,8 +655,8 @@ def issued_by_form(session: Session, cast: Cast, app: Flask) -> str:
         session,
         actor=cast.actor(cast.ada),
         organisation_id=cast.acme,
-        ttl=HOUR,
-        choices=(HOUR,),
+        options=KeyOptions(HOUR),
+        limits=KeyLimits((HOUR,), HOUR),
         signing_keys=signing_keys(app),
         now=NOW,
         form_token="the same",

@@ -9,10 +9,12 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from app.config import current_config
+from app.core.durations import KeyLimits
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from app.core.paging import Total
 from app.extensions import db
 from app.licenses import services as licenses
+from app.licenses.option_rules import KeyOptions
 from app.licenses.services import free_key_id, issue_license, revoke_license
 from app.models import AgentSession, AuditEvent, Organisation, Project, User
 from app.models.types import HIGHEST_ID
@@ -77,8 +79,8 @@ def issue(session: Session, cast: Cast, organisation_id: str, ttl: int = 3600) -
         session,
         actor=cast.actor(cast.ada),
         organisation_id=organisation_id,
-        ttl=ttl,
-        choices=(3600, 10800),
+        options=KeyOptions(ttl),
+        limits=KeyLimits((3600, 10800), 7 * 86_400),
         signing_keys=current_config().signing_keys,
         now=NOW,
     )[0].key_id

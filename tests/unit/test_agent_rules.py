@@ -1,5 +1,6 @@
 """Who may sign in on an OP Agent, row by row, and when a session ends, to the second."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,7 +27,7 @@ from app.agents.sign_in_rules import (
 )
 from app.core.durations import SessionLimits
 from app.core.permissions import TEMPORARY_KEY_ROLES, Role
-from app.licenses.rules import Inspection, LicenseState
+from app.licenses.rules import Inspection, KeyTerms, LicenseState, MachineIds
 
 NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 LATER = NOW + timedelta(hours=3)
@@ -36,7 +37,7 @@ ACME, BOLT = "ORG-000123", "ORG-000456"
 # Who: row 1 for everybody who is not somebody.
 NOBODY = None
 ADMIN, AUDITOR = Person(Role.SUPER_ADMIN), Person(Role.AUDITOR)
-PARTNER, DEVELOPER = Person(Role.PARTNER), Person(Role.DEVELOPER)
+PARTNER, DEVELOPER = Person(Role.PARTNER, user_id=7), Person(Role.DEVELOPER, user_id=8)
 CLIENT = Person(Role.CLIENT, ACME)
 LAPSED = Person(Role.CLIENT, ACME, subscription_ended=True)
 
@@ -45,6 +46,30 @@ ACTIVE = Inspection(LicenseState.ACTIVE, "ABCD-2345", ACME, LATER)
 EXPIRED = Inspection(LicenseState.EXPIRED, "ABCD-2345", ACME, EARLIER)
 REVOKED = Inspection(LicenseState.REVOKED, "ABCD-2345", ACME, LATER)
 INVALID = Inspection(LicenseState.INVALID)
+SCHEDULED = Inspection(LicenseState.SCHEDULED, "ABCD-2345", ACME, LATER, starts_at=LATER)
+MACHINE = MachineIds("00:1A:2B:3C:4D:5E", "a-machine")
+BOUND_HERE = KeyTerms(bound_to=MACHINE)
+BOUND_ELSEWHERE = KeyTerms(bound_to=MachineIds(MACHINE.mac_id, "another"))
+
+
+def active(**terms: object) -> Inspection:
+    """An active key that carries something."""
+    return replace(ACTIVE, terms=KeyTerms(**terms))
+
+
+def both(key: Inspection, **terms: object) -> Inspection:
+    """`key`, which besides could not be used any more or by anybody here."""
+    spent = {"recipient_id": 99, "sign_ins_left": 0, "bound_to": BOUND_ELSEWHERE.bound_to} | terms
+    return replace(key, terms=KeyTerms(**spent))
+
+
+NO_ID = MachineIds(MACHINE.mac_id)
+"""The same machine, whose agent sends no machine ID."""
+
+
+def bound_and_mine() -> Inspection:
+    return both(ACTIVE, recipient_id=7, sign_ins_left=1)
+
 
 UNREGISTERED: list[RegisteredAgent] = []
 OWN = RegisteredAgent(1, ACME, "Acme")
@@ -93,6 +118,20 @@ ROWS = [
     (10, DEVELOPER, EXPIRED, [OTHER], "key_expired"),
     (11, PARTNER, REVOKED, UNREGISTERED, "key_revoked"),
     (11, DEVELOPER, REVOKED, [OTHER], "key_revoked"),
+    (10, PARTNER, both(EXPIRED), UNREGISTERED, "key_expired"),
+    (11, PARTNER, both(REVOKED), UNREGISTERED, "key_revoked"),
+    ("11a", PARTNER, SCHEDULED, UNREGISTERED, "key_not_yet_valid"),
+    ("11a", DEVELOPER, both(SCHEDULED), [OTHER], "key_not_yet_valid"),
+    ("11b", PARTNER, active(recipient_id=8), UNREGISTERED, "key_not_for_you"),
+    ("11b", PARTNER, both(ACTIVE), [OTHER], "key_not_for_you"),
+    ("11c", PARTNER, active(sign_ins_left=0), UNREGISTERED, "key_used_up"),
+    ("11c", DEVELOPER, both(ACTIVE, recipient_id=8), [OTHER], "key_used_up"),
+    (12, PARTNER, bound_and_mine(), [OTHER], "machine_registered_elsewhere"),
+    ("12a", PARTNER, replace(ACTIVE, terms=BOUND_ELSEWHERE), UNREGISTERED, "key_bound_elsewhere"),
+    ("12a", PARTNER, replace(ACTIVE, terms=BOUND_ELSEWHERE), [OWN], "key_bound_elsewhere"),
+    (13, PARTNER, active(recipient_id=7, sign_ins_left=1), UNREGISTERED, None),
+    (13, DEVELOPER, replace(ACTIVE, terms=BOUND_HERE), [OWN], None),
+    (4, CLIENT, both(ACTIVE), UNREGISTERED, "temporary_key_not_for_clients"),
     (12, PARTNER, ACTIVE, [OTHER], "machine_registered_elsewhere"),
     (12, DEVELOPER, ACTIVE, [OWN, OTHER], "machine_registered_elsewhere"),
     (13, PARTNER, ACTIVE, UNREGISTERED, None),
@@ -101,15 +140,22 @@ ROWS = [
 ]
 
 
+def machines_with_ids(machines: list[RegisteredAgent]) -> list[RegisteredAgent]:
+    return [replace(machine, same_machine_id=True) for machine in machines]
+
+
 @pytest.mark.parametrize(("row", "person", "key", "machines", "code"), ROWS)
 def test_the_table_row_by_row(
-    row: int,
+    row: int | str,
     person: Person | None,
     key: Inspection | None,
     machines: list[RegisteredAgent],
     code: str | None,
 ) -> None:
-    answer = decide(person=person, key=key, agents=machines)
+    answer = decide(person=person, key=key, machine=NO_ID, agents=machines)
+    if row in ("12a", 13):
+        answer = decide(person=person, key=key, machine=MACHINE, agents=machines_with_ids(machines))
+        machines = machines_with_ids(machines)
     if code is None:
         assert answer == Admission(
             ACME,
@@ -122,11 +168,11 @@ def test_the_table_row_by_row(
 
 
 def test_every_row_of_the_table_is_tested() -> None:
-    assert {row[0] for row in ROWS} == set(range(1, 14))
+    assert {row[0] for row in ROWS} == {*range(1, 14), "11a", "11b", "11c", "12a"}
 
 
 def test_an_expired_key_is_refused_with_the_instant_at_which_it_ended() -> None:
-    answer = decide(person=PARTNER, key=EXPIRED)
+    answer = decide(person=PARTNER, key=EXPIRED, machine=MACHINE)
     assert isinstance(answer, Refusal)
     assert answer.expired_at == EARLIER
     assert "Tue 24 Nov 2026, 12:40 UTC" in answer.detail
@@ -134,7 +180,7 @@ def test_an_expired_key_is_refused_with_the_instant_at_which_it_ended() -> None:
 
 
 def test_a_client_user_is_told_with_whom_the_machine_is_registered() -> None:
-    answer = decide(person=CLIENT, key=NO_KEY, agents=[OTHER])
+    answer = decide(person=CLIENT, key=NO_KEY, machine=MACHINE, agents=[OTHER])
     assert isinstance(answer, Refusal)
     assert answer.registered_to == "Bolt & Söhne"
     assert answer.detail == "Your machine is already registered with Bolt & Söhne."
@@ -142,14 +188,14 @@ def test_a_client_user_is_told_with_whom_the_machine_is_registered() -> None:
 
 @pytest.mark.parametrize("person", [PARTNER, DEVELOPER])
 def test_a_partner_learns_the_name_of_no_other_customer(person: Person) -> None:
-    answer = decide(person=person, key=ACTIVE, agents=[OTHER])
+    answer = decide(person=person, key=ACTIVE, machine=NO_ID, agents=[OTHER])
     assert isinstance(answer, Refusal)
     assert answer.registered_to is None
     assert answer.detail == "Your machine is registered with another organisation."
 
 
 def test_a_detached_machine_is_refused_with_the_words_of_the_guide() -> None:
-    answer = decide(person=CLIENT, key=NO_KEY, agents=[OWN_DETACHED])
+    answer = decide(person=CLIENT, key=NO_KEY, machine=MACHINE, agents=[OWN_DETACHED])
     assert isinstance(answer, Refusal)
     assert answer.detail == "Agent is Blocked."
 
@@ -160,7 +206,11 @@ instants = st.one_of(
 organisations = st.sampled_from([ACME, BOLT])
 people = st.one_of(
     st.none(),
-    st.builds(Person, st.sampled_from([role for role in Role if role is not Role.CLIENT])),
+    st.builds(
+        Person,
+        st.sampled_from([role for role in Role if role is not Role.CLIENT]),
+        user_id=st.integers(7, 8),
+    ),
     st.builds(Person, st.just(Role.CLIENT), organisations, st.booleans()),
 )
 keys = st.one_of(
@@ -171,7 +221,16 @@ keys = st.one_of(
         state=st.sampled_from([state for state in LicenseState if state != "invalid"]),
         organisation_id=organisations,
         expires_at=instants.filter(bool),
+        terms=st.builds(
+            KeyTerms,
+            recipient_id=st.sampled_from([None, 7, 8]),
+            sign_ins_left=st.sampled_from([None, 0, 1, 2]),
+            bound_to=st.one_of(st.none(), st.deferred(lambda: machine_ids)),
+        ),
     ),
+)
+machine_ids = st.builds(
+    MachineIds, st.sampled_from(["MAC 1", "MAC 2"]), st.sampled_from(["", "ID 1", "ID 2"])
 )
 machines = st.lists(
     st.builds(
@@ -194,8 +253,9 @@ def rows_that_decide(
     key: Inspection | None,
     machine: RegisteredAgent | None,
     *,
+    here: MachineIds,
     detached: bool,
-) -> list[int]:
+) -> list[int | str]:
     """The table once more, each row by itself with what the rows above it leave over.
 
     Written apart from `decide`, so that neither excuses the other.
@@ -210,6 +270,13 @@ def rows_that_decide(
     elsewhere = client and machine is not None and machine.organisation_id != org
     active = partner and state is LicenseState.ACTIVE
     of_key = machine is None or (key is not None and machine.organisation_id == key.organisation_id)
+    terms = key.terms if key else KeyTerms()
+    mine = active and (terms.recipient_id is None or terms.recipient_id == person.user_id)
+    left = mine and (terms.sign_ins_left is None or terms.sign_ins_left > 0)
+    bound = terms.bound_to
+    elsewhere_bound = bound is not None and (
+        bound.machine_id != here.machine_id if bound.machine_id else bound.mac_id != here.mac_id
+    )
     rows = {
         1: not known,
         2: blocked,
@@ -222,8 +289,12 @@ def rows_that_decide(
         9: partner and state is LicenseState.INVALID,
         10: partner and state is LicenseState.EXPIRED,
         11: partner and state is LicenseState.REVOKED,
-        12: active and not of_key,
-        13: active and of_key,
+        "11a": partner and state is LicenseState.SCHEDULED,
+        "11b": active and not mine,
+        "11c": mine and not left,
+        12: left and not of_key,
+        "12a": left and of_key and elsewhere_bound,
+        13: left and of_key and not elsewhere_bound,
     }
     return [row for row, decides in rows.items() if decides]
 
@@ -240,21 +311,25 @@ ANSWERS = {
     9: {"key_invalid"},
     10: {"key_expired"},
     11: {"key_revoked"},
+    "11a": {"key_not_yet_valid"},
+    "11b": {"key_not_for_you"},
+    "11c": {"key_used_up"},
     12: {"machine_registered_elsewhere"},
+    "12a": {"key_bound_elsewhere"},
     13: {None},
 }
 
 
-@given(people, keys, machines, st.booleans())
+@given(people, keys, machines, machine_ids)
 def test_exactly_one_row_decides_whatever_is_presented(
-    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent], with_id: bool
+    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent], here: MachineIds
 ) -> None:
     client = person is not None and person.role is Role.CLIENT
     own = person.organisation_id if client else key.organisation_id if key else None
-    machine = deciding_agent(fitting, own, by_machine_id=with_id and not client)
+    machine = deciding_agent(fitting, own, by_machine_id=bool(here.machine_id) and not client)
     detached = any(agent.blocks for agent in fitting)
-    (row,) = rows_that_decide(person, key, machine, detached=detached)
-    answer = decide(person=person, key=key, agents=fitting, with_machine_id=with_id)
+    (row,) = rows_that_decide(person, key, machine, here=here, detached=detached)
+    answer = decide(person=person, key=key, machine=here, agents=fitting)
     code = answer.code.value if isinstance(answer, Refusal) else None
     assert code in ANSWERS[row]
     if row in (6, 7):
@@ -262,15 +337,15 @@ def test_exactly_one_row_decides_whatever_is_presented(
 
 
 def test_a_client_user_of_no_organisation_gets_in_nowhere() -> None:
-    answer = decide(person=Person(Role.CLIENT), key=NO_KEY)
+    answer = decide(person=Person(Role.CLIENT), key=NO_KEY, machine=MACHINE)
     assert answer == Refusal(RefusalCode.TEMPORARY_KEY_NOT_FOR_CLIENTS)
 
 
-@given(people, keys, machines, st.booleans())
+@given(people, keys, machines, machine_ids)
 def test_nobody_gets_in_who_should_not(
-    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent], with_id: bool
+    person: Person | None, key: Inspection | None, fitting: list[RegisteredAgent], here: MachineIds
 ) -> None:
-    answer = decide(person=person, key=key, agents=fitting, with_machine_id=with_id)
+    answer = decide(person=person, key=key, machine=here, agents=fitting)
     if not isinstance(answer, Admission):
         return
     assert person is not None
@@ -280,7 +355,7 @@ def test_nobody_gets_in_who_should_not(
     if own is None or not own.same_machine_id:
         others = [each for each in fitting if each.organisation_id != answer.organisation_id]
         assert not any(each.same_machine_id and each.same_mac_id for each in others)
-        if person.role is Role.CLIENT or not with_id:
+        if person.role is Role.CLIENT or not here.machine_id:
             assert not any(each.same_mac_id and each.same_machine_id is None for each in others)
     if person.role is Role.CLIENT:
         assert key is None
@@ -294,6 +369,16 @@ def test_nobody_gets_in_who_should_not(
         assert key.state is LicenseState.ACTIVE
         assert answer.organisation_id == key.organisation_id
         assert not answer.registers
+        assert key.terms.recipient_id in (None, person.user_id)
+        assert key.terms.sign_ins_left != 0
+        bound = key.terms.bound_to
+        assert (
+            bound is None
+            or here == bound
+            or not bound.machine_id
+            or (here.machine_id == bound.machine_id)
+        )
+        assert bound is None or bound.machine_id or here.mac_id == bound.mac_id
 
 
 @given(machines, st.randoms(), st.booleans())
@@ -312,7 +397,7 @@ SECOND = timedelta(seconds=1)
 IDLE = 900
 LIMITS = SessionLimits(heartbeat_seconds=5, idle_seconds=IDLE)
 LIVE = SessionFacts(
-    last_heard_at=NOW, key_issued_at=NOW, key_expires_at=NOW + timedelta(seconds=600)
+    last_heard_at=NOW, key_starts_at=NOW, key_expires_at=NOW + timedelta(seconds=600)
 )
 
 
@@ -423,7 +508,7 @@ def test_nobody_works_under_a_key_that_the_clock_says_is_not_issued_yet() -> Non
         last_heard_at=instants.filter(bool),
         ended_at=instants,
         user_disabled_at=instants,
-        key_issued_at=st.just(NOW - timedelta(seconds=10)),
+        key_starts_at=st.just(NOW - timedelta(seconds=10)),
         key_expires_at=instants,
         key_revoked_at=instants,
         agent_detached_at=instants,

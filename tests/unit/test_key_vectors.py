@@ -73,10 +73,15 @@ def portal_says(key: str, now: datetime) -> dict[str, object]:
         "organisation_id": read.organisation_id,
         "ttl": read.ttl,
         "issued_at": rfc3339(read.issued_at),
+        "starts_at": rfc3339(read.starts_at),
         "expires_at": rfc3339(read.expires_at),
     }
     state = license_state(
-        issued_at=read.issued_at, expires_at=read.expires_at, revoked_at=None, now=now
+        issued_at=read.issued_at,
+        starts_at=read.starts_at,
+        ends_at=read.expires_at,
+        revoked_at=None,
+        now=now,
     )
     return {"state": state, "fields": fields}
 
@@ -140,9 +145,12 @@ def stranger_says(key: str, now: datetime) -> dict[str, object]:
         public_key.verify(decode(signature), value)
         issued = int.from_bytes(decode(timestamp), "big")
         issued_at = datetime.fromisoformat("1970-01-01T00:00:00Z") + timedelta(seconds=issued)
-        expires_at = issued_at + timedelta(seconds=claims["ttl"])
+        starts_at = issued_at + timedelta(seconds=claims.get("nbf", issued) - issued)
+        expires_at = starts_at + timedelta(seconds=claims["ttl"])
         sound = (
             prefix == "rw1"
+            and type(claims.get("nbf", issued)) is int
+            and starts_at >= issued_at
             and not decode(timestamp).startswith(b"\0")
             and json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode()
             == decode(payload)
@@ -159,9 +167,12 @@ def stranger_says(key: str, now: datetime) -> dict[str, object]:
         "organisation_id": claims["org"],
         "ttl": claims["ttl"],
         "issued_at": rfc3339(issued_at),
+        "starts_at": rfc3339(starts_at),
         "expires_at": rfc3339(expires_at),
     }
     running = "active" if now < expires_at else "expired"
+    if now < starts_at - CLOCKS_APART:
+        running = "scheduled"
     early = now < issued_at - CLOCKS_APART
     return {"state": "invalid" if early else running, "fields": fields}
 
@@ -215,6 +226,19 @@ def test_the_portal_makes_the_valid_key_byte_for_byte() -> None:
     assert made == DOCUMENT["vectors"][0]["key"]
 
 
+def test_the_portal_makes_the_scheduled_key_byte_for_byte() -> None:
+    script = runpy.run_path(str(DOCS / "make_key_vectors.py"))
+    made = sign_temporary_key(
+        script["SIGNING_KEY"],
+        jti="K7QF-3MXP",
+        organisation_id="ORG-000123",
+        ttl=script["TTL"],
+        issued_at=script["ISSUED_AT"],
+        starts_at=script["STARTS_AT"],
+    )
+    assert [made] == [one["key"] for one in DOCUMENT["vectors"] if one["name"] == "scheduled"]
+
+
 @pytest.mark.parametrize(
     ("number", "machine_id"), [(0, None), (1, "4c4c4544-0042-3510-8052-b4c04f4a4e32")]
 )
@@ -249,6 +273,7 @@ def test_there_are_vectors_of_every_outcome_and_each_has_its_own_name() -> None:
     assert len(names) == len(set(names)) >= 12
     assert {vector["expected"]["state"] for vector in DOCUMENT["vectors"]} == {
         "active",
+        "scheduled",
         "expired",
         "invalid",
     }

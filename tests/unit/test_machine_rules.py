@@ -13,6 +13,8 @@ from tests.unit.test_agent_rules import (
     CLIENT,
     DEVELOPER,
     LAPSED,
+    MACHINE,
+    NO_ID,
     NO_KEY,
     OTHER,
     OTHER_DETACHED,
@@ -87,7 +89,7 @@ def test_the_table_by_machine_id_and_by_card(
     machines: list[RegisteredAgent],
     expected: str | RegisteredAgent | None,
 ) -> None:
-    answer = decide(person=person, key=key, agents=machines, with_machine_id=with_id)
+    answer = decide(person=person, key=key, agents=machines, machine=MACHINE if with_id else NO_ID)
     if isinstance(expected, str):
         assert isinstance(answer, Refusal)
         assert answer.code == expected
@@ -102,7 +104,7 @@ def test_no_partner_is_shut_out_by_a_registration_that_has_only_the_mac_id(
     person: Person, fitting: list[RegisteredAgent]
 ) -> None:
     """Whoever knows a partner's MAC ID can register it, but not block it."""
-    with_id = {"person": person, "key": ACTIVE, "with_machine_id": True}
+    with_id = {"person": person, "key": ACTIVE, "machine": MACHINE}
     telling = [agent for agent in fitting if agent.same_machine_id or agent.blocks]
     assert decide(agents=fitting, **with_id) == decide(agents=telling, **with_id)
 
@@ -114,7 +116,7 @@ def test_nobody_is_shut_out_by_another_organisations_claim_of_a_card(
     key = NO_KEY if person is CLIENT else ACTIVE
     cards = [replace(OTHER, agent_id=2000 + i, same_mac_id=False) for i in range(2)]
     answers = [
-        decide(person=person, key=key, agents=agents, with_machine_id=with_id)
+        decide(person=person, key=key, agents=agents, machine=MACHINE if with_id else NO_ID)
         for agents in (fitting, [*cards, *fitting])
     ]
     assert answers[0] == answers[1]

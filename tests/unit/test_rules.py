@@ -19,7 +19,9 @@ TICK = timedelta(microseconds=1)
 
 
 def state(now: datetime, revoked_at: datetime | None = None) -> LicenseState:
-    return license_state(issued_at=NOON, expires_at=EXPIRY, revoked_at=revoked_at, now=now)
+    return license_state(
+        issued_at=NOON, starts_at=NOON, ends_at=EXPIRY, revoked_at=revoked_at, now=now
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,38 @@ def test_a_key_is_active_from_its_issue_until_just_before_its_expiry(
 )
 def test_a_revoked_key_stays_revoked_for_good(now: datetime, expected: str) -> None:
     assert state(now, revoked_at=NOON + HOUR) == expected
+
+
+@given(
+    ahead=st.integers(0, 30 * 86_400),
+    ttl=st.integers(1, 30 * 86_400),
+    second=st.sampled_from([-1, 0, 1]),
+)
+def test_a_key_with_a_start_is_scheduled_until_then(ahead: int, ttl: int, second: int) -> None:
+    starts_at = NOON + ahead * SECOND
+    ends_at = starts_at + ttl * SECOND
+
+    def at(now: datetime) -> LicenseState:
+        return license_state(
+            issued_at=NOON, starts_at=starts_at, ends_at=ends_at, revoked_at=None, now=now
+        )
+
+    before = "scheduled" if starts_at + second * SECOND >= NOON else "invalid"
+    running = "active" if starts_at + second * SECOND < ends_at else "expired"
+    assert at(starts_at + second * SECOND) == (before if second < 0 else running)
+    at_the_end = ends_at + second * SECOND
+    assert at(at_the_end) == ("expired" if second >= 0 else "active")
+
+
+def test_a_key_revoked_before_its_start_is_revoked() -> None:
+    end = NOON + HOUR
+    for now in (NOON, NOON + HOUR / 2, end, end + HOUR):
+        assert (
+            license_state(
+                issued_at=NOON, starts_at=NOON + HOUR / 2, ends_at=end, revoked_at=NOON, now=now
+            )
+            == LicenseState.REVOKED
+        )
 
 
 def test_a_revocation_that_came_after_the_expiry_changes_nothing() -> None:

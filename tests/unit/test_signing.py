@@ -150,15 +150,41 @@ def test_nothing_secret_is_shown_in_repr() -> None:
     organisation_id=st.text(st.characters(codec="utf-8"), min_size=1, max_size=64),
     ttl=st.integers(1, 10**9),
     seconds=st.integers(1, 2**33),
+    ahead=st.integers(0, 2**31),
 )
 def test_whatever_is_signed_is_read_back(
-    jti: str, organisation_id: str, ttl: int, seconds: int
+    jti: str, organisation_id: str, ttl: int, seconds: int, ahead: int
 ) -> None:
     issued_at = datetime.fromtimestamp(seconds, UTC)
-    text = key(jti=jti, organisation_id=organisation_id, ttl=ttl, issued_at=issued_at)
-    assert read_temporary_key(text, PUBLIC_KEYS.get) == SignedLicense(
-        kid=KID, jti=jti, organisation_id=organisation_id, ttl=ttl, issued_at=issued_at
+    starts_at = issued_at + timedelta(seconds=ahead)
+    text = key(
+        jti=jti, organisation_id=organisation_id, ttl=ttl, issued_at=issued_at, starts_at=starts_at
     )
+    assert read_temporary_key(text, PUBLIC_KEYS.get) == SignedLicense(
+        kid=KID,
+        jti=jti,
+        organisation_id=organisation_id,
+        ttl=ttl,
+        issued_at=issued_at,
+        not_before=starts_at if ahead else None,
+    )
+
+
+def test_a_key_that_starts_when_it_is_issued_does_not_say_so() -> None:
+    assert key(starts_at=NOON + timedelta(microseconds=1)) == KEY
+
+
+def test_a_start_is_a_whole_second_and_the_ttl_counts_from_it() -> None:
+    starts_at = NOON + timedelta(days=1)
+    read = read_temporary_key(
+        key(starts_at=starts_at + timedelta(microseconds=999_999)), PUBLIC_KEYS.get
+    )
+    assert (read.starts_at, read.expires_at) == (starts_at, starts_at + timedelta(hours=1))
+
+
+def test_a_start_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        key(starts_at=NOON.replace(tzinfo=None))
 
 
 # What chat and e-mail do

@@ -9,14 +9,17 @@ from .public_keys import PublicKeys
 from .revocations import RevocationList
 
 CLOCKS_APART = timedelta(seconds=5)
-"""How far behind the portal's this machine's clock may be: so much before its issue instant a key
-is taken for valid, or one that was issued just now would be refused. Its end is exact."""
+"""How far behind the portal's this machine's clock may be: so much before its issue instant, and
+before its start, a key is taken for valid, or one issued just now would be refused. Its end is
+exact."""
 
 
 class KeyState(StrEnum):
-    """UNKNOWN: good as far as the key goes, but nobody can say whether it was revoked."""
+    """SCHEDULED: good, but it has not started yet. UNKNOWN: good as far as the key goes, but nobody
+    can say whether it was revoked."""
 
     ACTIVE = "active"
+    SCHEDULED = "scheduled"
     EXPIRED = "expired"
     REVOKED = "revoked"
     INVALID = "invalid"
@@ -70,9 +73,18 @@ def _check_at(
     revoked_at = revoked.revoked_at(key.key_id) if revoked else None
     if revoked_at is not None and (key.expires_at is None or revoked_at < key.expires_at):
         return KeyCheck(KeyState.REVOKED, "The key was revoked.", key, revoked_at)
-    if key.expires_at is not None and now >= key.expires_at:
-        return KeyCheck(KeyState.EXPIRED, "The key has expired.", key)
+    if (outside := _outside_its_time(key, now)) is not None:
+        return outside
     if revoked is not None and not revoked.is_current(now) and not accept_stale:
         sentence = "The list of revoked licenses is out of date: unknown whether revoked."
         return KeyCheck(KeyState.UNKNOWN, sentence, key)
     return KeyCheck(KeyState.ACTIVE, "The key is active.", key)
+
+
+def _outside_its_time(key: SignedKey, now: datetime) -> KeyCheck | None:
+    """That the key has not started, or has expired; None while it runs."""
+    if now < key.starts_at - CLOCKS_APART:
+        return KeyCheck(KeyState.SCHEDULED, "The key is good, but has not started yet.", key)
+    if key.expires_at is not None and now >= key.expires_at:
+        return KeyCheck(KeyState.EXPIRED, "The key has expired.", key)
+    return None

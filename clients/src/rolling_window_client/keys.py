@@ -45,7 +45,8 @@ class SignedKey:
     """What a key says whose signature is good. The text of the key is not in it.
 
     Instants are aware, in UTC. `ttl` (seconds) and `expires_at` are None for a permanent license,
-    `mac_id` is None for a temporary key, `machine` is None unless the license names one.
+    `mac_id` is None for a temporary key, `machine` is None unless the license names one,
+    `not_before` unless a temporary key starts later than it was issued.
     """
 
     kind: KeyKind
@@ -56,11 +57,17 @@ class SignedKey:
     ttl: int | None = None
     mac_id: str | None = None
     machine: str | None = None
+    not_before: datetime | None = None
+
+    @property
+    def starts_at(self) -> datetime:
+        """The first instant at which the key is active."""
+        return self.not_before or self.issued_at
 
     @property
     def expires_at(self) -> datetime | None:
         """The first instant at which the key is expired."""
-        return None if self.ttl is None else self.issued_at + timedelta(seconds=self.ttl)
+        return None if self.ttl is None else self.starts_at + timedelta(seconds=self.ttl)
 
 
 class NotAKey(ClientError):
@@ -147,10 +154,14 @@ def _verified_kind(public_key: Ed25519PublicKey, signature: bytes, signed_text: 
 def _issued_at(timestamp: bytes) -> datetime:
     if timestamp.startswith(b"\0") or len(timestamp) > 8:
         raise NotAKey("The key's issue time is not written as it should be.")
+    return _since_1970(int.from_bytes(timestamp, "big"), "The key's issue instant")
+
+
+def _since_1970(seconds: int, what: str) -> datetime:
     try:
-        return _EPOCH + timedelta(seconds=int.from_bytes(timestamp, "big"))
+        return _EPOCH + timedelta(seconds=seconds)
     except OverflowError:
-        raise NotAKey("The key's issue instant is beyond all dates.") from None
+        raise NotAKey(f"{what} is beyond all dates.") from None
 
 
 def _signed_key(kind: KeyKind, claims: Mapping[str, object], issued_at: datetime) -> SignedKey:
@@ -164,6 +175,7 @@ def _signed_key(kind: KeyKind, claims: Mapping[str, object], issued_at: datetime
         ttl=None if permanent else _ttl(claims),
         mac_id=_mac_id(claims) if permanent else None,
         machine=_text(claims, "machine") if permanent and "machine" in claims else None,
+        not_before=None if permanent else _not_before(claims, issued_at),
     )
     try:
         _ = key.expires_at
@@ -179,6 +191,15 @@ def _ttl(claims: Mapping[str, object]) -> int:
     if ttl > MAX_TTL:
         raise NotAKey(TOO_LONG)
     return ttl
+
+
+def _not_before(claims: Mapping[str, object], issued_at: datetime) -> datetime | None:
+    if "nbf" not in claims:
+        return None
+    nbf = claims["nbf"]
+    if type(nbf) is not int or nbf < issued_at.timestamp():
+        raise NotAKey("The key's contents are not as they should be: nbf.")
+    return _since_1970(nbf, "The key's start")
 
 
 def _mac_id(claims: Mapping[str, object]) -> str:

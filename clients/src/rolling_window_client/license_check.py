@@ -25,6 +25,7 @@ STATUS_OF_STATE = {
     KeyState.REVOKED: 4,
     KeyState.INVALID: 5,
     KeyState.UNKNOWN: 6,
+    KeyState.SCHEDULED: 9,
 }
 UNREADABLE = 7
 ANOTHER = 8
@@ -35,10 +36,11 @@ _STATUSES = (
     (2, "used wrongly"),
     (3, "expired"),
     (4, "revoked"),
-    (5, "invalid: no license key, wrongly signed, not valid yet, or valid for over 30 days"),
+    (5, "invalid: no license key, wrongly signed, not issued yet, or valid for over 30 days"),
     (6, "unknown whether revoked: the list of revoked licenses is out of date"),
     (7, "the public keys, or the list, could not be read or are not good"),
     (8, "active, but of another organisation or machine than asked for"),
+    (9, "scheduled: good, but it has not started yet"),
     (130, "interrupted"),
 )
 
@@ -161,6 +163,7 @@ def _as_json(check: KeyCheck, revocation: str, another: str | None) -> dict[str,
         "key_id": key and key.key_id,
         "organisation_id": key and key.organisation_id,
         "issued_at": rfc3339(key.issued_at) if key else None,
+        "starts_at": rfc3339(key.starts_at) if key else None,
         "expires_at": rfc3339(key.expires_at) if key else None,
         "mac_id": key and key.mac_id,
         "machine": key and key.machine,
@@ -184,6 +187,8 @@ def _as_lines(
         yield f"Key ID:       {key.key_id}"
         yield f"Organisation: {key.organisation_id}"
         yield f"Issued:       {instant(key.issued_at)}"
+        if key.not_before is not None:
+            yield f"Starts:       {instant(key.starts_at)}"
         yield f"Expires:      {_expiry(key, now)}"
         if key.kind is KeyKind.PERMANENT:
             yield f"MAC ID:       {key.mac_id}"

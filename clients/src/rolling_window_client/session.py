@@ -316,12 +316,13 @@ class Agent:
                 self._schedule.failed(now, str(trouble))
 
     def _take(self, state: SessionState, heartbeat: _Heartbeat) -> None:
-        """The portal's newest word; a deadline, once there is one, stays and is only narrowed."""
+        """The portal's newest word; a deadline is only narrowed, unless the key was extended."""
+        extended = _ends_later(state.license, self._state.license)
         self._state = state
         if state.expires_in is None:
             return
         sent, received = heartbeat.sent, heartbeat.received
-        if self._deadline is None:
+        if self._deadline is None or extended:
             self._deadline = Deadline.after(state.expires_in, sent=sent, received=received)
         else:
             self._deadline = self._deadline.narrowed(state.expires_in, sent=sent, received=received)
@@ -412,6 +413,13 @@ def _portal_clock_ahead(state: SessionState, sent: Reading) -> float | None:
     if state.license.expires_at is None or state.expires_in is None:
         return None
     return state.license.expires_at.timestamp() - state.expires_in - sent.wall
+
+
+def _ends_later(new: License, known: License) -> bool:
+    """Whether the same key has a later end than was known: more time left alone proves nothing."""
+    if new.key_id != known.key_id or new.expires_at is None or known.expires_at is None:
+        return False
+    return new.expires_at > known.expires_at
 
 
 def _expiry_sentence(deadline: Deadline, now: Reading) -> str:

@@ -11,7 +11,9 @@ from app.accounts.users import create_user, find_user
 from app.config import current_config
 from app.core.actor import SYSTEM, Actor
 from app.core.clock import utcnow
+from app.core.durations import KeyLimits
 from app.core.permissions import Role
+from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import licenses_of
 from app.licenses.services import issue_license
 from tests.browser.conftest import Portal
@@ -38,8 +40,8 @@ class Place:
                 session,
                 actor=Actor(admin.id, admin.email, admin.role, "elsewhere"),
                 organisation_id=self.organisation_id,
-                ttl=ttl,
-                choices=(ttl,),
+                options=KeyOptions(ttl),
+                limits=KeyLimits((ttl,), 7 * 86_400),
                 signing_keys=current_config().signing_keys,
                 now=utcnow() - timedelta(seconds=ago),
             )[0].key_id
