@@ -18,7 +18,7 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Permission, Role, allows
-from app.core.text import NAME_LENGTH, fold, is_email, printable, tidied
+from app.core.text import PERSON_LENGTH, fold, is_email, printable, tidied
 from app.models import Organisation, User, UserState
 
 NO_PASSWORD = ""
@@ -255,8 +255,8 @@ def _checked(session: Session, fields: UserFields) -> UserFields:
     email, name = fields.email.strip().lower(), tidied(fields.name)
     if not is_email(email):
         raise InvalidInput("email", f"{email!r} is not an e-mail address; write name@example.com.")
-    if len(name) > NAME_LENGTH or not name.isprintable():
-        raise InvalidInput("name", f"A name has at most {NAME_LENGTH} characters, on one line.")
+    if len(name) > PERSON_LENGTH or not name.isprintable():
+        raise InvalidInput("name", f"A name has at most {PERSON_LENGTH} characters, on one line.")
     if (fields.role is Role.CLIENT) != (fields.organisation_id is not None):
         raise InvalidInput(
             "organisation",

@@ -40,6 +40,7 @@ class SignedInSession(NamedTuple):
     ended_at: datetime | None
     disabled_at: datetime | None
     """When the user was disabled."""
+    more_options: bool
 
 
 class EndedSession(NamedTuple):
@@ -128,6 +129,7 @@ _BY_TOKEN = (
         WebSession.proven_at,
         WebSession.ended_at,
         User.disabled_at,
+        User.more_options,
     )
     .join(WebSession.user)
     .where(WebSession.token_hash == bindparam("token_hash"))

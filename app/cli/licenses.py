@@ -26,7 +26,8 @@ from app.core.durations import parse_ttl, short_ttl
 from app.core.errors import MalformedTTL, NotFound
 from app.core.instants import NoInstant, read_rfc3339
 from app.core.permissions import Permission
-from app.licenses.key_records import AnyKey
+from app.licenses.extending import extend_license
+from app.licenses.key_records import AnyKey, is_later
 from app.licenses.option_rules import MOST_SIGN_INS, USE_WITHIN, KeyOptions
 from app.licenses.queries import (
     all_licenses_of,
@@ -38,7 +39,6 @@ from app.licenses.queries import (
 )
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import (
-    extend_license,
     inspect_key,
     issue_license,
     revoke_license,
@@ -160,7 +160,7 @@ def issue(
         print_json(row)
         return
     click.echo(row["license_key"])
-    begins = "" if license.starts_at == license.issued_at else f" from {row['starts_at']}"
+    begins = f" from {row['starts_at']}" if is_later(license) else ""
     click.echo(f"{row['key_id']} works{begins} until {row['expires_at']}.", err=True)
 
 

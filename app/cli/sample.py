@@ -43,6 +43,8 @@ class Key(NamedTuple):
     ttl: int
     age: float
     revoked: float | None = None
+    starts_in: int | None = None
+    """In seconds from now, for one that was issued just now."""
 
 
 KEYS = (
@@ -59,6 +61,7 @@ KEYS = (
     Key(organisation=30, ttl=1, age=0.6),
     Key(organisation=1, ttl=1, age=0.35),
     Key(organisation=5, ttl=0, age=0.2),
+    Key(organisation=13, ttl=0, age=0, starts_in=2 * 86_400),
 )
 
 
@@ -165,7 +168,7 @@ def _issue_keys(
             session,
             actor=admin,
             organisation_id=organisation_ids[key.organisation - 1],
-            options=KeyOptions(ttl),
+            options=KeyOptions(ttl, starts_at=_start(key, now)),
             limits=config.key_limits,
             signing_keys=config.signing_keys,
             now=issued_at,
@@ -173,6 +176,10 @@ def _issue_keys(
         if key.revoked is not None:
             revoked_at = issued_at + timedelta(seconds=ttl * key.revoked)
             revoke_license(session, actor=admin, key_id=license.key_id, now=revoked_at)
+
+
+def _start(key: Key, now: datetime) -> datetime | None:
+    return None if key.starts_in is None else now + timedelta(seconds=key.starts_in)
 
 
 def _super_admin(session: Session) -> User | None:

@@ -46,6 +46,7 @@ role_argument = click.argument("role", type=role_choice)
 organisation_option = click.option(
     "--organisation", "organisation_id", metavar="ID", help="A client user's Organisation ID."
 )
+name_option = click.option("--name", default="", help="Their name, shown with the e-mail.")
 stdin_option = click.option(
     "--password-stdin", "from_stdin", is_flag=True, help="Read the password from standard input."
 )
@@ -59,9 +60,10 @@ def group() -> None:
 @group.command()
 @email_option
 @role_option
+@name_option
 @organisation_option
 @stdin_option
-def create(email: str, role: str, organisation_id: str | None, from_stdin: bool) -> None:
+def create(email: str, role: str, name: str, organisation_id: str | None, from_stdin: bool) -> None:
     """Create a user; the password is asked for, or read from standard input."""
     _check_organisation(role, organisation_id)
     password_hash = _new_password(email, from_stdin)
@@ -69,6 +71,7 @@ def create(email: str, role: str, organisation_id: str | None, from_stdin: bool)
         user = create_user(
             session,
             email=email,
+            name=name,
             role=Role(role),
             password_hash=password_hash,
             actor=COMMAND_LINE,
@@ -82,14 +85,16 @@ def create(email: str, role: str, organisation_id: str | None, from_stdin: bool)
 @group.command()
 @email_option
 @role_option
+@name_option
 @organisation_option
-def invite(email: str, role: str, organisation_id: str | None) -> None:
+def invite(email: str, role: str, name: str, organisation_id: str | None) -> None:
     """Create a user who chooses a password by a one-time link, which is printed."""
     _check_organisation(role, organisation_id)
     with changing() as session:
         user = create_user(
             session,
             email=email,
+            name=name,
             role=Role(role),
             password_hash=NO_PASSWORD,
             actor=COMMAND_LINE,

@@ -79,6 +79,8 @@ class Config:
     trusted_proxies: int = _setting(values.whole(0, 10), 0)
     https: bool = _setting(values.switch, False)
     public_url: str = _setting(values.public_url, "")
+    ticket_url: str = _setting(values.ticket_url, "")
+    """The address of a ticket, with `{ticket}` in the place of its reference; "": no links."""
     hosts: tuple[str, ...] = _setting(values.hosts, ())
     """Names, with or without a port, in lower case; empty: see `answered_hosts`."""
     log: str = _setting(values.log_style, "")

@@ -101,6 +101,15 @@ def role_map(text: str) -> tuple[RoleGiven, ...]:
     return tuple(RoleGiven(value, Role(role)) for value, role in roles.items())
 
 
+def ticket_url(text: str) -> str:
+    if not re.fullmatch(rf"https?://{HOST}[/?][^\s{{}}\"'<>]*\{{ticket\}}[^\s{{}}\"'<>]*", text):
+        raise ConfigError(
+            f"{text!r} is not understood; allowed: an http or https address with {{ticket}} in its "
+            "path or after it, such as https://tickets.example/{ticket}."
+        )
+    return text
+
+
 def hosts(text: str) -> tuple[str, ...]:
     hosts = tuple(part.strip().lower() for part in text.split(","))
     if not all(re.fullmatch(HOST, host) for host in hosts):

@@ -39,6 +39,7 @@ class KeyRecord(NamedTuple):
     bound_machine_id: str
     use_by: datetime | None
     issued_by: str
+    issuer_name: str
     revoked_by: str | None
     recipient: str | None
     recipient_name: str | None
@@ -51,13 +52,20 @@ class KeyRecord(NamedTuple):
 
 AnyKey = TemporaryLicense | KeyRecord
 
+
+def is_later(license: AnyKey) -> bool:
+    """Whether a license starts later than it was issued."""
+    return license.starts_at != license.issued_at
+
+
 _issuer, _revoker, _recipient = aliased(User), aliased(User), aliased(User)
-_OF_PEOPLE = ("issued_by", "revoked_by", "recipient", "recipient_name")
+_OF_PEOPLE = ("issued_by", "issuer_name", "revoked_by", "recipient", "recipient_name")
 _RECORD = (
     # Outer joins, so that the database begins with the licenses, in the order of an index.
     select(
         *(getattr(TemporaryLicense, name) for name in KeyRecord._fields if name not in _OF_PEOPLE),
         _issuer.email.label("issued_by"),
+        _issuer.name.label("issuer_name"),
         _revoker.email.label("revoked_by"),
         _recipient.email.label("recipient"),
         _recipient.name.label("recipient_name"),

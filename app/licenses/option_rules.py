@@ -38,8 +38,8 @@ class KeyOptions:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing but the length is asked for."""
-        return self == KeyOptions(self.ttl)
+        """Whether the length alone decides who may sign in, where, when and how often."""
+        return self == KeyOptions(self.ttl, self.reason, self.ticket)
 
 
 class KeyWindow(NamedTuple):

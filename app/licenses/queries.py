@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.core.errors import NotFound
 from app.core.paging import Total
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.key_records import AnyKey
@@ -42,6 +43,19 @@ def find_license(session: Session, key_id: str) -> TemporaryLicense | None:
     if normalised is None:
         return None
     return session.scalar(select(TemporaryLicense).where(TemporaryLicense.key_id == normalised))
+
+
+def lock_by_key_id(session: Session, key_id: str) -> TemporaryLicense:
+    """The license with this Key ID, locked until the commit. Raises NotFound."""
+    license = session.scalar(
+        select(TemporaryLicense)
+        .where(TemporaryLicense.key_id == normalise_key_id(key_id))
+        .with_for_update(of=TemporaryLicense)
+        .execution_options(populate_existing=True)
+    )
+    if license is None:
+        raise NotFound(f"There is no key {key_id[:40]!r}.")
+    return license
 
 
 def state_of(license: AnyKey, now: datetime) -> LicenseState:

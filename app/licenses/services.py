@@ -1,6 +1,5 @@
 """Temporary licenses: issuing, revoking and inspecting them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,19 +16,29 @@ from app.core.clock import whole_second
 from app.core.durations import KeyLimits, format_ttl
 from app.core.errors import Conflict, InvalidInput, KeyInvalid, NotFound, TwoKeys
 from app.core.permissions import Permission
-from app.keyformat.key_ids import new_key_id, normalise_key_id
+from app.keyformat.key_ids import new_key_id
 from app.keyformat.license_keys import SignedLicense, read_temporary_key, sign_temporary_key
-from app.licenses.key_records import AnyKey, KeyRecord, find_key_of_form, find_key_record
+from app.licenses.key_records import (
+    AnyKey,
+    KeyRecord,
+    find_key_of_form,
+    find_key_record,
+    is_later,
+)
 from app.licenses.keyring import current_kid, find_public_key, private_key
 from app.licenses.option_rules import (
     KeyOptions,
     KeyWindow,
-    check_extension,
     checked_options,
-    checked_reason,
     key_window,
 )
-from app.licenses.queries import bound_machine, has_ended, sign_ins_left, state_of
+from app.licenses.queries import (
+    bound_machine,
+    has_ended,
+    lock_by_key_id,
+    sign_ins_left,
+    state_of,
+)
 from app.licenses.recipients import find_recipient
 from app.licenses.rules import (
     INVALID,
@@ -131,6 +140,7 @@ def _record_license(
     license = KeyRecord(
         id=session.connection().execute(_ISSUED, stored | of_form).scalar_one(),
         issued_by=actor.email,
+        issuer_name="",
         revoked_by=None,
         recipient=recipient.email if recipient else None,
         recipient_name=recipient.name if recipient else None,
@@ -152,9 +162,8 @@ def _record_license(
 
 def _carried(license: KeyRecord) -> dict[str, str | int | None]:
     """What a new license carries, for the audit log: only what it does."""
-    later = license.starts_at != license.issued_at
     carried = {
-        "starts_at": license.starts_at.isoformat() if later else None,
+        "starts_at": license.starts_at.isoformat() if is_later(license) else None,
         "recipient": license.recipient,
         "reason": license.reason,
         "ticket": license.ticket,
@@ -194,7 +203,7 @@ def revoke_license(
     Raises NotFound, NotAllowed.
     """
     actor.must(Permission.REVOKE_LICENSES)
-    license = _find_locked(session, key_id)
+    license = lock_by_key_id(session, key_id)
     if has_ended(license, now):
         return license
     license.revoked_at = whole_second(now)
@@ -209,65 +218,6 @@ def revoke_license(
         subject=license.key_id,
         expires_at=license.expires_at.isoformat(),
     )
-    return license
-
-
-def extend_license(
-    session: Session,
-    *,
-    actor: Actor,
-    key_id: str,
-    ends_at: datetime,
-    reason: str,
-    ceiling: int,
-    clock: Callable[[], datetime],
-) -> TemporaryLicense:
-    """Let a temporary license work until the whole second of `ends_at`; its old text stays good.
-
-    `ceiling`, in seconds, counts from its start. The `clock` is read after the lock: one that has
-    ended is not brought back. Raises NotFound, NotAllowed, Conflict if it has ended, and
-    InvalidInput with the field "ends_at" or "reason".
-    """
-    actor.must(Permission.ISSUE_LICENSES)
-    reason, ends_at = checked_reason(reason), whole_second(ends_at)
-    license = _find_locked(session, key_id)
-    now, before = clock(), license.expires_at
-    if has_ended(license, now):
-        raise Conflict(f"{license.key_id} has ended; generate another key.")
-    check_extension(
-        starts_at=license.starts_at, expires_at=before, ends_at=ends_at, ceiling=ceiling
-    )
-    if ends_at == before:
-        return license
-    license.first_ttl_seconds = license.first_ttl_seconds or license.ttl_seconds
-    license.ttl_seconds = int((ends_at - license.starts_at).total_seconds())
-    license.expires_at = ends_at
-    if license.ends_at == before:  # else it is still to be used in time
-        license.ends_at = ends_at
-    log_event(
-        session,
-        AuditTag.LICENSE_EXTENDED,
-        actor=actor,
-        now=now,
-        organisation_id=license.organisation_id,
-        subject=license.key_id,
-        ended_before=before.isoformat(),
-        expires_at=ends_at.isoformat(),
-        reason=reason,
-    )
-    return license
-
-
-def _find_locked(session: Session, key_id: str) -> TemporaryLicense:
-    """The license with this Key ID, locked until the commit. Raises NotFound."""
-    license = session.scalar(
-        select(TemporaryLicense)
-        .where(TemporaryLicense.key_id == normalise_key_id(key_id))
-        .with_for_update(of=TemporaryLicense)
-        .execution_options(populate_existing=True)
-    )
-    if license is None:
-        raise NotFound(f"There is no key {key_id[:40]!r}.")
     return license
 
 

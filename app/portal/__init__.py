@@ -8,6 +8,8 @@ from app.portal import (
     feed,
     home,
     imports,
+    license_extending,
+    license_options,
     licenses,
     new_password,
     oidc,
@@ -24,6 +26,7 @@ BLUEPRINTS = tuple(
     page.blueprint
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
-        *(projects, imports, licenses, agents, feed, audit, users, user_factors, ready),
+        *(projects, imports, licenses, license_options, license_extending),
+        *(agents, feed, audit, users, user_factors, ready),
     )
 )

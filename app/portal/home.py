@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents.live_sessions import partners_signed_in
+from app.audit.daily import Day, last_days
 from app.audit.log import AuditEntry, latest_entries
 from app.config import current_config
 from app.core.clock import utcnow
@@ -39,6 +40,7 @@ class Overview:
     """Of those partners, as many as the table shows."""
     ending: list[TemporaryLicense]
     recent: list[AuditEntry]
+    days: list[Day]
     projects_of: dict[str, int]
     """A project of each organisation that is named, by Organisation ID."""
 
@@ -47,8 +49,8 @@ class Overview:
         """Changes when anything that is shown does, except for the countdowns."""
         shown: list[object] = [self.projects, self.active_projects, str(self.active_keys)]
         shown += [found.id for found in self.sessions]
-        shown += [license.key_id for license in self.ending]
-        return fingerprint([*shown, *self.recent])
+        shown += [(license.key_id, license.expires_at) for license in self.ending]
+        return fingerprint([*shown, *self.recent, *self.days])
 
 
 def build_overview(session: Session, *, now: datetime, limits: SessionLimits) -> Overview:
@@ -66,6 +68,7 @@ def build_overview(session: Session, *, now: datetime, limits: SessionLimits) ->
         sessions=sessions,
         ending=ending,
         recent=latest_entries(session, limit=RECENT),
+        days=last_days(session, now),
         projects_of=_projects_of(session, named),
     )
 

@@ -1,21 +1,51 @@
 """The form on the License tab that generates a key."""
 
 import re
+from datetime import datetime
+from typing import Any
 
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, SelectField
+from wtforms import BooleanField, HiddenField, SelectField, StringField
 
+from app.core.clock import utc_text
 from app.core.durations import format_ttl, parse_ttl, short_ttl
-from app.core.errors import MalformedTTL
+from app.core.errors import InvalidInput, MalformedTTL
+from app.core.instants import NoInstant, read_local, zone_named
+from app.licenses.key_records import KeyRecord
+from app.licenses.option_rules import MOST_SIGN_INS, USE_WITHIN, KeyOptions
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ANYBODY = "Any partner or developer"
+UNTIL = "until"
+"""What the TTL is while an end is given in its place."""
+PLAIN = {"autocomplete": "off"}
 
 
 class GenerateForm(FlaskForm):
-    """How long a new key is to work. The service checks that the TTL is offered."""
+    """How long a new key is to work, and what it is to carry. The service checks what may be."""
 
     ttl = SelectField("TTL interval", validate_choice=False)
     form_token = HiddenField()
+    zone = HiddenField()
+    """The browser's time zone; blank without JavaScript: UTC."""
+    reason = StringField("Reason", render_kw=PLAIN | {"dir": "auto"})
+    ticket = StringField("Ticket", render_kw=PLAIN | {"dir": "auto"})
+    recipient = StringField(
+        "For", name="for", render_kw=PLAIN | {"placeholder": ANYBODY, "list": "recipients"}
+    )
+    starts_at = StringField("Starts", name="starts", render_kw={"type": "datetime-local"})
+    ends_at = StringField("Ends", name="ends", render_kw={"type": "datetime-local"})
+    sign_ins = StringField(
+        "Sign-ins",
+        render_kw=PLAIN | {"type": "number", "min": 1, "max": MOST_SIGN_INS, "placeholder": "Any"},
+    )
+    first_machine = BooleanField("Only the first machine")
+    use_within = SelectField("Use within", validate_choice=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        within = [(short_ttl(seconds), format_ttl(seconds)) for seconds in USE_WITHIN]
+        self.use_within.choices = [("", "No limit"), *within]
 
     @property
     def token(self) -> str | None:
@@ -23,10 +53,59 @@ class GenerateForm(FlaskForm):
         text: str = self.form_token.data or ""
         return text if TOKEN.fullmatch(text) else None
 
+    @property
+    def options_used(self) -> bool:
+        """Whether something besides the TTL is filled in, or has to be looked at again."""
+        optional = [
+            *(self.reason, self.ticket, self.recipient, self.starts_at, self.ends_at),
+            *(self.sign_ins, self.first_machine, self.use_within),
+        ]
+        return any(field.data or field.errors for field in optional)
+
+    def options(self) -> KeyOptions:
+        """What the form asks for. Raises InvalidInput with the name of a field of the form."""
+        ends_at = self._instant("ends_at")
+        recipient = (self.recipient.data or "").strip()
+        return KeyOptions(
+            ttl=0 if ends_at else parse_ttl(self.ttl.data or ""),
+            reason=self.reason.data or "",
+            ticket=self.ticket.data or "",
+            recipient="" if recipient.lower() == ANYBODY.lower() else recipient,
+            starts_at=self._instant("starts_at"),
+            ends_at=ends_at,
+            sign_ins=self._number_of_sign_ins(),
+            first_machine=bool(self.first_machine.data),
+            use_within=self._use_within(),
+        )
+
+    def show(self, error: InvalidInput) -> None:
+        """Put the sentence of `error` beside the field that it is about."""
+        field = getattr(self, error.field, self.ttl)
+        field.errors = [error.detail]
+
+    def _instant(self, name: str) -> datetime | None:
+        try:
+            return read_local(self[name].data or "", zone_named(self.zone.data or ""))
+        except NoInstant as error:
+            raise InvalidInput(name, str(error)) from None
+
+    def _number_of_sign_ins(self) -> int | None:
+        text = (self.sign_ins.data or "").strip()
+        if text and not re.fullmatch(r"[0-9]{1,4}", text):
+            raise InvalidInput("sign_ins", f"Write a whole number from 1 to {MOST_SIGN_INS}.")
+        return int(text) if text else None
+
+    def _use_within(self) -> int | None:
+        try:
+            return parse_ttl(self.use_within.data) if self.use_within.data else None
+        except MalformedTTL as error:
+            raise InvalidInput("use_within", error.detail) from None
+
     def offer(self, choices: tuple[int, ...], default: int) -> int:
         """Fill the dropdown with `choices` and return the selected TTL, in seconds.
 
-        That is the submitted TTL if it is one of `choices`, else `default`.
+        That is the submitted TTL if it is one of `choices`, else `default`. While an end is given,
+        the dropdown says so in the place of a TTL.
         """
         try:
             ttl = parse_ttl(self.ttl.data or "")
@@ -36,4 +115,34 @@ class GenerateForm(FlaskForm):
             ttl = default
         self.ttl.choices = [(short_ttl(choice), format_ttl(choice)) for choice in choices]
         self.ttl.data = short_ttl(ttl)
+        if until := self._until():
+            self.ttl.choices.insert(0, (UNTIL, until))
+            self.ttl.data = UNTIL
         return ttl
+
+    def _until(self) -> str:
+        """ "Until Thu 26 Nov 2026, 12:00", as it was typed; "" if no end is given."""
+        try:
+            ends_at = self._instant("ends_at")
+            zone = zone_named(self.zone.data or "")
+        except (InvalidInput, NoInstant):
+            return ""
+        return f"Until {utc_text(ends_at.astimezone(zone))}" if ends_at else ""
+
+
+def form_like(license: KeyRecord) -> GenerateForm:
+    """The form, filled in with what a key carries; its start and its end are left out."""
+    first_ttl = license.first_ttl_seconds or license.ttl_seconds
+    within = 0
+    if license.use_by:
+        within = int((license.use_by - license.starts_at).total_seconds())
+    return GenerateForm(
+        formdata=None,
+        ttl=short_ttl(first_ttl),
+        reason=license.reason,
+        ticket=license.ticket,
+        recipient=license.recipient or "",
+        sign_ins=str(license.sign_ins_allowed or ""),
+        first_machine=license.first_machine,
+        use_within=short_ttl(within) if within else "",
+    )

@@ -1,27 +1,29 @@
 """A project's License tab: generating, showing and revoking temporary keys."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
 
-from flask import Blueprint, Response, flash, render_template, session, url_for
+from flask import Blueprint, Response, flash, make_response, render_template, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from htmx_flask import request
 
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
+from app.agents.spans import spans_under
 from app.audit.tags import AuditTag
 from app.config import current_config
-from app.core.clock import utcnow, whole_second
-from app.core.durations import format_ttl, parse_ttl
+from app.core.clock import utc_text, utcnow
+from app.core.durations import format_ttl
 from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
 from app.core.permissions import Permission
 from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
-from app.licenses.key_records import KeyList, KeyRecord, list_keys
-from app.licenses.option_rules import KeyOptions
+from app.licenses.key_records import KeyList, KeyRecord, is_later, list_keys
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -31,10 +33,12 @@ from app.licenses.queries import (
 )
 from app.licenses.rules import LicenseState
 from app.licenses.services import issue_license, key_text, lock_license, revoke_license
+from app.licenses.timeline import PAST, Timeline, timeline
 from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
-from app.portal.license_form import GenerateForm
+from app.portal.license_form import UNTIL, GenerateForm, form_like
+from app.portal.license_options import preview_of
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
 from app.projects.services import get_project, organisation_of_project
 from app.web.access import current_actor, requires, restore_fields
@@ -47,6 +51,8 @@ blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
+MOST_DRAWN = 200
+"""Of so many keys the timeline draws those for which it has room."""
 PARTIALS = {"keys": "licenses/_keys.html"}
 """The template for each target element of htmx; for any other, that of the whole tab."""
 
@@ -74,7 +80,8 @@ class Listing:
         chosen = self.chosen.key_id if self.chosen else None
         shown: list[object] = [chosen, self.key is not None, self.key_problem]
         for license in (*self.keys.active, *self.keys.scheduled, *self.keys.ended):
-            shown += [license.key_id, state_of(license, self.now), license.last_used_at]
+            state = state_of(license, self.now)
+            shown += [license.key_id, state, license.last_used_at, license.expires_at]
         shown += [ended.status for ended in self.logged_out]
         return fingerprint(shown)
 
@@ -91,9 +98,9 @@ def never_store(response: Response) -> Response:
 @requires(Permission.VIEW_PORTAL)
 def license_tab(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    form = GenerateForm(formdata=entered(), ttl=request.args.get("ttl"))
     asked = request.values.get("key", "").strip()
     listing = _listing(project, asked)
+    form = _first_form(listing)
     if is_seen(listing.fingerprint):
         return "", 204
     listing = _with_showing_logged(listing)
@@ -115,27 +122,30 @@ def generate(project_id: int) -> ResponseReturnValue:
             db.session(),
             actor=current_actor(),
             organisation_id=organisation_id,
-            options=KeyOptions(parse_ttl(form.ttl.data or "")),
+            options=form.options(),
             limits=current_config().key_limits,
             signing_keys=current_config().signing_keys,
             now=utcnow(),
             form_token=form.token,
         )
     except InvalidInput as error:
-        form.ttl.errors = [error.detail]
+        form.show(error)
         project = get_project(db.session(), project_id)
         asked = request.values.get("key", "").strip()
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
-    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}."
-    address = _tab_address(project_id, key=license.key_id, ttl=form.ttl.data)
+    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}"
+    message += f" from {utc_text(license.starts_at)} UTC." if is_later(license) else "."
+    ttl = None if form.ttl.data == UNTIL else form.ttl.data
+    address = tab_address(project_id, key=license.key_id, ttl=ttl)
     if not is_partial():
         flash(message, "success")
         session[JUST_GENERATED] = license.key_id
         return redirect_see_other(address)
     project = get_project(db.session(), project_id)
     listing = _with_showing_logged(_listing(project, license.key_id, key), generated=True)
-    response = _show_tab(project, form, listing, message=message, focus="copy-key")
+    empty = GenerateForm(formdata=None, ttl=ttl)
+    response = _show_tab(project, empty, listing, message=message, focus="copy-key")
     response.headers["HX-Replace-Url"] = address
     return response
 
@@ -149,7 +159,7 @@ def copied(project_id: int, key_id: str) -> ResponseReturnValue:
         db.session(),
         AuditTag.LICENSE_COPIED,
         actor=current_actor(),
-        license=_must_find(project, key_id),
+        license=must_find(project, key_id),
         clock=utcnow,
     )
     return "", 204
@@ -179,7 +189,7 @@ def all_keys(project_id: int) -> ResponseReturnValue:
 @requires(Permission.REVOKE_LICENSES)
 def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    license = _must_find(project, key_id)
+    license = must_find(project, key_id)
     organisation, now = project.organisation.name, utcnow()
     ended_on = f"This key of {organisation} ended on "
     over = (ended_on, license.ended_at, ". There is nothing to revoke.")
@@ -188,7 +198,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         button="Revoke key",
         crumbs=[
             ("Manage Projects", url_for("projects.list_projects")),
-            (project.name, _tab_address(project_id, key=license.key_id)),
+            (project.name, tab_address(project_id, key=license.key_id)),
         ],
         sentences=[
             f"Nobody will be able to sign in to {organisation} with this key any more. "
@@ -202,7 +212,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         ),
         nothing_to_do=over if has_ended(license, now) else "",
         replaces="license",
-        sends="#ttl",
+        sends="#generate-form",
     )
     return ask(confirmation)
 
@@ -211,7 +221,7 @@ def ask_to_revoke(project_id: int, key_id: str) -> ResponseReturnValue:
 @requires(Permission.REVOKE_LICENSES)
 def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
-    license = lock_license(db.session(), _must_find(project, key_id))
+    license = lock_license(db.session(), must_find(project, key_id))
     now = utcnow()
     if has_ended(license, now):
         message = f"{license.key_id} had ended already. Nothing was changed."
@@ -221,13 +231,30 @@ def revoke(project_id: int, key_id: str) -> ResponseReturnValue:
         message = f"{license.key_id} was revoked. {_told_of_revocation(people)}"
     if not is_partial():
         flash(message, "success")
-        return redirect_see_other(_tab_address(project_id, key=license.key_id))
-    form = GenerateForm(formdata=None, ttl=request.form.get("ttl"))
+        return redirect_see_other(tab_address(project_id, key=license.key_id))
+    form = GenerateForm(request.form)
     response = _show_tab(
         project, form, _listing(project, license.key_id), message=message, focus="license-keys"
     )
     response.data += render_template("confirm/_close.html").encode()
     return response
+
+
+def show_keys(project: Project, key_id: str, message: str) -> Response:
+    """The list of keys after a change that a dialog asked for, which closes."""
+    listing = _with_showing_logged(_listing(project, key_id))
+    form = GenerateForm(formdata=None)
+    context = _context(project, listing) | preview_of(form, listing.now)
+    context |= {"message": message, "focus": "copy-key"}
+    return make_response(render_template("licenses/_changed.html", **context))
+
+
+def _first_form(listing: Listing) -> GenerateForm:
+    """The form as the tab shows it at first: as it was typed, or like the chosen key."""
+    may_issue = current_user.may(Permission.ISSUE_LICENSES)
+    if may_issue and listing.chosen and listing.shows(request.args.get("like", "")):
+        return form_like(listing.chosen)
+    return GenerateForm(formdata=entered(), ttl=request.args.get("ttl"))
 
 
 def _show_tab(
@@ -245,25 +272,44 @@ def _show_tab(
     `unknown` is the Key ID that was asked for but does not exist here; `message` is shown and
     announced; `focus` is the id of the element that gets the focus.
     """
-    config = current_config()
-    ttl = form.offer(config.license_ttls, config.license_ttl_default)
     form.form_token.data = new_token()
     page, partial = "licenses/tab.html", "licenses/_license.html"
     context = {
-        "project": project,
-        "form": form,
-        "listing": listing,
-        "now": listing.now,
-        "heartbeat_seconds": config.heartbeat_seconds,
-        "instructions": _instructions(project, listing),
-        "ttl_seconds": config.license_ttls,
-        "works_until": whole_second(listing.now) + timedelta(seconds=ttl),
+        **_context(project, listing),
+        **preview_of(form, listing.now),
+        "more_options": form.options_used or current_user.more_options,
         "unknown": unknown,
         "message": message,
         "focus": focus,
     }
     target = request.headers.get("HX-Target", "").partition("#")[2]
     return render(page, PARTIALS.get(target, partial), status, **context)
+
+
+def _context(project: Project, listing: Listing) -> dict[str, Any]:
+    """What the list of keys is shown with."""
+    return {
+        "project": project,
+        "listing": listing,
+        "now": listing.now,
+        "heartbeat_seconds": current_config().heartbeat_seconds,
+        "instructions": _instructions(project, listing),
+        "ticket_address": _ticket_address,
+        "timeline": _timeline(listing),
+    }
+
+
+def _timeline(listing: Listing) -> Timeline:
+    listed = (*listing.keys.active, *listing.keys.scheduled, *listing.keys.ended)
+    keys = [key for key in listed if key.ended_at > listing.now - PAST][:MOST_DRAWN]
+    limits = current_config().agent_limits
+    spans = spans_under(db.session(), [key.id for key in keys], listing.now, limits)
+    return timeline(keys, spans, listing.now)
+
+
+def _ticket_address(ticket: str) -> str:
+    """The address of a ticket, "" if there is none."""
+    return current_config().ticket_url.replace("{ticket}", quote(ticket, safe=""))
 
 
 def _listing(project: Project, asked: str, issued_key: str | None = None) -> Listing:
@@ -279,7 +325,8 @@ def _listing(project: Project, asked: str, issued_key: str | None = None) -> Lis
     chosen = next((record for record in listed if record.key_id == asked_id), first)
     state = state_of(chosen, now) if chosen else None
     key, key_problem = None, None
-    if chosen and state is LicenseState.ACTIVE and current_user.may(Permission.SEE_LICENSE_KEYS):
+    works = state in (LicenseState.ACTIVE, LicenseState.SCHEDULED)
+    if chosen and works and current_user.may(Permission.SEE_LICENSE_KEYS):
         try:
             key = issued_key or key_text(chosen, current_config().signing_keys)
         except SigningKeyMissing as error:
@@ -314,7 +361,8 @@ def _license_of(project: Project, key_id: str) -> TemporaryLicense | None:
     return license
 
 
-def _must_find(project: Project, key_id: str) -> TemporaryLicense:
+def must_find(project: Project, key_id: str) -> TemporaryLicense:
+    """The license with this Key ID of the project's organisation. Raises NotFound."""
     license = _license_of(project, key_id)
     if license is None:
         raise NotFound(f"{project.organisation.name} has no key {key_id[:SHOWN_CHARACTERS]}.")
@@ -336,5 +384,5 @@ def _told_of_revocation(people: int) -> str:
     return f"{people} {'person is' if people == 1 else 'people are'} being logged out."
 
 
-def _tab_address(project_id: int, *, key: str, ttl: str | None = None) -> str:
+def tab_address(project_id: int, *, key: str, ttl: str | None = None) -> str:
     return url_for("licenses.license_tab", project_id=project_id, key=key, ttl=ttl)

@@ -40,6 +40,8 @@ class PortalUser(UserMixin):
     signed_in_at: datetime
     last_active_at: datetime
     proven_at: datetime
+    more_options: bool
+    """Whether they left "More options" of the License tab open."""
     idle_ends_at: datetime
     """When the sign-in ends unless something is done after this request."""
     token: str = field(repr=False)
@@ -78,6 +80,7 @@ def load_user(token: str) -> PortalUser | None:
         signed_in_at=web_session.started_at,
         last_active_at=web_session.last_active_at,
         proven_at=web_session.proven_at,
+        more_options=web_session.more_options,
         idle_ends_at=active_at + timedelta(seconds=config.session_idle_seconds),
         token=token,
     )

@@ -126,6 +126,7 @@ def test_a_refusal_brings_what_is_needed_to_act(portal: StubPortal, machine: Mac
     with pytest.raises(Refused, match=r"^Expired\.$") as raised:
         signed_in(portal, machine)
     assert raised.value.expired_at == datetime(2026, 11, 24, 15, tzinfo=UTC)
+    assert raised.value.starts_at is None
     assert raised.value.registered_to == "Other Ltd"
 
 

@@ -4,6 +4,7 @@
 //   <time datetime="2026-11-24T18:40:00Z" data-local="long|full|short|time|second">
 //   <option data-ended="2026-11-24T18:40:00Z" data-prefix="K7QF-3MXP · Key expired · ">
 //   <span data-zone-name> gets the zone's name, <span data-times-name> a few words for it
+//   <input type="hidden" data-zone-field> sends the zone in which a datetime-local field was typed
 //   <button data-times-choice="local|utc"> chooses; the cookie "times" keeps it
 //
 // An instant that the zone's clocks show twice, because they are set back, carries its offset: "02:30 (UTC+2)".
@@ -78,6 +79,7 @@
     },
     "[data-zone-name]": (element) => write(element, inUTC() ? "" : zone && ` (${zone})`),
     "[data-times-name]": (element) => write(element, inUTC() ? "UTC" : `this browser's time zone${zone && ` (${zone})`}`),
+    "[data-zone-field]": (field) => { field.value = inUTC() ? "UTC" : zone; },
     "[data-times-choice]": (button) => {
       button.setAttribute("aria-pressed", String(button.dataset.timesChoice === root.dataset.times));
     },

@@ -45,6 +45,11 @@ GET    /projects/PROJECT/license                               303 403 403 403 2
 POST   /projects/PROJECT/license                               401 403 403 403 403 303 ttl=1h
 GET    /projects/PROJECT/license/all                           303 403 403 403 200 200
 POST   /projects/PROJECT/license/KEY/copied                    401 403 403 403 403 204
+POST   /projects/PROJECT/license/preview                       401 403 403 403 403 200 ttl=1h
+GET    /projects/PROJECT/license/recipients                    303 403 403 403 403 200
+POST   /projects/PROJECT/license/options                       401 403 403 403 403 204 open=1
+GET    /projects/PROJECT/license/KEY/extend                    303 403 403 403 403 200
+POST   /projects/PROJECT/license/KEY/extend                    401 403 403 403 403 422
 GET    /projects/PROJECT/license/KEY/revoke                    303 403 403 403 403 200
 GET    /projects/PROJECT/agents                                303 403 403 403 200 200
 GET    /projects/PROJECT/agents/SESSION/end                    303 403 403 403 403 200

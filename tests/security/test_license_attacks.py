@@ -15,6 +15,7 @@ from app.extensions import db
 from app.keyformat.license_keys import sign_temporary_key
 from app.keyformat.pasted_keys import clean_key
 from app.keyformat.signing_keys import new_private_key
+from app.licenses.key_records import KeyList
 from app.licenses.queries import count_licenses
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key, key_text
@@ -301,6 +302,6 @@ def test_a_key_is_in_no_repr_that_a_log_could_hold(
     """An exception report prints the local variables of a view."""
     license = issue(session, cast)
     text = key_text(license, signing_keys(app))
-    listing = Listing(NOW, [license], [], license, LicenseState.ACTIVE, text, None, [])
+    listing = Listing(NOW, KeyList([license], [], []), license, LicenseState.ACTIVE, text, None, [])
     assert text not in repr(listing)
     assert text not in repr(inspect_key(session, text=text, now=NOW))

@@ -87,8 +87,8 @@ def test_there_are_keys_in_every_state(session: Session) -> None:
     states = Counter(
         license_state(
             issued_at=license.issued_at,
-            starts_at=license.issued_at,
-            ends_at=license.expires_at,
+            starts_at=license.starts_at,
+            ends_at=license.ends_at,
             revoked_at=license.revoked_at,
             now=NOW,
         )
@@ -97,7 +97,7 @@ def test_there_are_keys_in_every_state(session: Session) -> None:
     assert states[LicenseState.ACTIVE] >= 5
     assert states[LicenseState.EXPIRED] >= 3
     assert states[LicenseState.REVOKED] >= 2
-    assert set(states) == set(LicenseState) - {LicenseState.INVALID, LicenseState.SCHEDULED}
+    assert set(states) == set(LicenseState) - {LicenseState.INVALID}
     assert len(licenses_of(session, "ORG-000001", NOW)) >= 3
 
 

@@ -141,6 +141,7 @@ ROWS = [
 
 
 def machines_with_ids(machines: list[RegisteredAgent]) -> list[RegisteredAgent]:
+    """The same registrations, with the machine ID that is sent."""
     return [replace(machine, same_machine_id=True) for machine in machines]
 
 
@@ -152,10 +153,10 @@ def test_the_table_row_by_row(
     machines: list[RegisteredAgent],
     code: str | None,
 ) -> None:
-    answer = decide(person=person, key=key, machine=NO_ID, agents=machines)
+    machine = NO_ID
     if row in ("12a", 13):
-        answer = decide(person=person, key=key, machine=MACHINE, agents=machines_with_ids(machines))
-        machines = machines_with_ids(machines)
+        machine, machines = MACHINE, machines_with_ids(machines)
+    answer = decide(person=person, key=key, machine=machine, agents=machines)
     if code is None:
         assert answer == Admission(
             ACME,

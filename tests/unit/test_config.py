@@ -18,6 +18,10 @@ from app.keyformat.signing_keys import new_private_key, private_key_to_pem
 SETTINGS = {
     "BIND": ("0.0.0.0:80", {"bind": ("0.0.0.0", 80)}),
     "PUBLIC_URL": ("https://p.example:8443/x/", {"public_url": "https://p.example:8443/x"}),
+    "TICKET_URL": (
+        "https://t.example:81/a?id={ticket}#x",
+        {"ticket_url": "https://t.example:81/a?id={ticket}#x"},
+    ),
     "HOSTS": (
         "A.example, b.example:8443,[::1]",
         {"hosts": ("a.example", "b.example:8443", "[::1]")},
@@ -50,6 +54,11 @@ WRONG = {
     "PUBLIC_URL": (
         *("portal.example", "ftp://p.example", "https://", "https://a b", "https://p.example?x"),
         *("https://u:p@p.example", "https://p.example/a//b", "https://p.example/#x"),
+    ),
+    "TICKET_URL": (
+        *("https://t.example/", "t.example/{ticket}", "javascript:{ticket}", "ftp://t/{ticket}"),
+        *("https://{ticket}.example/", "https://t.example/{ticket}{ticket}", "https://t/{other}"),
+        *('https://t.example/"{ticket}', "https://t.example/{ticket} x", "https://u@t/{ticket}"),
     ),
     "HOSTS": ("a b", "*.example", "https://a.example", ",", "a.example/x"),
     "DATABASE_URL": (

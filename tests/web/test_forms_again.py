@@ -203,6 +203,8 @@ def test_every_form_has_a_page_to_come_back_on(app: Flask) -> None:
         "/login/oidc/back-channel-logout",
         "/passkeys/options/<purpose>",
         "/projects/<id:project_id>/license/<key_id>/copied",
+        "/projects/<id:project_id>/license/options",
+        "/projects/<id:project_id>/license/preview",
     ]
 
 

@@ -136,7 +136,7 @@ class TestUserPage:
             ({"role": "boss"}, "Choose a role."),
             ({"role": "client"}, "A client user belongs to an organisation"),
             ({"organisation": "ORG-9", "role": "client"}, "There is no organisation"),
-            ({"name": "x" * 201}, "A name has at most 200 characters"),
+            ({"name": "x" * 101}, "A name has at most 100 characters"),
         ],
     )
     def test_what_is_wrong_is_said_beside_its_field_and_the_rest_kept(

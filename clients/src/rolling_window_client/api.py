@@ -57,11 +57,12 @@ class User:
 
 @dataclass(frozen=True)
 class License:
-    """`kind` is `permanent` or `temporary`; `expires_at` is aware, None for a permanent one."""
+    """`kind` is `permanent` or `temporary`; instants are aware, None for a permanent one."""
 
     kind: str
     key_id: str
     expires_at: datetime | None
+    starts_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ class Portal:
             status=answer.status,
             retry_after=answer.retry_after,
             expired_at=_instant(problem.get("expired_at")),
+            starts_at=_instant(problem.get("starts_at")),
             registered_to=registered_to if isinstance(registered_to, str) else None,
         )
 
@@ -318,7 +320,8 @@ def _license(members: Mapping[str, object]) -> License:
     expires_at = _instant(members.get("expires_at"))
     if kind not in {"permanent", "temporary"} or (kind == "temporary" and expires_at is None):
         raise _unusable("license")
-    return License(kind, _text(members, "key_id"), expires_at)
+    starts_at = _instant(members.get("starts_at"))
+    return License(kind, _text(members, "key_id"), expires_at, starts_at)
 
 
 def _part(members: Mapping[str, object], name: str) -> Mapping[str, object]:

@@ -63,7 +63,8 @@ class Deadline:
     so the true end is between `sent` + E and `received` + E of the boot clock. The session ends at
     the earlier of the two: never late, and early by no more than the request took. Later answers
     narrow this down. One that says less time is left is believed; one that says more is not.
-    No answer ever moves the end beyond what every earlier one allowed.
+    No answer ever moves the end beyond what every earlier one allowed; only a key that was
+    extended, which says so by a later end, begins another deadline.
 
     On the wall clock the deadline is the same instant, counted from the last answer: being wrong
     does it no harm, and being set forward ends the session at once, until then.

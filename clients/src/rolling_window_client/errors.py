@@ -29,8 +29,9 @@ class Refused(ClientError):
     """The portal answered, and its answer is no.
 
     `code` is the portal's stable name for the reason, `status` the HTTP status. `retry_after` is in
-    seconds (code `throttled`), `expired_at` is aware (code `key_expired`), `registered_to` is the
-    name of an organisation (code `machine_registered_elsewhere`).
+    seconds (code `throttled`), `expired_at` (code `key_expired`) and `starts_at` (code
+    `key_not_yet_valid`) are aware, `registered_to` is the name of an organisation (code
+    `machine_registered_elsewhere`).
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Refused(ClientError):
         status: int,
         retry_after: float | None = None,
         expired_at: datetime | None = None,
+        starts_at: datetime | None = None,
         registered_to: str | None = None,
     ) -> None:
         super().__init__(sentence)
@@ -48,6 +50,7 @@ class Refused(ClientError):
         self.status = status
         self.retry_after = retry_after
         self.expired_at = expired_at
+        self.starts_at = starts_at
         self.registered_to = registered_to
 
 

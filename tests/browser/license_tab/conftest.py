@@ -2,9 +2,10 @@
 
 import pytest
 from playwright.sync_api import Page
+from sqlalchemy import update
 
 from app.core.clock import utcnow
-from app.models import Organisation, Project
+from app.models import Organisation, Project, User
 from tests.browser.conftest import Portal
 from tests.browser.license_tab.stage import NUMBERS, Place
 from tests.conftest import Cast
@@ -39,6 +40,8 @@ def ten(clocked: Portal, cast: Cast) -> Place:
 
 @pytest.fixture
 def at_tab(place: Place, page: Page) -> Page:
-    """The first super admin, on the License tab of a place without keys."""
+    """The first super admin, on the License tab of a place without keys, the options shut."""
+    with place.portal.session() as session:
+        session.execute(update(User).values(more_options=False))
     place.portal.sign_in(page, place.tab)
     return page

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from typing import Any
 
 from flask import Flask
 from sqlalchemy import select
@@ -9,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from app.core.clock import utcnow
 from app.extensions import db
+from app.licenses.option_rules import KeyOptions
 from app.licenses.services import revoke_license
 from app.models import TemporaryLicense, WebSession
 from tests.agents import stage
@@ -24,10 +26,16 @@ POLL = {
 
 
 def issue(
-    app: Flask, cast: Cast, *, ttl: int = 3 * HOUR, organisation_id: str = Cast.acme
+    app: Flask,
+    cast: Cast,
+    *,
+    ttl: int = 3 * HOUR,
+    organisation_id: str = Cast.acme,
+    **carried: Any,
 ) -> TemporaryLicense:
     with app.app_context():
-        license = stage.issue(db.session(), cast, organisation_id, utcnow(), ttl)
+        options = KeyOptions(ttl, **carried)
+        license = stage.issue(db.session(), cast, organisation_id, utcnow(), ttl, options=options)
         db.session.refresh(license)
         db.session.expunge_all()
         return license

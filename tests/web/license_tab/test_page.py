@@ -42,7 +42,8 @@ class TestThePage:
         self, ada: Visitor, tab: str
     ) -> None:
         answer = ada.get(tab)
-        choices = re.findall(r'<option (?:selected )?value="(\w+)">([^<]+)<', answer.text)
+        [dropdown] = re.findall(r'<select id="ttl".*?</select>', answer.text, re.DOTALL)
+        choices = re.findall(r'<option (?:selected )?value="(\w+)">([^<]+)<', dropdown)
         assert choices == [
             ("1h", "1 hr"),
             ("3h", "3 hrs"),
@@ -219,7 +220,8 @@ class TestThePreview:
     def test_the_page_can_work_it_out_for_every_choice(self, ada: Visitor, tab: str) -> None:
         page = ada.get(tab).text
         seconds = json.loads(re.search(r'data-seconds="([^"]+)"', page)[1])
-        choices = re.findall(r'<option(?: selected)? value="([0-9]+[hd])">', page)
+        [dropdown] = re.findall(r'<select id="ttl".*?</select>', page, re.DOTALL)
+        choices = re.findall(r'<option(?: selected)? value="([0-9]+[hd])">', dropdown)
         assert seconds == [parse_ttl(choice) for choice in choices]
         assert (seconds[0], seconds[-1]) == (3600, 7 * 86400)
 

@@ -1,0 +1,79 @@
+"""The options of the form on the License tab: what a key will do, for whom, whether they show."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from app.accounts.users import get_user
+from app.config import current_config
+from app.core.clock import utcnow, whole_second
+from app.core.errors import InvalidInput
+from app.core.instants import zone_named
+from app.core.permissions import Permission
+from app.extensions import db
+from app.licenses.option_rules import checked_options, key_window
+from app.licenses.recipients import find_recipient, offered_recipients
+from app.licenses.wording import wording
+from app.portal.license_form import GenerateForm
+from app.projects.services import organisation_of_project
+from app.web.access import requires
+from app.web.transaction import defer_write
+
+blueprint = Blueprint("license_options", __name__, url_prefix="/projects/<id:project_id>/license")
+
+
+@blueprint.post("/preview")
+@requires(Permission.ISSUE_LICENSES)
+@defer_write
+def preview(project_id: int) -> ResponseReturnValue:
+    """What a key of the form would do; nothing is done."""
+    organisation_of_project(db.session(), project_id)
+    return render_template("licenses/_preview.html", **preview_of(GenerateForm(), utcnow()))
+
+
+@blueprint.get("/recipients")
+@requires(Permission.ISSUE_LICENSES)
+def recipients(project_id: int) -> ResponseReturnValue:
+    """The people whose e-mail or name has what was typed under "For"."""
+    organisation_of_project(db.session(), project_id)
+    found = offered_recipients(db.session(), request.args.get("for", ""))
+    return render_template("licenses/_recipients.html", recipients=found)
+
+
+@blueprint.post("/options")
+@requires(Permission.ISSUE_LICENSES)
+def remember(project_id: int) -> ResponseReturnValue:
+    """The person has opened or closed "More options"."""
+    organisation_of_project(db.session(), project_id)
+    get_user(db.session(), current_user.id).more_options = request.form.get("open") == "1"
+    return "", 204
+
+
+def preview_of(form: GenerateForm, now: datetime) -> dict[str, Any]:
+    """What the preview shows for `form`: its sentence, or what is wrong; fills its dropdown."""
+    config = current_config()
+    ttl = form.offer(config.license_ttls, config.license_ttl_default)
+    shown: dict[str, Any] = {
+        "form": form,
+        "now": now,
+        "ttl_seconds": config.license_ttls,
+        "works_until": whole_second(now) + timedelta(seconds=ttl),
+        "sentence": None,
+        "wrong": "",
+    }
+    if not form.options_used:
+        return shown
+    try:
+        options = checked_options(form.options())
+        if options.recipient:
+            find_recipient(db.session(), options.recipient)
+        window = key_window(options, config.key_limits, now)
+    except InvalidInput as error:
+        label = getattr(form, error.field, form.ttl).label.text
+        return shown | {"wrong": f"{label}: {error.detail}"}
+    if not options.is_plain:
+        shown["sentence"] = wording(options, window, zone_named(form.zone.data or ""))
+    return shown

@@ -1,0 +1,90 @@
+"""The keys as a picture: where bars, sessions and now are."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.licenses.key_records import KeyRecord
+from app.licenses.timeline import MOST_LANES, PAST, timeline
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+def key(number: int, starts: float, ends: float, **changes: Any) -> KeyRecord:
+    """A key from so many hours after now until so many."""
+    starts_at, ends_at = NOW + starts * HOUR, NOW + ends * HOUR
+    blank = dict.fromkeys(KeyRecord._fields)
+    return KeyRecord(
+        **blank
+        | {
+            "id": number,
+            "key_id": f"KEY-{number}",
+            "issued_at": min(starts_at, NOW),
+            "starts_at": starts_at,
+            "expires_at": ends_at,
+            "ends_at": ends_at,
+        }
+        | changes
+    )
+
+
+def test_the_picture_reaches_from_a_week_ago_to_the_latest_end() -> None:
+    drawn = timeline([key(1, -24, 7 * 24)], {}, NOW)
+    assert (drawn.begins_at, drawn.ends_at) == (NOW - PAST, NOW + 7 * DAY)
+    [bar] = drawn.bars
+    assert (bar.x, bar.width, drawn.now) == (42.86, 57.14, 50.0)
+
+
+def test_a_session_lies_inside_its_bar() -> None:
+    spans = {1: [(NOW - HOUR, NOW), (NOW - 3 * HOUR, NOW - 2 * HOUR)]}
+    [bar] = timeline([key(1, -24, 24)], spans, NOW).bars
+    for x, width in bar.sessions:
+        assert bar.x < x
+        assert x + width <= bar.x + bar.width
+
+
+def test_states_are_told_apart_and_what_is_long_over_is_left_out() -> None:
+    keys = [
+        key(1, -1, 1),
+        key(2, 24, 48),
+        key(3, -48, -24),
+        key(4, -48, 24, revoked_at=NOW - 2 * HOUR),
+        key(5, -300, -200),
+    ]
+    drawn = timeline(keys, {}, NOW)
+    assert {bar.key_id: bar.state.value for bar in drawn.bars} == {
+        "KEY-1": "active",
+        "KEY-2": "scheduled",
+        "KEY-3": "expired",
+        "KEY-4": "revoked",
+    }
+
+
+def test_what_has_no_room_is_counted() -> None:
+    drawn = timeline([key(number, -1, 1) for number in range(20)], {}, NOW)
+    assert (drawn.lanes, len(drawn.bars), drawn.left_out) == (MOST_LANES, MOST_LANES, 8)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-200, 700), st.integers(1, 170)).map(
+            lambda pair: (pair[0], pair[0] + pair[1])
+        ),
+        max_size=40,
+    )
+)
+def test_bars_stay_in_the_picture_and_cover_no_other(windows: list[tuple[int, int]]) -> None:
+    keys = [key(number, *window) for number, window in enumerate(windows)]
+    drawn = timeline(keys, {}, NOW)
+    assert 1 <= len(drawn.ticks) <= 7
+    for bar in drawn.bars:
+        assert 0 <= bar.x <= 100
+        assert bar.lane < MOST_LANES
+    lanes: dict[int, datetime] = {}
+    for bar in drawn.bars:
+        assert lanes.get(bar.lane, bar.starts_at) <= bar.starts_at
+        lanes[bar.lane] = bar.ends_at
