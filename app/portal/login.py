@@ -40,11 +40,11 @@ class PortalUser(UserMixin):
     signed_in_at: datetime
     last_active_at: datetime
     proven_at: datetime
-    more_options: bool
-    """Whether they left "More options" of the License tab open."""
     idle_ends_at: datetime
     """When the sign-in ends unless something is done after this request."""
     token: str = field(repr=False)
+    more_options: bool = False
+    """Whether they left "More options" of the License tab open."""
 
     @property
     def role_label(self) -> str:

@@ -54,7 +54,15 @@
   let waiting = null;
   let sender = null;
 
+  // While the button is pressed nothing may move under the pointer; the form is on its way then.
+  let pressed = false;
+  document.addEventListener("pointerdown", (event) => {
+    pressed = Boolean(event.target.closest("#generate-form [type=submit]"));
+  }, true);
+  ["pointerup", "pointercancel"].forEach((name) => document.addEventListener(name, () => { pressed = false; }, true));
+
   function askAgain() {
+    if (pressed) return;
     if (box().querySelector("[data-ttl-words]") && !areUsed()) return;
     clearTimeout(waiting);
     waiting = setTimeout(goOn, PATIENCE);

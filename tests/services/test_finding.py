@@ -85,7 +85,9 @@ def _add_keys(session: Session, cast: Cast, organisation_ids: list[str]) -> None
             "kid": kid,
             "ttl_seconds": 60,
             "issued_at": NOW,
+            "starts_at": NOW,
             "expires_at": NOW + timedelta(seconds=60),
+            "ends_at": NOW + timedelta(seconds=60),
             "issued_by_id": cast.actor(cast.ada).user_id,
             "revoked_at": NOW if number % 3 == 0 else None,
         }

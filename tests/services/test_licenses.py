@@ -628,7 +628,7 @@ def test_the_dropdowns_keys_are_found_by_indexes_alone(session: Session, cast: C
     plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {listed}", tuple(parameters))
     steps = [row[3] for row in plan]
     assert not [step for step in steps if step.startswith("SCAN temporary_licenses")], steps
-    for index in ("organisation_id_expires_at", "temporary_licenses_revoked"):
+    for index in ("organisation_id_ends_at", "temporary_licenses_revoked"):
         assert any(index in step for step in steps), steps
 
 
