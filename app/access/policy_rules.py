@@ -4,31 +4,36 @@ Each rule is looked at by itself. A looser value than one above it is kept witho
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import regex
-
-from app.core.durations import format_ttl, parse_ttl, short_ttl
-from app.core.errors import InvalidInput, MalformedTTL
+from app.access.patterns import compiled, fits
+from app.core.durations import KeyLimits, format_ttl
+from app.core.errors import InvalidInput
+from app.licenses.option_rules import KeyOptions
 
 T = TypeVar("T")
-
-NEVER = 2**31 - 1
-"""As a TTL above which a second super admin approves: no key is so long."""
-ALWAYS = 0
-LONGEST_PATTERN = 200
-PATTERN_SECONDS = 0.1
-"""How long a ticket may be held against a pattern."""
 
 
 class Level(StrEnum):
     """Who sets a rule, from the outermost in; the value stands in sentences."""
 
     SETTINGS = "the portal's settings"
-    INSTALLATION = "the portal's policy"
+    INSTALLATION = "the policy"
     ORGANISATION = "this organisation's policy"
+
+    @property
+    def ceiling(self) -> str:
+        """Its ceiling, as sentences name it."""
+        return _CEILINGS[self]
+
+
+_CEILINGS = {
+    Level.SETTINGS: "the ceiling of the portal's settings (PORTAL_LICENSE_TTL_MAX)",
+    Level.INSTALLATION: "the policy's ceiling",
+    Level.ORGANISATION: "the ceiling of this organisation's policy",
+}
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,12 @@ class Policy:
     default_ttl: int | None = None
     use_within: int | None = None
     """The longest that a key may wait for its first use."""
-    approval_above: int | None = None
-    """A longer key needs a second super admin; ALWAYS or NEVER."""
     reason_required: bool | None = None
     reason_length: int | None = None
     """The least number of characters of a reason that is given or required."""
     ticket_required: bool | None = None
     ticket_pattern: str | None = None
     recipient_required: bool | None = None
-    partners_may_ask: bool | None = None
 
 
 RULES = tuple(field.name for field in fields(Policy))
@@ -55,10 +57,10 @@ UNSET = Policy()
 
 
 class Rule(NamedTuple, Generic[T]):
-    """A value in force, and who has set it; nobody (None) where it is as it always is."""
+    """A value in force, and who has set it: the settings too where it is as it always is."""
 
     value: T
-    level: Level | None
+    level: Level = Level.SETTINGS
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,99 @@ class PolicyInForce:
     ceiling: Rule[int]
     default_ttl: Rule[int]
     use_within: Rule[int | None]
-    approval_above: Rule[int]
     reason_required: Rule[bool]
     reason_length: Rule[int]
     ticket_required: Rule[bool]
     ticket_patterns: tuple[Rule[str], ...]
     """All of them: a ticket must fit each."""
     recipient_required: Rule[bool]
-    partners_may_ask: Rule[bool]
 
-    def needs_approval(self, seconds: int) -> bool:
-        """Whether a second super admin must approve a key of this length."""
-        return seconds > self.approval_above.value
+    def limits(self, choices: tuple[int, ...]) -> KeyLimits:
+        """The limits of a key under this policy, `choices` being the settings' TTLs."""
+        ceiling, level = self.ceiling
+        if level is not Level.SETTINGS:
+            choices = (*(choice for choice in choices if choice < ceiling), ceiling)
+        return KeyLimits(choices, ceiling, level.ceiling)
 
-    def cut_ttl(self, ttl: int) -> int:
-        """`ttl`, or the ceiling where that is less."""
-        return min(ttl, self.ceiling.value)
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for something besides a length."""
+        required = (self.reason_required, self.ticket_required, self.recipient_required)
+        return any(rule.value for rule in required) or self.use_within.value is not None
+
+    def default_choice(self, choices: Sequence[int]) -> int:
+        """Which of the TTLs offered is chosen at first: the longest that is no longer than the
+        default, else the shortest, which will be cut to the ceiling."""
+        return max((c for c in choices if c <= self.default_ttl.value), default=min(choices))
+
+
+class Allowed(NamedTuple):
+    """What a key may carry, and in words what the policy has cut or added."""
+
+    options: KeyOptions
+    cuts: tuple[str, ...]
+
+
+def apply_policy(options: KeyOptions, holds: PolicyInForce, *, cut: Sequence[int] = ()) -> Allowed:
+    """`options` as a key may have them under the policy in force, and what of them it changed.
+
+    `options` are as `checked_options` gives them; their `ends_at` is left to `key_window` with
+    the policy's limits. A TTL above the ceiling is cut if it is one of `cut`, else refused. Raises
+    InvalidInput with the field "reason", "ticket", "recipient", "ttl" or "use_within".
+    """
+    check_reason(options.reason, holds)
+    _check_ticket(options.ticket, holds)
+    if holds.recipient_required.value and not options.recipient:
+        raise InvalidInput(
+            "recipient", f"Choose for whom it is: {holds.recipient_required.level} asks for that."
+        )
+    cuts = []
+    ceiling, within = holds.ceiling, holds.use_within
+    if options.ends_at is None and options.ttl > ceiling.value:
+        longest = f"{format_ttl(ceiling.value)}: {ceiling.level.ceiling}"
+        if options.ttl not in cut:
+            raise InvalidInput("ttl", f"A key works for at most {longest}.")
+        cuts.append(f"cut to {longest}")
+        options = replace(options, ttl=ceiling.value)
+    if within.value is not None and options.use_within is None:
+        cuts.append(f"to be used within {format_ttl(within.value)}: {within.level}")
+        options = replace(options, use_within=within.value)
+    elif within.value is not None and (options.use_within or 0) > within.value:
+        raise InvalidInput(
+            "use_within", f"At most {format_ttl(within.value)}: that is set by {within.level}."
+        )
+    return Allowed(options, tuple(cuts))
+
+
+def check_reason(reason: str, holds: PolicyInForce) -> None:
+    """Raise InvalidInput (field "reason") for a reason that is missing or too short."""
+    if not reason:
+        if holds.reason_required.value:
+            level = holds.reason_required.level
+            raise InvalidInput("reason", f"Say why: {level} asks for a reason.")
+        return
+    least = holds.reason_length
+    if len(reason) < least.value:
+        raise InvalidInput(
+            "reason", f"Write at least {least.value} characters: that is set by {least.level}."
+        )
+
+
+def _check_ticket(ticket: str, holds: PolicyInForce) -> None:
+    if not ticket:
+        if holds.ticket_required.value:
+            level = holds.ticket_required.level
+            raise InvalidInput("ticket", f"Give a ticket: {level} asks for one.")
+        return
+    for pattern, level in holds.ticket_patterns:
+        try:
+            good = fits(ticket, pattern)
+        except InvalidInput as error:
+            raise InvalidInput("ticket", f"{error.detail} It is set by {level}.") from None
+        if not good:
+            raise InvalidInput(
+                "ticket", f"This does not fit the pattern {pattern}, set by {level}."
+            )
 
 
 def in_force(
@@ -103,22 +182,20 @@ def in_force(
                 rule = Rule(value, level)
         return rule
 
-    lowest = tightest("ceiling", _is_less, Rule(ceiling, Level.SETTINGS))
+    lowest = tightest("ceiling", _is_less, Rule(ceiling))
     return PolicyInForce(
         ceiling=lowest,
         default_ttl=_default_ttl(default_ttl, levels, lowest),
-        use_within=tightest("use_within", _is_shorter, Rule(None, None)),
-        approval_above=tightest("approval_above", _is_less, Rule(NEVER, None)),
-        reason_required=tightest("reason_required", _is_more, Rule(False, None)),
-        reason_length=tightest("reason_length", _is_more, Rule(0, None)),
-        ticket_required=tightest("ticket_required", _is_more, Rule(False, None)),
+        use_within=tightest("use_within", _is_shorter, Rule(None)),
+        reason_required=tightest("reason_required", _is_more, Rule(False)),
+        reason_length=tightest("reason_length", _is_more, Rule(0)),
+        ticket_required=tightest("ticket_required", _is_more, Rule(False)),
         ticket_patterns=tuple(
             Rule(policy.ticket_pattern, level)
             for level, policy in levels.items()
             if policy.ticket_pattern
         ),
-        recipient_required=tightest("recipient_required", _is_more, Rule(False, None)),
-        partners_may_ask=tightest("partners_may_ask", _is_less, Rule(True, None)),
+        recipient_required=tightest("recipient_required", _is_more, Rule(False)),
     )
 
 
@@ -136,7 +213,7 @@ def _is_shorter(value: int, than: int | None) -> bool:
 
 def _default_ttl(settings: int, levels: dict[Level, Policy], ceiling: Rule[int]) -> Rule[int]:
     """The innermost one that is set, cut to the ceiling."""
-    rule = Rule(settings, Level.SETTINGS)
+    rule = Rule(settings)
     for level, policy in levels.items():
         if policy.default_ttl is not None:
             rule = Rule(policy.default_ttl, level)
@@ -146,9 +223,9 @@ def _default_ttl(settings: int, levels: dict[Level, Policy], ceiling: Rule[int])
 def without_effect(policy: Policy, level: Level, holds: PolicyInForce) -> list[str]:
     """The names of the rules that `policy` sets at `level`, and that another level has set tighter.
 
-    A default TTL, and one pattern beside another, always have an effect.
+    One pattern beside another always has an effect.
     """
-    named = [name for name in RULES if name not in ("default_ttl", "ticket_pattern")]
+    named = [name for name in RULES if name != "ticket_pattern"]
     return [
         name
         for name in named
@@ -174,87 +251,8 @@ def check_policy(policy: Policy, choices: Sequence[int], use_within: Sequence[in
     if policy.reason_length is not None and not 0 <= policy.reason_length <= LONGEST_LEAST:
         raise InvalidInput("reason_length", f"Write a whole number from 0 to {LONGEST_LEAST}.")
     if policy.ticket_pattern:
-        _compiled(policy.ticket_pattern)
+        compiled(policy.ticket_pattern)
 
 
 LONGEST_LEAST = 200
 """The most that may be asked of a reason, which has at most 500 characters."""
-
-
-def read(name: str, text: str) -> int | bool | str | None:
-    """The value of a rule as commands and forms write it; None for a blank one.
-
-    Lengths are TTLs ("4h"), `approval_above` also "never" and "always", the rest "on" and "off", a
-    whole number, or a pattern. Raises InvalidInput with the rule's name.
-    """
-    text = text.strip()
-    if not text:
-        return None
-    if name == "ticket_pattern":
-        return text
-    if name == "reason_length":
-        return _whole_number(name, text)
-    if name in LENGTHS:
-        return _length(name, text)
-    if text not in SWITCH:
-        raise InvalidInput(name, f"{text[:40]!r} is not understood; write on or off.")
-    return SWITCH[text]
-
-
-def written(name: str, value: int | bool | str | None) -> str:
-    """A rule's value as `read` reads it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if name in LENGTHS and isinstance(value, int):
-        return WORDS.get(value) or short_ttl(value)
-    return str(value)
-
-
-LENGTHS = ("ceiling", "default_ttl", "use_within", "approval_above")
-SWITCH = {"on": True, "off": False}
-WORDS = {ALWAYS: "always", NEVER: "never"}
-
-
-def _whole_number(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 6):
-        raise InvalidInput(name, f"Write a whole number from 0 to {LONGEST_LEAST}.")
-    return int(text)
-
-
-def _length(name: str, text: str) -> int:
-    words = {word: value for value, word in WORDS.items()}
-    if name == "approval_above" and text in words:
-        return words[text]
-    try:
-        return parse_ttl(text)
-    except MalformedTTL as error:
-        raise InvalidInput(name, error.detail) from None
-
-
-def fits(ticket: str, pattern: str) -> bool:
-    """Whether the whole of `ticket` fits a pattern.
-
-    Raises InvalidInput (field "ticket_pattern") if the pattern cannot be read, or takes longer than
-    a tenth of a second with this ticket.
-    """
-    try:
-        return _compiled(pattern).fullmatch(ticket, timeout=PATTERN_SECONDS) is not None
-    except TimeoutError:
-        raise InvalidInput(
-            "ticket_pattern",
-            "The pattern takes too long with this ticket: write it without repetitions within "
-            "repetitions.",
-        ) from None
-
-
-def _compiled(pattern: str) -> "regex.Pattern[str]":
-    if len(pattern) > LONGEST_PATTERN:
-        sentence = f"A pattern has at most {LONGEST_PATTERN} characters."
-        raise InvalidInput("ticket_pattern", sentence)
-    try:
-        return regex.compile(pattern)
-    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
-        sentence = f"This is no pattern that can be read ({str(error)[:100]})."
-        raise InvalidInput("ticket_pattern", sentence) from None
