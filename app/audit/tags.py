@@ -215,6 +215,11 @@ class AuditTag(StrEnum):
         "Refused to save configuration data",
         _MACHINE,
     )
+    POLICY_CHANGED = (
+        "policy.changed",
+        "Changed a policy",
+        {"before": Datum("before"), "after": Datum("after")},
+    )
     BACKED_UP = "portal.backed_up", "Made a copy of everything"
     RESTORED = (
         "portal.restored",

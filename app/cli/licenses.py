@@ -7,6 +7,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
+from app.access.issuing import extend_under_policy, issue_under_policy
 from app.agents.machines import revoke_permanent_license
 from app.cli.common import (
     REFUSED,
@@ -30,7 +31,6 @@ from app.core.errors import MalformedTTL, NotFound
 from app.core.instants import NoInstant, read_rfc3339
 from app.core.permissions import Permission
 from app.core.text import counted
-from app.licenses.extending import extend_license
 from app.licenses.key_records import AnyKey, is_later
 from app.licenses.option_rules import MOST_SIGN_INS, USE_WITHIN, KeyOptions
 from app.licenses.queries import (
@@ -50,7 +50,6 @@ from app.licenses.revoking_many import (
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import (
     inspect_key,
-    issue_license,
     revoke_license,
 )
 from app.models import TemporaryLicense
@@ -147,15 +146,14 @@ def issue(
         first_machine=first_machine,
         use_within=parse_ttl(use_within) if use_within else None,
     )
-    settings = current_config()
     with changing() as session:
-        license, key = issue_license(
+        license, key = issue_under_policy(
             session,
             actor=actor_who_may(session, admin_email, Permission.ISSUE_LICENSES),
+            config=current_config(),
             organisation_id=organisation_id,
             options=options,
-            limits=settings.key_limits,
-            signing_keys=settings.signing_keys,
+            cut_ttl=False,
             now=utcnow(),
         )
         row = {
@@ -183,13 +181,13 @@ def issue(
 def extend(key_id: str, ends: datetime, reason: str, admin_email: str, as_json: bool) -> None:
     """Let a temporary key work longer; who is signed in under it goes on."""
     with changing() as session:
-        license = extend_license(
+        license = extend_under_policy(
             session,
             actor=actor_who_may(session, admin_email, Permission.ISSUE_LICENSES),
+            config=current_config(),
             key_id=key_id,
             ends_at=ends,
             reason=reason,
-            ceiling=current_config().key_limits.ceiling,
             clock=utcnow,
         )
         row = {"key_id": license.key_id, "expires_at": rfc3339(license.expires_at)}

@@ -35,6 +35,8 @@ class KeyLimits(NamedTuple):
 
     choices: tuple[int, ...]
     ceiling: int
+    set_by: str = "the ceiling of the portal's settings (PORTAL_LICENSE_TTL_MAX)"
+    """What the ceiling is called where it refuses a key."""
 
 
 class _Unit(NamedTuple):

@@ -31,6 +31,8 @@ class Permission(StrEnum):
     EXPORT_AUDIT = "export_audit"
     VIEW_USERS = "view_users"
     MANAGE_USERS = "manage_users"
+    VIEW_POLICY = "view_policy"
+    MANAGE_POLICY = "manage_policy"
     OWN_ACCOUNT = "own_account"
 
 
@@ -41,6 +43,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.VIEW_PORTAL,
             Permission.EXPORT_AUDIT,
             Permission.VIEW_USERS,
+            Permission.VIEW_POLICY,
             Permission.OWN_ACCOUNT,
         }
     ),

@@ -9,6 +9,7 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.clock import whole_second
+from app.core.durations import KeyLimits
 from app.core.errors import Conflict
 from app.core.permissions import Permission
 from app.licenses.option_rules import check_extension, checked_reason
@@ -23,12 +24,12 @@ def extend_license(
     key_id: str,
     ends_at: datetime,
     reason: str,
-    ceiling: int,
+    limits: KeyLimits,
     clock: Callable[[], datetime],
 ) -> TemporaryLicense:
     """Let a temporary license work until the whole second of `ends_at`; its old text stays good.
 
-    `ceiling`, in seconds, counts from its start. The `clock` is read after the lock: one that has
+    The ceiling of `limits` counts from its start. The `clock` is read after the lock: one that has
     ended is not brought back. Raises NotFound, NotAllowed, Conflict if it has ended, and
     InvalidInput with the field "ends_at" or "reason".
     """
@@ -38,9 +39,7 @@ def extend_license(
     now, before = clock(), license.expires_at
     if has_ended(license, now):
         raise Conflict(f"{license.key_id} has ended; generate another key.")
-    check_extension(
-        starts_at=license.starts_at, expires_at=before, ends_at=ends_at, ceiling=ceiling
-    )
+    check_extension(starts_at=license.starts_at, expires_at=before, ends_at=ends_at, limits=limits)
     if ends_at == before:
         return license
     license.first_ttl_seconds = license.first_ttl_seconds or license.ttl_seconds

@@ -120,7 +120,7 @@ def key_window(options: KeyOptions, limits: KeyLimits, now: datetime) -> KeyWind
         expires_at = options.ends_at
         if expires_at <= starts_at:
             raise InvalidInput("ends_at", "It must end after it starts.")
-        check_ceiling(starts_at, expires_at, limits.ceiling)
+        check_ceiling(starts_at, expires_at, limits)
     return KeyWindow(starts_at, expires_at, _use_by(starts_at, expires_at, options.use_within))
 
 
@@ -146,23 +146,23 @@ def _use_by(starts_at: datetime, expires_at: datetime, within: int | None) -> da
     return use_by if use_by < expires_at else None
 
 
-def check_ceiling(starts_at: datetime, expires_at: datetime, ceiling: int) -> None:
-    """Raise InvalidInput (field "ends_at") if a key would be longer than `ceiling` seconds."""
-    latest = starts_at + timedelta(seconds=ceiling)
+def check_ceiling(starts_at: datetime, expires_at: datetime, limits: KeyLimits) -> None:
+    """Raise InvalidInput (field "ends_at") if a key would be longer than the ceiling."""
+    latest = starts_at + timedelta(seconds=limits.ceiling)
     if expires_at > latest:
         raise InvalidInput(
             "ends_at",
-            f"A key works for at most {format_ttl(ceiling)}: the ceiling of this portal's "
-            f"settings (PORTAL_LICENSE_TTL_MAX). So it ends by {utc_text(latest)} UTC.",
+            f"A key works for at most {format_ttl(limits.ceiling)}: {limits.set_by}. "
+            f"So it ends by {utc_text(latest)} UTC.",
         )
 
 
 def check_extension(
-    *, starts_at: datetime, expires_at: datetime, ends_at: datetime, ceiling: int
+    *, starts_at: datetime, expires_at: datetime, ends_at: datetime, limits: KeyLimits
 ) -> None:
     """Raise InvalidInput (field "ends_at") if a key may not be extended until `ends_at`.
 
-    `expires_at` is its present end; `ceiling`, in seconds, counts from its start.
+    `expires_at` is its present end; the ceiling counts from its start.
     """
     if ends_at < expires_at:
         raise InvalidInput(
@@ -170,4 +170,4 @@ def check_extension(
             f"This is before its present end, {utc_text(expires_at, 'full')} UTC. "
             "To end it earlier, revoke it.",
         )
-    check_ceiling(starts_at, ends_at, ceiling)
+    check_ceiling(starts_at, ends_at, limits)

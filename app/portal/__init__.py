@@ -14,6 +14,7 @@ from app.portal import (
     new_password,
     oidc,
     passkeys,
+    policy,
     projects,
     ready,
     revoking,
@@ -28,6 +29,6 @@ BLUEPRINTS = tuple(
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
         *(projects, imports, licenses, license_options, license_extending, revoking),
-        *(agents, feed, audit, users, user_factors, ready),
+        *(agents, feed, audit, users, user_factors, policy, ready),
     )
 )

@@ -8,13 +8,14 @@ from flask_wtf import FlaskForm
 from htmx_flask import request
 from wtforms import HiddenField, StringField
 
+from app.access.issuing import extend_under_policy
+from app.access.policies import policy_in_force
 from app.config import current_config
 from app.core.clock import utc_text, utcnow
 from app.core.errors import InvalidInput
 from app.core.instants import NoInstant, read_local, zone_named
 from app.core.permissions import Permission
 from app.extensions import db
-from app.licenses.extending import extend_license
 from app.licenses.queries import has_ended
 from app.models import Project, TemporaryLicense
 from app.portal.licenses import must_find, show_keys, tab_address
@@ -71,13 +72,13 @@ def extend(project_id: int, key_id: str) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     license, form = must_find(project, key_id), ExtendForm()
     try:
-        license = extend_license(
+        license = extend_under_policy(
             db.session(),
             actor=current_actor(),
+            config=current_config(),
             key_id=license.key_id,
             ends_at=form.new_end(),
             reason=form.reason.data or "",
-            ceiling=current_config().key_limits.ceiling,
             clock=utcnow,
         )
     except InvalidInput as error:
@@ -94,6 +95,7 @@ def _show(
     form: ExtendForm, project: Project, license: TemporaryLicense, status: int = 200
 ) -> Response:
     now = utcnow()
+    holds = policy_in_force(db.session(), current_config(), project.organisation_id)
     response = render(
         "licenses/extend.html",
         "licenses/_extend_dialog.html",
@@ -102,7 +104,7 @@ def _show(
         project=project,
         license=license,
         over=has_ended(license, now),
-        latest=license.starts_at + timedelta(seconds=current_config().key_limits.ceiling),
+        latest=license.starts_at + timedelta(seconds=holds.ceiling.value),
         tab=tab_address(project.id, key=license.key_id),
         here=request.path,
     )

@@ -7,6 +7,7 @@ from typing import Any
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, SelectField, StringField
 
+from app.access.policy_rules import PolicyInForce
 from app.core.clock import utc_text
 from app.core.durations import format_ttl, parse_ttl, short_ttl
 from app.core.errors import InvalidInput, MalformedTTL
@@ -77,6 +78,21 @@ class GenerateForm(FlaskForm):
             first_machine=bool(self.first_machine.data),
             use_within=self._use_within(),
         )
+
+    def obey(self, holds: PolicyInForce) -> None:
+        """Offer what the policy in force allows, and say what it asks for."""
+        within = holds.use_within.value
+        if within is not None:
+            lengths = [length for length in USE_WITHIN if length <= within]
+            self.use_within.choices = [(short_ttl(one), format_ttl(one)) for one in lengths]
+            self.use_within.data = self.use_within.data or short_ttl(within)
+        for field, rule in (
+            (self.reason, holds.reason_required),
+            (self.ticket, holds.ticket_required),
+            (self.recipient, holds.recipient_required),
+        ):
+            if rule.value:
+                field.render_kw = {**field.render_kw, "aria-required": "true"}
 
     def show(self, error: InvalidInput) -> None:
         """Put the sentence of `error` beside the field that it is about."""

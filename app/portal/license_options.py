@@ -7,6 +7,8 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from app.access.policies import policy_in_force
+from app.access.policy_rules import apply_policy
 from app.accounts.users import get_user
 from app.config import current_config
 from app.core.clock import utcnow, whole_second
@@ -30,8 +32,9 @@ blueprint = Blueprint("license_options", __name__, url_prefix="/projects/<id:pro
 @defer_write
 def preview(project_id: int) -> ResponseReturnValue:
     """What a key of the form would do; nothing is done."""
-    organisation_of_project(db.session(), project_id)
-    return render_template("licenses/_preview.html", **preview_of(GenerateForm(), utcnow()))
+    organisation_id = organisation_of_project(db.session(), project_id)
+    shown = preview_of(GenerateForm(), organisation_id, utcnow())
+    return render_template("licenses/_preview.html", **shown)
 
 
 @blueprint.get("/recipients")
@@ -52,28 +55,36 @@ def remember(project_id: int) -> ResponseReturnValue:
     return "", 204
 
 
-def preview_of(form: GenerateForm, now: datetime) -> dict[str, Any]:
-    """What the preview shows for `form`: its sentence, or what is wrong; fills its dropdown."""
+def preview_of(form: GenerateForm, organisation_id: str, now: datetime) -> dict[str, Any]:
+    """What the preview shows for `form`: its sentence, or what is wrong; fills its dropdowns."""
     config = current_config()
-    ttl = form.offer(config.license_ttls, config.license_ttl_default)
+    holds = policy_in_force(db.session(), config, organisation_id)
+    used, asks = form.options_used, holds.asks
+    form.obey(holds)
+    ttl = form.offer(config.license_ttls, holds.default_choice(config.license_ttls))
     shown: dict[str, Any] = {
         "form": form,
         "now": now,
+        "asks": asks,
         "ttl_seconds": config.license_ttls,
         "works_until": whole_second(now) + timedelta(seconds=ttl),
         "sentence": None,
+        "cuts": (),
         "wrong": "",
     }
-    if not form.options_used:
+    bound = asks or holds.ceiling.value < max(config.license_ttls)
+    if not (used or bound):
         return shown
     try:
-        options = checked_options(form.options())
+        options, shown["cuts"] = apply_policy(
+            checked_options(form.options()), holds, cut=config.license_ttls
+        )
         if options.recipient:
             find_recipient(db.session(), options.recipient)
-        window = key_window(options, config.key_limits, now)
+        window = key_window(options, holds.limits(config.license_ttls), now)
     except InvalidInput as error:
         label = getattr(form, error.field, form.ttl).label.text
         return shown | {"wrong": f"{label}: {error.detail}"}
-    if not options.is_plain:
+    if bound or not options.is_plain:
         shown["sentence"] = wording(options, window, zone_named(form.zone.data or ""))
     return shown

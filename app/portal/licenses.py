@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from htmx_flask import request
 
+from app.access.issuing import issue_under_policy
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
 from app.agents.spans import spans_under
@@ -32,7 +33,7 @@ from app.licenses.queries import (
     state_of,
 )
 from app.licenses.rules import LicenseState
-from app.licenses.services import issue_license, key_text, lock_license, revoke_license
+from app.licenses.services import key_text, lock_license, revoke_license
 from app.licenses.timeline import PAST, Timeline, timeline
 from app.models import AgentSession, Project, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
@@ -118,13 +119,13 @@ def generate(project_id: int) -> ResponseReturnValue:
     form = GenerateForm()
     begin_checked_write()
     try:
-        license, key = issue_license(
+        license, key = issue_under_policy(
             db.session(),
             actor=current_actor(),
+            config=current_config(),
             organisation_id=organisation_id,
             options=form.options(),
-            limits=current_config().key_limits,
-            signing_keys=current_config().signing_keys,
+            cut_ttl=True,
             now=utcnow(),
             form_token=form.token,
         )
@@ -244,7 +245,7 @@ def show_keys(project: Project, key_id: str, message: str) -> Response:
     """The list of keys after a change that a dialog asked for, which closes."""
     listing = _with_showing_logged(_listing(project, key_id))
     form = GenerateForm(formdata=None)
-    context = _context(project, listing) | preview_of(form, listing.now)
+    context = _context(project, listing) | preview_of(form, project.organisation_id, listing.now)
     context |= {"message": message, "focus": "copy-key"}
     return make_response(render_template("licenses/_changed.html", **context))
 
@@ -274,10 +275,11 @@ def _show_tab(
     """
     form.form_token.data = new_token()
     page, partial = "licenses/tab.html", "licenses/_license.html"
+    previewed = preview_of(form, project.organisation_id, listing.now)
     context = {
         **_context(project, listing),
-        **preview_of(form, listing.now),
-        "more_options": form.options_used or current_user.more_options,
+        **previewed,
+        "more_options": previewed["asks"] or form.options_used or current_user.more_options,
         "unknown": unknown,
         "message": message,
         "focus": focus,

@@ -13,6 +13,7 @@ from app.extensions import db
 from app.licenses.queries import count_active
 from app.models import Organisation, Project
 from app.portal.confirmations import Confirmation, Link, Name, ask
+from app.portal.policy_card import card, organisation_form
 from app.portal.project_form import ProjectForm, differences, form_of
 from app.portal.tabs import tabs_for
 from app.projects.fields import DETAILS
@@ -106,8 +107,14 @@ def create() -> ResponseReturnValue:
 @blueprint.get("/<id:project_id>")
 @requires(Permission.VIEW_PORTAL)
 def overview(project_id: int) -> ResponseReturnValue:
+    project = get_project(db.session(), project_id)
+    form = organisation_form(project.organisation_id)
+    return overview_page(project, card(form, project.organisation_id))
+
+
+def overview_page(project: Project, policy: dict[str, Any]) -> str:
+    """The Overview; `policy` is what its organisation's policy is shown with."""
     session, now = db.session(), utcnow()
-    project = get_project(session, project_id)
     organisation_id = project.organisation_id
     return render_template(
         "projects/overview.html",
@@ -118,6 +125,7 @@ def overview(project_id: int) -> ResponseReturnValue:
         active_keys=count_active(session, now, {organisation_id}).get(organisation_id, 0),
         deletable=why_not_deletable(session, project) is None,
         today=now.date(),
+        policy=policy,
     )
 
 

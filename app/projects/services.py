@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -15,7 +15,14 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Permission
-from app.models import AgentSession, Organisation, Project, TemporaryLicense, User
+from app.models import (
+    AgentSession,
+    Organisation,
+    Project,
+    StoredPolicy,
+    TemporaryLicense,
+    User,
+)
 from app.models.rows import read_rows
 from app.projects.fields import OF_PROJECT, ProjectFields
 from app.projects.rules import organisation_search_text, project_search_text
@@ -193,6 +200,7 @@ def delete_project(session: Session, *, actor: Actor, project_id: int, now: date
     session.flush()
     if session.scalar(select(Project.id).where(_of(organisation)).limit(1)) is None:
         delete_feed(session, organisation.id)
+        session.execute(delete(StoredPolicy).where(StoredPolicy.organisation_id == organisation.id))
         session.delete(organisation)
         session.flush()
     return name

@@ -71,7 +71,7 @@ def extend(
         key_id=license.key_id,
         ends_at=ends_at,
         reason="Not done yet",
-        ceiling=CEILING,
+        limits=KeyLimits((), CEILING),
         clock=lambda: now,
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.agents.heartbeats import LiveSession
 from app.agents.sign_in import SignedIn
+from app.core.durations import KeyLimits
 from app.core.errors import Conflict, InvalidInput
 from app.licenses.extending import extend_license
 from app.licenses.option_rules import KeyOptions
@@ -40,7 +41,7 @@ def extend(
         key_id=license.key_id,
         ends_at=ends_at,
         reason="Not done yet",
-        ceiling=CEILING,
+        limits=KeyLimits((), CEILING),
         clock=lambda: now,
     )
 

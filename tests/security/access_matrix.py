@@ -70,6 +70,11 @@ POST   /projects/PROJECT/archive                               401 403 403 403 4
 POST   /projects/PROJECT/restore                               401 403 403 403 403 303
 GET    /projects/PROJECT/delete                                303 403 403 403 403 200
 POST   /projects/PROJECT/delete                                401 403 403 403 403 409
+GET    /settings/policy                                        303 403 403 403 200 200
+POST   /settings/policy                                        401 403 403 403 403 303
+POST   /settings/policy/try                                    401 403 403 403 403 200
+POST   /projects/PROJECT/policy                                401 403 403 403 403 303
+POST   /projects/PROJECT/policy/try                            401 403 403 403 403 200
 GET    /.well-known/audit-checkpoint                           404 404 404 404 404 404
 GET    /.well-known/audit-log-key                              404 404 404 404 404 404
 GET    /.well-known/license-keys.json                          200 200 200 200 200 200

@@ -14,6 +14,7 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 FACES = {"portal", "browser_agent", "api", "cli"}
 LAYERS = [
     FACES,
+    {"access"},
     {"agents"},
     {"licenses"},
     {"projects", "accounts"},
@@ -25,7 +26,7 @@ LAYERS = [
 ]
 """The rooms of app/, from the top down: each imports those below it, and none beside it."""
 WIRING = {"__init__", "__main__"}
-DOMAIN = {"agents", "licenses", "projects", "accounts", "audit", "throttle"}
+DOMAIN = {"access", "agents", "licenses", "projects", "accounts", "audit", "throttle"}
 PURE_ALSO = {"itsdangerous", "cryptography"}
 
 

@@ -170,6 +170,7 @@ def test_the_table_of_roles() -> None:
         Permission.VIEW_PORTAL,
         Permission.EXPORT_AUDIT,
         Permission.VIEW_USERS,
+        Permission.VIEW_POLICY,
         Permission.OWN_ACCOUNT,
     }
     for role in (Role.PARTNER, Role.DEVELOPER, Role.CLIENT):

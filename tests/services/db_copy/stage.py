@@ -35,6 +35,7 @@ from app.models import (
     RecoveryCode,
     SignInFailure,
     SigningKey,
+    StoredPolicy,
     UsedChallenge,
     UsedCode,
     User,
@@ -92,6 +93,9 @@ def add_the_other_tables(connection: Connection) -> None:
     )
     saved = {"data": {"a": [1, None, "ü"], "b": {}}, "saved_at": NOW, "saved_by_id": user}
     connection.execute(insert(Configuration).values(**saved, **of_acme))
+    rules = {"ceiling": 14_400, "ticket_pattern": "[A-Z]+-[0-9]+", "reason_required": False}
+    connection.execute(insert(StoredPolicy).values(id=0, rules=rules, changed_at=NOW))
+    connection.execute(insert(StoredPolicy).values(rules={}, changed_at=NOW, **of_acme))
     draft = {"token": "t", "file_name": "f.csv", "content": bytes(range(256)), "uploaded_at": NOW}
     connection.execute(insert(ImportDraft).values(user_id=user, **draft))
     connection.execute(insert(ImportDraft).values(user_id=2, result={"added": 1}, **draft))
