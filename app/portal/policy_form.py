@@ -23,6 +23,7 @@ class PolicyForm(FlaskForm):
     ceiling = SelectField("Ceiling", validate_choice=False)
     default_ttl = SelectField("Default TTL", validate_choice=False)
     use_within = SelectField("Use within", validate_choice=False)
+    approval_above = SelectField("Approval above", validate_choice=False)
     reason_length = StringField(
         "Least length", render_kw=PLAIN | {"type": "number", "min": 0, "max": LONGEST_LEAST}
     )
@@ -44,12 +45,15 @@ class PolicyForm(FlaskForm):
     def offer(self, ttls: tuple[int, ...], first: dict[str, str]) -> None:
         """Fill the dropdowns; `first` has the words of each first choice, which sets nothing."""
         offered = {"ceiling": ttls, "default_ttl": ttls, "use_within": USE_WITHIN}
+        offered["approval_above"] = ttls
         for name in LENGTHS:
             field: Field = self[name]
             choices = [(short_ttl(length), format_ttl(length)) for length in offered[name]]
+            if name == "approval_above":
+                choices = [("never", "Never"), *choices, ("always", "Always")]
             if field.data and field.data not in dict(choices):
                 choices.append((field.data, field.data))
-            field.choices = [("", first[name]), *choices]
+            field.choices = [("", first[name]), *choices] if first[name] else choices
 
 
 class InstallationForm(PolicyForm):

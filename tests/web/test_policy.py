@@ -68,7 +68,7 @@ def test_an_organisations_card_has_as_the_installation_first(
 ) -> None:
     set_policy(app, cast, Policy(ceiling=3 * HOUR))
     page = ada.get(overview).text
-    assert page.count('<option selected value="">As the installation</option>') == 6
+    assert page.count('<option selected value="">As the installation</option>') == 7
     saved = ada.post(f"{overview}/policy", {"ceiling": "1d", "ticket_required": "on"})
     assert saved.headers["Location"] == overview
     assert kept(app, cast.acme) == Policy(ceiling=DAY, ticket_required=True)
