@@ -33,7 +33,7 @@ NOW = datetime(2026, 11, 24, 15, 40, tzinfo=UTC)
 
 policies = st.builds(
     Policy,
-    ceiling=st.none() | st.integers(1, 999_999),
+    ceiling=st.none() | st.integers(1, 11 * DAY),
     default_ttl=st.none() | st.sampled_from(CHOICES),
     use_within=st.none() | st.sampled_from(USE_WITHIN),
     approval_above=st.none() | st.sampled_from([0, HOUR, DAY, NEVER]),
