@@ -8,8 +8,8 @@ from wtforms import BooleanField, Field, HiddenField, SelectField, StringField
 from app.access.policies import version_of
 from app.access.policy_rules import LONGEST_LEAST, RULES, Policy
 from app.access.policy_texts import LENGTHS, read, written
-from app.core.durations import format_ttl, short_ttl
-from app.core.errors import InvalidInput
+from app.core.durations import format_ttl, parse_ttl, short_ttl
+from app.core.errors import InvalidInput, MalformedTTL
 from app.licenses.option_rules import USE_WITHIN
 
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
@@ -52,7 +52,7 @@ class PolicyForm(FlaskForm):
             if name == "approval_above":
                 choices = [("never", "Never"), *choices, ("always", "Always")]
             if field.data and field.data not in dict(choices):
-                choices.append((field.data, field.data))
+                choices.append((field.data, _in_words(field.data)))
             field.choices = [("", first[name]), *choices] if first[name] else choices
 
 
@@ -76,6 +76,14 @@ class OrganisationForm(PolicyForm):
         super().__init__(*args, **kwargs)
         for name in SWITCHES:
             self[name].choices = [("", AS_INSTALLATION), ("on", "Yes"), ("off", "No")]
+
+
+def _in_words(text: str) -> str:
+    """A length that commands have set, and that is not on offer."""
+    try:
+        return format_ttl(parse_ttl(text))
+    except MalformedTTL:
+        return text
 
 
 def values_of(policy: Policy) -> dict[str, Any]:

@@ -63,6 +63,13 @@ def test_a_policy_is_saved_and_shown(app: Flask, ada: Visitor) -> None:
     assert " checked" in box
 
 
+def test_a_length_that_a_command_has_set_is_among_the_choices(
+    app: Flask, ada: Visitor, cast: Cast
+) -> None:
+    set_policy(app, cast, Policy(ceiling=4 * HOUR))
+    assert '<option selected value="4h">4 hrs</option>' in ada.get(PAGE).text
+
+
 def test_an_organisations_card_has_as_the_installation_first(
     app: Flask, ada: Visitor, cast: Cast, overview: str
 ) -> None:
