@@ -14,6 +14,9 @@ from app.core.errors import InvalidInput
 from app.licenses.option_rules import KeyOptions
 
 T = TypeVar("T")
+NEVER = 2**31 - 1
+"""As a TTL above which a second super admin approves: no key is so long."""
+ALWAYS = 0
 
 
 class Level(StrEnum):
@@ -44,6 +47,8 @@ class Policy:
     default_ttl: int | None = None
     use_within: int | None = None
     """The longest that a key may wait for its first use."""
+    approval_above: int | None = None
+    """A longer key needs a second super admin; ALWAYS or NEVER."""
     reason_required: bool | None = None
     reason_length: int | None = None
     """The least number of characters of a reason that is given or required."""
@@ -70,12 +75,22 @@ class PolicyInForce:
     ceiling: Rule[int]
     default_ttl: Rule[int]
     use_within: Rule[int | None]
+    approval_above: Rule[int]
     reason_required: Rule[bool]
     reason_length: Rule[int]
     ticket_required: Rule[bool]
     ticket_patterns: tuple[Rule[str], ...]
     """All of them: a ticket must fit each."""
     recipient_required: Rule[bool]
+
+    def needs_approval(self, seconds: int) -> bool:
+        """Whether a second super admin must approve a key of this length."""
+        return seconds > self.approval_above.value
+
+    @property
+    def longest_freely(self) -> int:
+        """How long a key may be without being cut or waiting for anybody."""
+        return min(self.ceiling.value, self.approval_above.value)
 
     def limits(self, choices: tuple[int, ...]) -> KeyLimits:
         """The limits of a key under this policy, `choices` being the settings' TTLs."""
@@ -106,9 +121,10 @@ class Allowed(NamedTuple):
 def apply_policy(options: KeyOptions, holds: PolicyInForce, *, cut: Sequence[int] = ()) -> Allowed:
     """`options` as a key may have them under the policy in force, and what of them it changed.
 
-    `options` are as `checked_options` gives them; their `ends_at` is left to `key_window` with
-    the policy's limits. A TTL above the ceiling is cut if it is one of `cut`, else refused. Raises
-    InvalidInput with the field "reason", "ticket", "recipient", "ttl" or "use_within".
+    `options` are as `checked_options` gives them; what is left is for `key_window` to check with
+    the policy's limits. A TTL above the ceiling is cut if it is one of `cut`, those on offer;
+    where none are, it is refused. Raises InvalidInput with the field "reason", "ticket",
+    "recipient", "ttl" or "use_within".
     """
     check_reason(options.reason, holds)
     _check_ticket(options.ticket, holds)
@@ -120,10 +136,11 @@ def apply_policy(options: KeyOptions, holds: PolicyInForce, *, cut: Sequence[int
     ceiling, within = holds.ceiling, holds.use_within
     if options.ends_at is None and options.ttl > ceiling.value:
         longest = f"{format_ttl(ceiling.value)}: {ceiling.level.ceiling}"
-        if options.ttl not in cut:
+        if not cut:
             raise InvalidInput("ttl", f"A key works for at most {longest}.")
-        cuts.append(f"cut to {longest}")
-        options = replace(options, ttl=ceiling.value)
+        if options.ttl in cut:
+            cuts.append(f"cut to {longest}")
+            options = replace(options, ttl=ceiling.value)
     if within.value is not None and options.use_within is None:
         cuts.append(f"to be used within {format_ttl(within.value)}: {within.level}")
         options = replace(options, use_within=within.value)
@@ -187,6 +204,7 @@ def in_force(
         ceiling=lowest,
         default_ttl=_default_ttl(default_ttl, levels, lowest),
         use_within=tightest("use_within", _is_shorter, Rule(None)),
+        approval_above=tightest("approval_above", _is_less, Rule(NEVER)),
         reason_required=tightest("reason_required", _is_more, Rule(False)),
         reason_length=tightest("reason_length", _is_more, Rule(0)),
         ticket_required=tightest("ticket_required", _is_more, Rule(False)),

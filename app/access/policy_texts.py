@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.access.policy_rules import LONGEST_LEAST
+from app.access.policy_rules import ALWAYS, LONGEST_LEAST, NEVER
 from app.core.durations import parse_ttl, short_ttl
 from app.core.errors import InvalidInput, MalformedTTL
 
@@ -10,7 +10,7 @@ from app.core.errors import InvalidInput, MalformedTTL
 def read(name: str, text: str) -> Any:
     """The value of a rule as commands and forms write it; None for a blank one.
 
-    Lengths are TTLs ("4h"), the rest "on" and "off", a
+    Lengths are TTLs ("4h"), `approval_above` also "never" and "always", the rest "on" and "off", a
     whole number, or a pattern. Raises InvalidInput with the rule's name.
     """
     text = text.strip()
@@ -34,11 +34,12 @@ def written(name: str, value: int | bool | str | None) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if name in LENGTHS and isinstance(value, int):
-        return short_ttl(value)
+        return WORDS.get(value) or short_ttl(value)
     return str(value)
 
 
-LENGTHS = ("ceiling", "default_ttl", "use_within")
+LENGTHS = ("ceiling", "default_ttl", "use_within", "approval_above")
+WORDS = {ALWAYS: "always", NEVER: "never"}
 SWITCH = {"on": True, "off": False}
 
 
@@ -49,6 +50,9 @@ def _whole_number(name: str, text: str) -> int:
 
 
 def _length(name: str, text: str) -> int:
+    words = {word: value for value, word in WORDS.items()}
+    if name == "approval_above" and text in words:
+        return words[text]
     try:
         return parse_ttl(text)
     except MalformedTTL as error:

@@ -11,6 +11,11 @@ OF_COMMANDS: Mapping[str, Datum | None] = {
     "on_behalf_of": Datum("on behalf of"),
 }
 """What every event that a command made says besides."""
+_REQUEST = {
+    "asked_by": Datum("asked for by"),
+    "reason": Datum("reason"),
+    "key_id": Datum("Key ID"),
+}
 _MACHINE = {"mac_id": Datum("MAC ID", in_subject=True), "key_id": Datum("Key ID")}
 
 
@@ -220,6 +225,20 @@ class AuditTag(StrEnum):
         "Changed a policy",
         {"before": Datum("before"), "after": Datum("after")},
     )
+    REQUEST_MADE = (
+        "request.made",
+        "Asked for a temporary key",
+        {
+            "ttl": Datum("TTL", ttl),
+            "recipient": Datum("for"),
+            "reason": Datum("reason"),
+            "ticket": Datum("ticket"),
+            "extends": Datum("extending"),
+        },
+    )
+    REQUEST_APPROVED = "request.approved", "Approved a request", _REQUEST
+    REQUEST_REFUSED = "request.refused", "Refused a request", _REQUEST
+    REQUEST_LAPSED = "request.lapsed", "Request lapsed undecided", _REQUEST
     BACKED_UP = "portal.backed_up", "Made a copy of everything"
     RESTORED = (
         "portal.restored",
@@ -267,6 +286,7 @@ _VERBS = {
     AuditTag.SIGN_IN_REFUSED: "was refused at the portal's sign-in",
     AuditTag.SECOND_FACTOR_REFUSED: "was refused at the second factor",
     AuditTag.AGENT_SIGN_IN_REFUSED: "was refused at the sign-in on an OP Agent",
+    AuditTag.REQUEST_LAPSED: "let a request lapse undecided",
     AuditTag.AGENT_SESSION_ENDED: "had an OP Agent session end",
 }
 """Of those whose label is no verb."""

@@ -16,6 +16,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from app.access.requests import lapse_requests
 from app.accounts.web_sessions import purge_web_sessions
 from app.agents.purging import purge_agent_sessions
 from app.audit.checkpoints import publish_checkpoints
@@ -108,7 +109,18 @@ def back_up(settings: Config) -> None:
             log_event(session, AuditTag.BACKED_UP, actor=SYSTEM, now=utcnow(), subject=file.name)
 
 
-JOBS = (Job("audit log", prove_record), Job("purge", purge), Job("backups", back_up))
+def lapse(_settings: Config) -> None:
+    """Let requests lapse that nobody has decided in time."""
+    with _transaction() as session:
+        lapse_requests(session, now=utcnow())
+
+
+JOBS = (
+    Job("audit log", prove_record),
+    Job("requests", lapse),
+    Job("purge", purge),
+    Job("backups", back_up),
+)
 
 
 @contextmanager

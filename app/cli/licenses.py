@@ -52,7 +52,7 @@ from app.licenses.services import (
     inspect_key,
     revoke_license,
 )
-from app.models import TemporaryLicense
+from app.models import Request, TemporaryLicense
 from app.projects.services import get_organisation
 
 MAX_KEY_BYTES = 2 * 1024 * 1024
@@ -147,7 +147,7 @@ def issue(
         use_within=parse_ttl(use_within) if use_within else None,
     )
     with changing() as session:
-        license, key = issue_under_policy(
+        made = issue_under_policy(
             session,
             actor=actor_who_may(session, admin_email, Permission.ISSUE_LICENSES),
             config=current_config(),
@@ -156,6 +156,11 @@ def issue(
             cut_ttl=False,
             now=utcnow(),
         )
+        if isinstance(made, Request):
+            session.commit()
+            _say_waiting(made, as_json)
+            return
+        license, key = made
         row = {
             "license_key": key,
             "key_id": license.key_id,
@@ -170,6 +175,13 @@ def issue(
     click.echo(row["license_key"])
     begins = f" from {row['starts_at']}" if is_later(license) else ""
     click.echo(f"{row['key_id']} works{begins} until {row['expires_at']}.", err=True)
+
+
+def _say_waiting(request: Request, as_json: bool) -> None:
+    """Another super admin has to approve it: there is no key yet."""
+    if as_json:
+        print_json({"request_id": request.id})
+    click.echo(f"Waiting for approval: request {request.id}.", err=True)
 
 
 @group.command()
@@ -190,6 +202,10 @@ def extend(key_id: str, ends: datetime, reason: str, admin_email: str, as_json: 
             reason=reason,
             clock=utcnow,
         )
+        if isinstance(license, Request):
+            session.commit()
+            _say_waiting(license, as_json)
+            return
         row = {"key_id": license.key_id, "expires_at": rfc3339(license.expires_at)}
     if as_json:
         print_json(row)

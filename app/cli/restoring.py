@@ -15,6 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from app.access.requests import lapse_all_requests
 from app.agents.settling import Settled, settle_restored_copy
 from app.audit.checkpoints import last_head, last_note
 from app.audit.journal import NAME as JOURNAL
@@ -265,6 +266,7 @@ def _settle(
             now=utcnow(),
             limits=config.agent_limits,
         )
+        lapse_all_requests(session, now=utcnow())
         if is_unfinished(session.connection()):
             UNFINISHED.drop(session.connection())
     return done

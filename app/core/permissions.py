@@ -33,6 +33,8 @@ class Permission(StrEnum):
     MANAGE_USERS = "manage_users"
     VIEW_POLICY = "view_policy"
     MANAGE_POLICY = "manage_policy"
+    VIEW_REQUESTS = "view_requests"
+    DECIDE_REQUESTS = "decide_requests"
     OWN_ACCOUNT = "own_account"
 
 
@@ -44,6 +46,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.EXPORT_AUDIT,
             Permission.VIEW_USERS,
             Permission.VIEW_POLICY,
+            Permission.VIEW_REQUESTS,
             Permission.OWN_ACCOUNT,
         }
     ),

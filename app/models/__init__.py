@@ -18,7 +18,7 @@ from app.models.agents import (
 from app.models.audit import AuditCheckpoint, AuditEvent, AuditLeaf, AuditTile, FeedEvent
 from app.models.base import Base
 from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
-from app.models.policies import StoredPolicy
+from app.models.policies import Request, StoredPolicy
 from app.models.project_search import ProjectSearch
 from app.models.projects import ImportDraft, Organisation, Project
 from app.models.second_factors import (
@@ -52,6 +52,7 @@ __all__ = [
     "Project",
     "ProjectSearch",
     "RecoveryCode",
+    "Request",
     "SignInFailure",
     "SigningKey",
     "StoredPolicy",

@@ -17,6 +17,7 @@ from app.portal import (
     policy,
     projects,
     ready,
+    requests,
     revoking,
     second_factor,
     sign_in,
@@ -29,6 +30,6 @@ BLUEPRINTS = tuple(
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
         *(projects, imports, licenses, license_options, license_extending, revoking),
-        *(agents, feed, audit, users, user_factors, policy, ready),
+        *(agents, feed, audit, users, user_factors, policy, requests, ready),
     )
 )

@@ -17,8 +17,8 @@ from app.core.instants import NoInstant, read_local, zone_named
 from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.queries import has_ended
-from app.models import Project, TemporaryLicense
-from app.portal.licenses import must_find, show_keys, tab_address
+from app.models import Project, Request, TemporaryLicense
+from app.portal.licenses import WAITING, must_find, show_keys, tab_address
 from app.projects.services import get_project
 from app.web.access import current_actor, requires
 from app.web.forms_again import entered
@@ -72,7 +72,7 @@ def extend(project_id: int, key_id: str) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     license, form = must_find(project, key_id), ExtendForm()
     try:
-        license = extend_under_policy(
+        extended = extend_under_policy(
             db.session(),
             actor=current_actor(),
             config=current_config(),
@@ -85,6 +85,8 @@ def extend(project_id: int, key_id: str) -> ResponseReturnValue:
         form[error.field].errors = [error.detail]
         return _show(form, project, license, 422)
     message = f"{license.key_id} works until {utc_text(license.expires_at)} UTC now."
+    if isinstance(extended, Request):
+        message = WAITING.format(extended.id)
     if is_partial():
         return show_keys(project, license.key_id, message)
     flash(message, "success")

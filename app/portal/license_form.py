@@ -162,3 +162,20 @@ def form_like(license: KeyRecord) -> GenerateForm:
         first_machine=license.first_machine,
         use_within=short_ttl(within) if within else "",
     )
+
+
+def form_for(options: KeyOptions) -> GenerateForm:
+    """The form, filled in with what a key is to carry; its times in UTC."""
+    local = "%Y-%m-%dT%H:%M"
+    return GenerateForm(
+        formdata=None,
+        ttl=short_ttl(options.ttl) if options.ttl else "",
+        reason=options.reason,
+        ticket=options.ticket,
+        recipient=options.recipient,
+        starts_at=options.starts_at.strftime(local) if options.starts_at else "",
+        ends_at=options.ends_at.strftime(local) if options.ends_at else "",
+        sign_ins=str(options.sign_ins or ""),
+        first_machine=options.first_machine,
+        use_within=short_ttl(options.use_within) if options.use_within else "",
+    )

@@ -72,7 +72,7 @@ def preview_of(form: GenerateForm, organisation_id: str, now: datetime) -> dict[
         "cuts": (),
         "wrong": "",
     }
-    bound = asks or holds.ceiling.value < max(config.license_ttls)
+    bound = asks or holds.longest_freely < max(config.license_ttls)
     if not (used or bound):
         return shown
     try:
@@ -82,6 +82,8 @@ def preview_of(form: GenerateForm, organisation_id: str, now: datetime) -> dict[
         if options.recipient:
             find_recipient(db.session(), options.recipient)
         window = key_window(options, holds.limits(config.license_ttls), now)
+        if holds.needs_approval(window.ttl):
+            shown["cuts"] += (f"another super admin must approve: {holds.approval_above.level}",)
     except InvalidInput as error:
         label = getattr(form, error.field, form.ttl).label.text
         return shown | {"wrong": f"{label}: {error.detail}"}

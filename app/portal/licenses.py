@@ -35,7 +35,7 @@ from app.licenses.queries import (
 from app.licenses.rules import LicenseState
 from app.licenses.services import key_text, lock_license, revoke_license
 from app.licenses.timeline import PAST, Timeline, timeline
-from app.models import AgentSession, Project, TemporaryLicense
+from app.models import AgentSession, Project, Request, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
 from app.portal.license_form import UNTIL, GenerateForm, form_like
@@ -52,6 +52,7 @@ blueprint = Blueprint("licenses", __name__, url_prefix="/projects/<id:project_id
 
 PAGE_SIZE = 50
 SHOWN_CHARACTERS = 40
+WAITING = "Waiting for approval: request {} is for another super admin to decide."
 MOST_DRAWN = 200
 """Of so many keys the timeline draws those for which it has room."""
 PARTIALS = {"keys": "licenses/_keys.html"}
@@ -119,7 +120,7 @@ def generate(project_id: int) -> ResponseReturnValue:
     form = GenerateForm()
     begin_checked_write()
     try:
-        license, key = issue_under_policy(
+        made = issue_under_policy(
             db.session(),
             actor=current_actor(),
             config=current_config(),
@@ -135,6 +136,10 @@ def generate(project_id: int) -> ResponseReturnValue:
         asked = request.values.get("key", "").strip()
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
+    if isinstance(made, Request):
+        flash(WAITING.format(made.id), "success")
+        return redirect_see_other(tab_address(project_id, key=None))
+    license, key = made
     message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}"
     message += f" from {utc_text(license.starts_at)} UTC." if is_later(license) else "."
     ttl = None if form.ttl.data == UNTIL else form.ttl.data
@@ -386,5 +391,5 @@ def _told_of_revocation(people: int) -> str:
     return f"{people} {'person is' if people == 1 else 'people are'} being logged out."
 
 
-def tab_address(project_id: int, *, key: str, ttl: str | None = None) -> str:
+def tab_address(project_id: int, *, key: str | None, ttl: str | None = None) -> str:
     return url_for("licenses.license_tab", project_id=project_id, key=key, ttl=ttl)

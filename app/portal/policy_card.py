@@ -6,7 +6,7 @@ from werkzeug.datastructures import MultiDict
 
 from app.access.policies import policy_in_force, policy_of
 from app.access.policy_rules import RULES, Level, PolicyInForce, without_effect
-from app.access.policy_texts import LENGTHS
+from app.access.policy_texts import LENGTHS, WORDS
 from app.config import current_config
 from app.core.durations import format_ttl
 from app.core.text import counted
@@ -25,6 +25,7 @@ OF_SETTINGS = {
     "ceiling": "As the settings",
     "default_ttl": "As the settings",
     "use_within": "No limit",
+    "approval_above": "",
 }
 
 
@@ -77,6 +78,8 @@ def _in_force(name: str, holds: PolicyInForce) -> tuple[str, str]:
     value, level = getattr(holds, name)
     if value is None:
         return "no limit", level.value
+    if name == "approval_above" and value in WORDS:
+        return WORDS[value], level.value
     if isinstance(value, bool):
         return ("required" if value else "not required"), level.value
     return (counted(value, "character") if name == "reason_length" else format_ttl(value)), level

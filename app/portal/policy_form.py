@@ -8,8 +8,8 @@ from wtforms import BooleanField, Field, HiddenField, SelectField, StringField
 from app.access.policies import version_of
 from app.access.policy_rules import LONGEST_LEAST, RULES, Policy
 from app.access.policy_texts import LENGTHS, read, written
-from app.core.durations import format_ttl, short_ttl
-from app.core.errors import InvalidInput
+from app.core.durations import format_ttl, parse_ttl, short_ttl
+from app.core.errors import InvalidInput, MalformedTTL
 from app.licenses.option_rules import USE_WITHIN
 
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
@@ -23,6 +23,7 @@ class PolicyForm(FlaskForm):
     ceiling = SelectField("Ceiling", validate_choice=False)
     default_ttl = SelectField("Default TTL", validate_choice=False)
     use_within = SelectField("Use within", validate_choice=False)
+    approval_above = SelectField("Approval above", validate_choice=False)
     reason_length = StringField(
         "Least length", render_kw=PLAIN | {"type": "number", "min": 0, "max": LONGEST_LEAST}
     )
@@ -44,12 +45,15 @@ class PolicyForm(FlaskForm):
     def offer(self, ttls: tuple[int, ...], first: dict[str, str]) -> None:
         """Fill the dropdowns; `first` has the words of each first choice, which sets nothing."""
         offered = {"ceiling": ttls, "default_ttl": ttls, "use_within": USE_WITHIN}
+        offered["approval_above"] = ttls
         for name in LENGTHS:
             field: Field = self[name]
             choices = [(short_ttl(length), format_ttl(length)) for length in offered[name]]
+            if name == "approval_above":
+                choices = [("never", "Never"), *choices, ("always", "Always")]
             if field.data and field.data not in dict(choices):
-                choices.append((field.data, field.data))
-            field.choices = [("", first[name]), *choices]
+                choices.append((field.data, _in_words(field.data)))
+            field.choices = [("", first[name]), *choices] if first[name] else choices
 
 
 class InstallationForm(PolicyForm):
@@ -72,6 +76,14 @@ class OrganisationForm(PolicyForm):
         super().__init__(*args, **kwargs)
         for name in SWITCHES:
             self[name].choices = [("", AS_INSTALLATION), ("on", "Yes"), ("off", "No")]
+
+
+def _in_words(text: str) -> str:
+    """A length that commands have set, and that is not on offer."""
+    try:
+        return format_ttl(parse_ttl(text))
+    except MalformedTTL:
+        return text
 
 
 def values_of(policy: Policy) -> dict[str, Any]:

@@ -3,15 +3,20 @@
 from flask import Flask, has_request_context, request
 
 from app.core.clock import iso, utc_text, utcnow
-from app.core.durations import time_left
+from app.core.durations import format_ttl, time_left
 from app.web.assets import asset_address
 from app.web.proxies import path_prefix, public_address
 
 
 def init_app(app: Flask) -> None:
-    """Give templates what templates/base.html and those in it need, and three filters."""
+    """Give templates what templates/base.html and those in it need, and four filters."""
     app.jinja_env.globals |= {"asset": asset_address, "public_address": public_address}
-    app.jinja_env.filters |= {"iso": iso, "time_left": time_left, "utc_text": utc_text}
+    app.jinja_env.filters |= {
+        "iso": iso,
+        "time_left": time_left,
+        "ttl": format_ttl,
+        "utc_text": utc_text,
+    }
     app.context_processor(
         lambda: {
             "theme": _theme(),

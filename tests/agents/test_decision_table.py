@@ -153,7 +153,7 @@ def key_for(session: Session, cast: Cast, kind: str) -> str | None:
     options = KeyOptions(HOUR, **CARRIED.get(kind, {}))
     license = issue(session, cast, now=NOW + ISSUED.get(kind, timedelta(0)), options=options)
     if kind in ("used up", "bound"):
-        note_sign_in(license, MachineIds("00:1A:2B:3C:4D:99"), NOW)
+        note_sign_in(session, license, MachineIds("00:1A:2B:3C:4D:99"), NOW)
     text = text_of(license)
     if kind in ("revoked", "revoked long ago"):
         at = license.issued_at + timedelta(minutes=30) if kind == "revoked long ago" else NOW

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from flask import Flask
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
+from app.access.requests import add_request
+from app.core.clock import utcnow
 from app.core.permissions import Role
 from app.extensions import db
+from app.licenses.option_rules import KeyOptions
 from app.models import Base, User
 from tests.agents.stage import issue, signed_in
 from tests.conftest import Cast, Visitor
@@ -57,6 +61,7 @@ def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
             "KEY": key.key_id,
             "AGENT": client.agent_id,
             "SESSION": client.id,
+            "REQUEST": asked_for(db.session(), cast),
             "FINGERPRINT": "000000000000",
             "NAME": "css/theme.css",
             "USER": cast.actor(cast.dev).user_id,
@@ -68,6 +73,19 @@ def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
         }
         db.session.commit()
     return {name: str(value) for name, value in found.items()}
+
+
+def asked_for(session: Session, cast: Cast) -> int:
+    """A request of Ada's for a key of Acme."""
+    request = add_request(
+        session,
+        actor=cast.actor(cast.ada),
+        organisation_id=cast.acme,
+        options=KeyOptions(3600),
+        length=3600,
+        now=utcnow(),
+    )
+    return request.id
 
 
 def path_of(address: str, records: dict[str, str]) -> str:

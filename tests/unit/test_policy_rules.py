@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.access.patterns import LONGEST_PATTERN, compiled, fits
 from app.access.policy_rules import (
+    NEVER,
     RULES,
     UNSET,
     Level,
@@ -35,6 +36,7 @@ policies = st.builds(
     ceiling=st.none() | st.integers(1, 11 * DAY),
     default_ttl=st.none() | st.sampled_from(CHOICES),
     use_within=st.none() | st.sampled_from(USE_WITHIN),
+    approval_above=st.none() | st.sampled_from([0, HOUR, DAY, NEVER]),
     reason_required=st.none() | st.booleans(),
     reason_length=st.none() | st.integers(0, 20),
     ticket_required=st.none() | st.booleans(),
@@ -88,6 +90,7 @@ def test_a_further_policy_only_tightens(first: Policy, second: Policy, asked: Ke
     assert tighter.ceiling.value <= looser.ceiling.value <= 7 * DAY
     for name in ("reason_required", "reason_length", "ticket_required", "recipient_required"):
         assert getattr(tighter, name).value >= getattr(looser, name).value
+    assert tighter.approval_above.value <= looser.approval_above.value
     assert set(looser.ticket_patterns) <= set(tighter.ticket_patterns)
     if looser.use_within.value is not None:
         assert tighter.use_within.value is not None
@@ -131,6 +134,8 @@ def test_each_rule_names_who_has_set_it(first: Policy, second: Policy) -> None:
         ("default_ttl", 3 * HOUR, None, 3 * HOUR, Level.INSTALLATION),
         ("use_within", None, HOUR, HOUR, Level.ORGANISATION),
         ("use_within", 900, HOUR, 900, Level.INSTALLATION),
+        ("approval_above", 0, NEVER, 0, Level.INSTALLATION),
+        ("approval_above", NEVER, DAY, DAY, Level.ORGANISATION),
         ("reason_required", True, False, True, Level.INSTALLATION),
         ("reason_required", None, True, True, Level.ORGANISATION),
         ("reason_length", 10, 5, 10, Level.INSTALLATION),
@@ -261,6 +266,7 @@ def test_what_is_written_is_read_again(policy: Policy) -> None:
     [
         ("ceiling", "4"),
         ("ceiling", "always"),
+        ("approval_above", "often"),
         ("use_within", "-1h"),
         ("reason_required", "yes"),
         ("reason_length", "-1"),

@@ -171,6 +171,7 @@ def test_the_table_of_roles() -> None:
         Permission.EXPORT_AUDIT,
         Permission.VIEW_USERS,
         Permission.VIEW_POLICY,
+        Permission.VIEW_REQUESTS,
         Permission.OWN_ACCOUNT,
     }
     for role in (Role.PARTNER, Role.DEVELOPER, Role.CLIENT):

@@ -63,12 +63,19 @@ def test_a_policy_is_saved_and_shown(app: Flask, ada: Visitor) -> None:
     assert " checked" in box
 
 
+def test_a_length_that_a_command_has_set_is_among_the_choices(
+    app: Flask, ada: Visitor, cast: Cast
+) -> None:
+    set_policy(app, cast, Policy(ceiling=4 * HOUR))
+    assert '<option selected value="4h">4 hrs</option>' in ada.get(PAGE).text
+
+
 def test_an_organisations_card_has_as_the_installation_first(
     app: Flask, ada: Visitor, cast: Cast, overview: str
 ) -> None:
     set_policy(app, cast, Policy(ceiling=3 * HOUR))
     page = ada.get(overview).text
-    assert page.count('<option selected value="">As the installation</option>') == 6
+    assert page.count('<option selected value="">As the installation</option>') == 7
     saved = ada.post(f"{overview}/policy", {"ceiling": "1d", "ticket_required": "on"})
     assert saved.headers["Location"] == overview
     assert kept(app, cast.acme) == Policy(ceiling=DAY, ticket_required=True)

@@ -22,6 +22,7 @@ from app.licenses.services import revoke_license
 from app.models import AuditEvent
 from tests.agents.stage import issue
 from tests.conftest import NOW, Cast, Clock, Visitor
+from tests.security.stage import asked_for
 from tests.web.pages import words
 
 TEMPLATES = ROOT / "templates"
@@ -176,6 +177,8 @@ def pages(app: Flask, cast: Cast, key: str) -> list[str]:
     with app.app_context():
         of_many = select(AuditEvent.id).where(AuditEvent.tag == AuditTag.LICENSES_REVOKED)
         values["event_id"] = db.session.scalar(of_many)
+        values["request_id"] = asked_for(db.session(), cast)
+        db.session.commit()
 
     def address(rule: Rule) -> str:
         with app.test_request_context():

@@ -33,6 +33,7 @@ from app.models import (
     Passkey,
     PermanentLicense,
     RecoveryCode,
+    Request,
     SignInFailure,
     SigningKey,
     StoredPolicy,
@@ -96,6 +97,8 @@ def add_the_other_tables(connection: Connection) -> None:
     rules = {"ceiling": 14_400, "ticket_pattern": "[A-Z]+-[0-9]+", "reason_required": False}
     connection.execute(insert(StoredPolicy).values(id=0, rules=rules, changed_at=NOW))
     connection.execute(insert(StoredPolicy).values(rules={}, changed_at=NOW, **of_acme))
+    asked = {"asked_by_id": user, "asked_at": NOW, "state": "waiting"}
+    connection.execute(insert(Request).values(options={"ttl": 3600}, **asked, **of_acme))
     draft = {"token": "t", "file_name": "f.csv", "content": bytes(range(256)), "uploaded_at": NOW}
     connection.execute(insert(ImportDraft).values(user_id=user, **draft))
     connection.execute(insert(ImportDraft).values(user_id=2, result={"added": 1}, **draft))

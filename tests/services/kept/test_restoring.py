@@ -9,6 +9,8 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import func, select
 
+from app.access.request_rules import RequestState
+from app.access.requests import get_request, state_of
 from app.accounts.links import make_link, user_of_link
 from app.accounts.users import disable_user, lock_by_email
 from app.accounts.web_sessions import find_web_session, sign_in_to_portal, sign_out_of_portal
@@ -41,6 +43,7 @@ from tests.agents.stage import (
     try_to_sign_in,
 )
 from tests.conftest import Cast, Clock, authenticated
+from tests.security.stage import asked_for
 from tests.services.kept.stage import Installation, new_installation
 
 MACS = [f"00:1A:2B:3C:4D:{number:02X}" for number in range(1, 9)]
@@ -192,6 +195,24 @@ def test_a_key_for_one_sign_in_is_not_good_for_a_second_one(
     refused = sign_in(MACS[6])
     assert isinstance(refused, Refusal)
     assert refused.code == "key_used_up"
+
+
+def test_a_request_of_the_copy_is_not_approved_a_second_time(
+    here: Installation, clock: Clock
+) -> None:
+    """It was approved after the copy was made: approved once more it would be a second key."""
+    cast = here.start()
+    with here.context():
+        asked = asked_for(db.session(), cast)
+        db.session.commit()
+    here.prove()
+    here.back_up()
+    clock.advance(minutes=1)
+    here.prove()
+    here.restore()
+    with here.context():
+        request = get_request(db.session(), asked)
+        assert state_of(request, clock.now()) is RequestState.LAPSED
 
 
 def test_without_the_journal_no_session_and_no_key_is_good(

@@ -1,0 +1,157 @@
+"""Requests for keys: those that wait, and the decision on one."""
+
+from typing import Any
+
+from flask import Blueprint, flash, g, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from flask_wtf import FlaskForm
+from wtforms import StringField
+
+from app.access.issuing import approve_request
+from app.access.policies import policy_in_force
+from app.access.request_rules import RequestState, as_of_now, asked_length, read_options
+from app.access.requests import (
+    count_waiting,
+    decided_requests,
+    get_request,
+    refuse_request,
+    state_of,
+    waiting_requests,
+)
+from app.config import current_config
+from app.core.clock import utcnow
+from app.core.errors import Conflict, InvalidInput
+from app.core.permissions import Permission
+from app.extensions import db
+from app.licenses.option_rules import KeyOptions
+from app.models import Organisation, Request
+from app.portal.license_form import GenerateForm, form_for
+from app.web.access import current_actor, requires
+from app.web.forms_again import entered, shown_again_by
+from app.web.htmx import redirect_see_other
+
+blueprint = Blueprint("requests", __name__, url_prefix="/requests")
+DECIDED_SHOWN = 50
+
+
+@blueprint.app_context_processor
+def count_for_navigation() -> dict[str, Any]:
+    """How many wait, counted once a page."""
+    return {"requests_waiting": _waiting}
+
+
+def _waiting() -> int:
+    if "requests_waiting" not in g:
+        g.requests_waiting = count_waiting(db.session(), utcnow())
+    waiting: int = g.requests_waiting
+    return waiting
+
+
+class RefuseForm(FlaskForm):
+    """Why a request is refused."""
+
+    reason = StringField("Reason", id="refuse-reason", render_kw={"aria-required": "true"})
+
+
+@blueprint.get("")
+@requires(Permission.VIEW_REQUESTS)
+def list_requests() -> ResponseReturnValue:
+    session, now = db.session(), utcnow()
+    return render_template(
+        "requests/list.html",
+        waiting=[(request, *_asked(request)) for request in waiting_requests(session, now)],
+        decided=[
+            (request, *_asked(request), state_of(request, now))
+            for request in decided_requests(session, DECIDED_SHOWN)
+        ],
+    )
+
+
+@blueprint.get("/<id:request_id>")
+@requires(Permission.VIEW_REQUESTS)
+def show(request_id: int) -> ResponseReturnValue:
+    request = get_request(db.session(), request_id)
+    return _page(request, _form_of(request), RefuseForm(formdata=None))
+
+
+@blueprint.post("/<id:request_id>/approve")
+@requires(Permission.DECIDE_REQUESTS)
+@shown_again_by(show)
+def approve(request_id: int) -> ResponseReturnValue:
+    request, form = get_request(db.session(), request_id), GenerateForm()
+    try:
+        approve_request(
+            db.session(),
+            actor=current_actor(),
+            config=current_config(),
+            request_id=request_id,
+            options=None if request.extends_id else form.options(),
+            clock=utcnow,
+        )
+    except InvalidInput as error:
+        form.show(error)
+        return _page(request, form, RefuseForm(formdata=None)), error.status
+    except Conflict as error:
+        return _page(request, form, RefuseForm(formdata=None), error.detail), error.status
+    flash(f"Request {request_id} was approved.", "success")
+    return redirect_see_other(url_for("requests.show", request_id=request_id))
+
+
+@blueprint.post("/<id:request_id>/refuse")
+@requires(Permission.DECIDE_REQUESTS)
+@shown_again_by(show)
+def refuse(request_id: int) -> ResponseReturnValue:
+    request, form = get_request(db.session(), request_id), RefuseForm()
+    try:
+        refuse_request(
+            db.session(),
+            actor=current_actor(),
+            request_id=request_id,
+            reason=form.reason.data or "",
+            clock=utcnow,
+        )
+    except InvalidInput as error:
+        form.reason.errors = [error.detail]
+        return _page(request, _form_of(request), form), error.status
+    except Conflict as error:
+        return _page(request, _form_of(request), form, error.detail), error.status
+    flash(f"Request {request_id} was refused.", "success")
+    return redirect_see_other(url_for("requests.list_requests"))
+
+
+def _asked(request: Request) -> tuple[KeyOptions, int]:
+    asked = read_options(request.options)
+    return asked, asked_length(asked, request.asked_at)
+
+
+def _form_of(request: Request) -> GenerateForm:
+    """The form as it was asked for."""
+    kept = entered()
+    if kept and "ttl" in kept:
+        return GenerateForm(formdata=kept)
+    return form_for(as_of_now(read_options(request.options), utcnow()))
+
+
+def _page(request: Request, form: GenerateForm, refusal: RefuseForm, conflict: str = "") -> str:
+    session, config = db.session(), current_config()
+    session.refresh(request)
+    holds = policy_in_force(session, config, request.organisation_id)
+    form.obey(holds)
+    asked, length = _asked(request)
+    ttls = tuple(sorted({*config.license_ttls, asked.ttl} - {0}))
+    form.offer(ttls, holds.default_choice(ttls))
+    state = state_of(request, utcnow())
+    return render_template(
+        "requests/request.html",
+        asked_for=request,
+        asked=asked,
+        length=length,
+        state=state,
+        form=form,
+        refusal=refusal,
+        conflict=conflict,
+        organisation=session.get(Organisation, request.organisation_id),
+        may_decide=state is RequestState.WAITING and current_user.may(Permission.DECIDE_REQUESTS),
+        own=request.asked_by_id == current_user.id,
+    )
