@@ -63,7 +63,8 @@
 
   function askAgain() {
     if (pressed) return;
-    if (box().querySelector("[data-ttl-words]") && !areUsed()) return;
+    // An answer that is on its way is of the options before: it is asked for anew.
+    if (!waiting && box().querySelector("[data-ttl-words]") && !areUsed()) return;
     clearTimeout(waiting);
     waiting = setTimeout(goOn, PATIENCE);
     box().classList.add("is-unknown");
