@@ -269,8 +269,8 @@ def test_a_page_takes_as_many_queries_with_sixty_projects_as_with_two(
     finally:
         with app.app_context():
             event.remove(db.engine, "before_cursor_execute", count)
-    # Who asks; the totals; which projects; their cards.
-    assert numbers == [4, 4]
+    # Who asks; the totals; which projects; their cards; how many requests wait, in the navigation.
+    assert numbers == [5, 5]
 
 
 def test_nobody_sees_it_without_signing_in(visitor: Visitor) -> None:
