@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.accounts.users import find_user
 from app.config import Config
 from app.core.actor import COMMAND_LINE, Actor
+from app.core.durations import parse_ttl
 from app.core.errors import MalformedTTL, PortalError
 from app.core.permissions import Permission, allows
 from app.core.text import is_email
@@ -31,6 +32,14 @@ def email_value(_context: click.Context, _parameter: click.Parameter, text: str)
     if not is_email(text):
         raise click.BadParameter(f"{text!r} is not an e-mail address; write name@example.com.")
     return text
+
+
+def ttl_value(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
+    """The callback of options that are TTLs, in seconds: exit status 2 if malformed."""
+    try:
+        return None if text is None else parse_ttl(text)
+    except MalformedTTL as error:
+        raise click.BadParameter(error.detail) from None
 
 
 as_option = click.option(

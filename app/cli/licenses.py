@@ -22,12 +22,13 @@ from app.cli.common import (
     print_table,
     reading,
     refuse,
+    ttl_value,
 )
 from app.config import current_config
 from app.core.actor import Actor
 from app.core.clock import rfc3339, utcnow
 from app.core.durations import parse_ttl, short_ttl
-from app.core.errors import MalformedTTL, NotFound
+from app.core.errors import NotFound
 from app.core.instants import NoInstant, read_rfc3339
 from app.core.permissions import Permission
 from app.core.text import counted
@@ -59,13 +60,6 @@ MAX_KEY_BYTES = 2 * 1024 * 1024
 """How much of standard input `check` reads; a key has under 200 characters."""
 
 
-def _ttl(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_ttl(text)
-    except MalformedTTL as error:
-        raise click.BadParameter(error.detail) from None
-
-
 def _email_or_nothing(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> str | None:
@@ -88,7 +82,7 @@ def group() -> None:
 
 @group.command()
 @organisation_option
-@click.option("--ttl", metavar="TTL", callback=_ttl, help="How long it works, such as 3h.")
+@click.option("--ttl", metavar="TTL", callback=ttl_value, help="How long it works, such as 3h.")
 @click.option("--reason", default="", help="Why: shown with the key and in the audit log.")
 @click.option("--ticket", default="", help="A ticket's reference.")
 @click.option(

@@ -15,21 +15,13 @@ from app.cli.common import (
     print_json,
     print_table,
     reading,
+    ttl_value,
 )
 from app.config import current_config
 from app.core.clock import rfc3339, utcnow
-from app.core.durations import parse_ttl
-from app.core.errors import MalformedTTL
 from app.core.permissions import Permission
 
 HEADINGS = ("ID", "Asked by", "Asked at", "Organisation", "Seconds", "For", "Extends", "Reason")
-
-
-def _ttl(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_ttl(text)
-    except MalformedTTL as error:
-        raise click.BadParameter(error.detail) from None
 
 
 @click.group("requests")
@@ -67,7 +59,9 @@ def list_command(as_json: bool) -> None:
 
 @group.command()
 @click.argument("request_id", metavar="ID", type=click.IntRange(1, 2**31 - 1))
-@click.option("--ttl", metavar="TTL", callback=_ttl, help="Less than was asked for, such as 1h.")
+@click.option(
+    "--ttl", metavar="TTL", callback=ttl_value, help="Less than was asked for, such as 1h."
+)
 @as_option
 @json_option
 def approve(request_id: int, ttl: int | None, admin_email: str, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from app.config import current_config
 from app.core.durations import KeyLimits, SessionLimits
 from app.core.permissions import Role
 from app.keyformat.signing_keys import kid_of
+from app.licenses.extending import extend_license
 from app.licenses.offline import published_keys
 from app.licenses.option_rules import KeyOptions
 from app.licenses.services import issue_license, key_text
@@ -54,6 +55,21 @@ def issue(
     )
     session.commit()
     return session.get_one(TemporaryLicense, record.id)
+
+
+def extend(
+    session: Session, cast: Cast, license: TemporaryLicense, ends_at: datetime, now: datetime = NOW
+) -> TemporaryLicense:
+    """A later end of a key, given by Ada, within seven days of its start."""
+    return extend_license(
+        session,
+        actor=cast.actor(cast.ada),
+        key_id=license.key_id,
+        ends_at=ends_at,
+        reason="Not done yet",
+        limits=KeyLimits((), 7 * 24 * HOUR),
+        clock=lambda: now,
+    )
 
 
 def text_of(license: TemporaryLicense, app: Flask | None = None) -> str:

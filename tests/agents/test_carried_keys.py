@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,6 @@ from app.core.durations import KeyLimits
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Role
 from app.extensions import db
-from app.licenses.extending import extend_license
 from app.licenses.offline import revocations
 from app.licenses.option_rules import KeyOptions, key_window
 from app.licenses.queries import state_of
@@ -32,6 +31,7 @@ from tests.agents.stage import (
     HOUR,
     beat,
     events,
+    extend,
     issue,
     refusal_of,
     signed_in,
@@ -60,20 +60,6 @@ def attempt(
     """Signed in, or the code of the refusal."""
     answer = try_to_sign_in(session, who, text_of(license), **{"now": NOW + SECOND} | how)
     return answer if isinstance(answer, SignedIn) else refusal_of(answer).code.value
-
-
-def extend(
-    session: Session, cast: Cast, license: TemporaryLicense, ends_at: datetime, now: datetime = NOW
-) -> TemporaryLicense:
-    return extend_license(
-        session,
-        actor=cast.actor(cast.ada),
-        key_id=license.key_id,
-        ends_at=ends_at,
-        reason="Not done yet",
-        limits=KeyLimits((), CEILING),
-        clock=lambda: now,
-    )
 
 
 # For one person

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from flask import Flask
@@ -12,15 +12,13 @@ from sqlalchemy.orm import Session
 
 from app.agents.heartbeats import LiveSession
 from app.agents.sign_in import SignedIn
-from app.core.durations import KeyLimits
 from app.core.errors import Conflict, InvalidInput
-from app.licenses.extending import extend_license
 from app.licenses.option_rules import KeyOptions
 from app.licenses.services import revoke_license
-from app.models import TemporaryLicense
 from tests.agents.stage import (
     HOUR,
     beat,
+    extend,
     issue,
     refusal_of,
     text_of,
@@ -30,20 +28,6 @@ from tests.conftest import NOW, Cast
 
 SECOND = timedelta(seconds=1)
 CEILING = 7 * 24 * HOUR
-
-
-def extend(
-    session: Session, cast: Cast, license: TemporaryLicense, ends_at: datetime, now: datetime = NOW
-) -> TemporaryLicense:
-    return extend_license(
-        session,
-        actor=cast.actor(cast.ada),
-        key_id=license.key_id,
-        ends_at=ends_at,
-        reason="Not done yet",
-        limits=KeyLimits((), CEILING),
-        clock=lambda: now,
-    )
 
 
 @dataclass
