@@ -370,6 +370,12 @@ def grace(app: Flask, cast: Cast) -> Visitor:
 
 
 @pytest.fixture
+def pat(app: Flask, cast: Cast) -> Visitor:
+    """A partner, signed in."""
+    return _signed_in(app, cast.pat)
+
+
+@pytest.fixture
 def audrey(app: Flask, cast: Cast) -> Visitor:
     """An auditor, signed in."""
     return _signed_in(app, cast.audrey)

@@ -21,7 +21,7 @@ from app.config import Config
 from app.core.actor import Actor
 from app.core.clock import whole_second
 from app.core.errors import Conflict, NotAllowed
-from app.core.permissions import Permission
+from app.core.permissions import TEMPORARY_KEY_ROLES, Permission
 from app.licenses.extending import extend_license
 from app.licenses.key_records import KeyRecord
 from app.licenses.option_rules import (
@@ -35,7 +35,7 @@ from app.licenses.option_rules import (
 from app.licenses.queries import has_ended, lock_by_key_id
 from app.licenses.recipients import find_recipient
 from app.licenses.services import issue_license
-from app.models import Request, TemporaryLicense
+from app.models import Organisation, Request, TemporaryLicense
 from app.projects.services import get_organisation
 from app.throttle import one_at_a_time
 
@@ -157,13 +157,14 @@ def approve_request(
     """Give what was asked for, or less of it by `options`; the time starts now.
 
     The policy of now holds. Raises NotFound, NotAllowed for who has asked, Conflict if it is
-    decided, and InvalidInput with the name of one of KeyOptions' fields.
+    decided or can only be refused, and InvalidInput with the name of one of KeyOptions' fields.
     """
     actor.must(Permission.DECIDE_REQUESTS)
     request = lock_waiting(session, request_id, clock)
     if request.asked_by_id == actor.user_id:
         raise NotAllowed("You have asked for this yourself: another super admin decides.")
     now, asked = clock(), read_options(request.options)
+    _check_organisation(session, config, request)
     if request.extends is not None:
         ends_at = asked.ends_at
         if ends_at is None:
@@ -196,6 +197,18 @@ def approve_request(
     request.license_id = given[0]
     decide(session, request, RequestState.APPROVED, actor=actor, now=now, key_id=given[1])
     return request
+
+
+def _check_organisation(session: Session, config: Config, request: Request) -> None:
+    """Raise Conflict for a request that was taken although it could only be refused: who asks is
+    not told which organisations there are."""
+    organisation_id = request.organisation_id
+    if session.get(Organisation, organisation_id) is None:
+        raise Conflict(f"There is no organisation {organisation_id!r}. Refuse this request.")
+    if request.asked_by.role in TEMPORARY_KEY_ROLES:
+        may_ask, level = policy_in_force(session, config, organisation_id).partners_may_ask
+        if not may_ask:
+            raise Conflict(f"Partners may not ask for this: {level}. Refuse this request.")
 
 
 def _terms(

@@ -55,6 +55,8 @@ class Policy:
     ticket_required: bool | None = None
     ticket_pattern: str | None = None
     recipient_required: bool | None = None
+    partners_may_ask: bool | None = None
+    """Whether partners and developers may ask for keys."""
 
 
 RULES = tuple(field.name for field in fields(Policy))
@@ -82,6 +84,7 @@ class PolicyInForce:
     ticket_patterns: tuple[Rule[str], ...]
     """All of them: a ticket must fit each."""
     recipient_required: Rule[bool]
+    partners_may_ask: Rule[bool]
 
     def needs_approval(self, seconds: int) -> bool:
         """Whether a second super admin must approve a key of this length."""
@@ -214,6 +217,7 @@ def in_force(
             if policy.ticket_pattern
         ),
         recipient_required=tightest("recipient_required", _is_more, Rule(False)),
+        partners_may_ask=tightest("partners_may_ask", _is_less, Rule(True)),
     )
 
 

@@ -19,6 +19,7 @@ LAPSED_AT_ONCE = 100
 _WORDS = {
     RequestState.APPROVED: "approved",
     RequestState.REFUSED: "refused",
+    RequestState.WITHDRAWN: "withdrawn",
     RequestState.LAPSED: "not decided in time",
 }
 
@@ -84,7 +85,7 @@ def state_of(request: Request, now: datetime) -> RequestState:
 
 def waiting_requests(session: Session, now: datetime) -> list[Request]:
     """Those that wait to be decided, the oldest first."""
-    return list(session.scalars(_waiting(now).order_by(Request.asked_at, Request.id)))
+    return list(session.scalars(waiting(now).order_by(Request.asked_at, Request.id)))
 
 
 def decided_requests(session: Session, limit: int) -> list[Request]:
@@ -95,7 +96,7 @@ def decided_requests(session: Session, limit: int) -> list[Request]:
 
 def count_waiting(session: Session, now: datetime) -> int:
     """How many wait."""
-    return session.scalar(select(func.count()).select_from(_waiting(now).subquery())) or 0
+    return session.scalar(select(func.count()).select_from(waiting(now).subquery())) or 0
 
 
 def lock_waiting(session: Session, request_id: int, now: Callable[[], datetime]) -> Request:
@@ -165,6 +166,7 @@ def decide(
 _TAGS = {
     RequestState.APPROVED: AuditTag.REQUEST_APPROVED,
     RequestState.REFUSED: AuditTag.REQUEST_REFUSED,
+    RequestState.WITHDRAWN: AuditTag.REQUEST_WITHDRAWN,
     RequestState.LAPSED: AuditTag.REQUEST_LAPSED,
 }
 
@@ -191,7 +193,8 @@ def lapse_all_requests(session: Session, *, now: datetime) -> None:
         decide(session, request, RequestState.LAPSED, actor=SYSTEM, now=now)
 
 
-def _waiting(now: datetime) -> Select[Request]:
+def waiting(now: datetime) -> Select[Request]:
+    """Those that wait at `now`."""
     return select(Request).where(
         Request.state == RequestState.WAITING, Request.asked_at > now - LAPSES_AFTER
     )

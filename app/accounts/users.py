@@ -104,9 +104,9 @@ def update_user(
 ) -> tuple[User, bool]:
     """Change a user: (the user, whether what they may do or where they belong has changed).
 
-    With the e-mail, links made for the one before end. With a role that does not work on the
-    portal, their sessions there end. Raises NotFound, NotAllowed, InvalidInput (also field "role"
-    for one's own), and Conflict for the last super admin's role. Call
+    With the e-mail, links made for the one before end. With another role that does not see all of
+    the portal, their sessions there end. Raises NotFound, NotAllowed, InvalidInput (also field
+    "role" for one's own), and Conflict for the last super admin's role. Call
     `agents.people.change_user` instead, which also ends their sessions on OP Agents.
     """
     actor.must(Permission.MANAGE_USERS)
@@ -119,7 +119,7 @@ def update_user(
     _write(user, fields)
     if fields.email != before.email:
         end_links(session, user=user, now=now)
-    if not allows(fields.role, Permission.VIEW_PORTAL):
+    if fields.role is not before.role and not allows(fields.role, Permission.VIEW_PORTAL):
         end_web_sessions(session, user_id=user.id, now=now)
     _log_changes(session, before, fields, actor=actor, now=now)
     moved = (before.role, before.organisation_id) != (fields.role, fields.organisation_id)

@@ -62,10 +62,10 @@ def sign_in_to_portal(
 
     `provider_session` is what the identity provider calls its sign-in, None if it was not there.
     Returns the token of the new session, or None if the person is refused: because
-    authentication failed, or because their role works on OP Agents and not on the portal.
+    authentication failed, or because their role works on OP Agents alone.
     """
     user = who.user
-    if user is None or not allows(user.role, Permission.VIEW_PORTAL):
+    if user is None or not allows(user.role, Permission.OWN_ACCOUNT):
         reason = "role" if user else "throttled" if who.wait_seconds else "wrong"
         log_event(session, AuditTag.SIGN_IN_REFUSED, actor=who.actor, now=now, reason=reason)
         return None

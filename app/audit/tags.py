@@ -171,6 +171,7 @@ class AuditTag(StrEnum):
         },
     )
     LICENSE_VIEWED = "license.viewed", "Viewed a temporary key"
+    LICENSE_COLLECTED = "license.collected", "Collected a temporary key"
     LICENSE_COPIED = "license.copied", "Copied a temporary key"
     LICENSE_REVOKED = (
         "license.revoked",
@@ -238,6 +239,7 @@ class AuditTag(StrEnum):
     )
     REQUEST_APPROVED = "request.approved", "Approved a request", _REQUEST
     REQUEST_REFUSED = "request.refused", "Refused a request", _REQUEST
+    REQUEST_WITHDRAWN = "request.withdrawn", "Withdrew a request", _REQUEST
     REQUEST_LAPSED = "request.lapsed", "Request lapsed undecided", _REQUEST
     BACKED_UP = "portal.backed_up", "Made a copy of everything"
     RESTORED = (
@@ -297,6 +299,7 @@ _OF_A_KEY = frozenset(
     {
         AuditTag.LICENSE_ISSUED,
         AuditTag.LICENSE_VIEWED,
+        AuditTag.LICENSE_COLLECTED,
         AuditTag.LICENSE_COPIED,
         AuditTag.LICENSE_EXTENDED,
         AuditTag.LICENSE_REVOKED,

@@ -36,10 +36,13 @@ class Permission(StrEnum):
     VIEW_REQUESTS = "view_requests"
     DECIDE_REQUESTS = "decide_requests"
     OWN_ACCOUNT = "own_account"
+    """Signing in to the portal, and one's own account there."""
+    OWN_ACCESS = "own_access"
+    """The keys that were made for oneself, and asking for more."""
 
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.SUPER_ADMIN: frozenset(Permission),
+    Role.SUPER_ADMIN: frozenset(Permission) - {Permission.OWN_ACCESS},
     Role.AUDITOR: frozenset(
         {
             Permission.VIEW_PORTAL,
@@ -50,8 +53,8 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.OWN_ACCOUNT,
         }
     ),
-    Role.PARTNER: frozenset(),
-    Role.DEVELOPER: frozenset(),
+    Role.PARTNER: frozenset({Permission.OWN_ACCESS, Permission.OWN_ACCOUNT}),
+    Role.DEVELOPER: frozenset({Permission.OWN_ACCESS, Permission.OWN_ACCOUNT}),
     Role.CLIENT: frozenset(),
 }
 

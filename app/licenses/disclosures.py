@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.audit.log import has_event, log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
+from app.core.errors import NotFound
 from app.core.permissions import Permission
 from app.licenses.key_records import AnyKey
+from app.models import TemporaryLicense
 from app.throttle import one_at_a_time
 
 JUST_UNDER_A_MINUTE = timedelta(minutes=1, microseconds=-1)
@@ -42,6 +45,49 @@ def log_disclosure(
     Raises NotAllowed.
     """
     actor.must(Permission.SEE_LICENSE_KEYS)
+    _log_once_a_minute(session, tag, actor=actor, license=license, clock=clock)
+
+
+def log_collecting(
+    session: Session, *, actor: Actor, license: AnyKey, clock: Callable[[], datetime]
+) -> None:
+    """Log that the person for whom a key was made is shown it: at first as collected, then as
+    viewed, at most once a minute. Raises NotAllowed, and NotFound for anybody else."""
+    _must_be_for(actor, license)
+    collected = (
+        update(TemporaryLicense)
+        .where(TemporaryLicense.id == license.id, TemporaryLicense.collected_at.is_(None))
+        .values(collected_at=clock())
+        .returning(TemporaryLicense.id)
+    )
+    first = session.execute(collected).first() is not None
+    tag = AuditTag.LICENSE_COLLECTED if first else AuditTag.LICENSE_VIEWED
+    _log_once_a_minute(session, tag, actor=actor, license=license, clock=clock)
+
+
+def log_own_copy(
+    session: Session, *, actor: Actor, license: AnyKey, clock: Callable[[], datetime]
+) -> None:
+    """Log that the person for whom a key was made has copied it. Raises as `log_collecting`."""
+    _must_be_for(actor, license)
+    tag = AuditTag.LICENSE_COPIED
+    _log_once_a_minute(session, tag, actor=actor, license=license, clock=clock)
+
+
+def _must_be_for(actor: Actor, license: AnyKey) -> None:
+    actor.must(Permission.OWN_ACCESS)
+    if license.recipient_id != actor.user_id:
+        raise NotFound(f"There is no key {license.key_id!r}.")
+
+
+def _log_once_a_minute(
+    session: Session,
+    tag: AuditTag,
+    *,
+    actor: Actor,
+    license: AnyKey,
+    clock: Callable[[], datetime],
+) -> None:
     one_at_a_time(session, f"{tag} {actor.user_id} {license.key_id}")
     now = clock()
     since = now - JUST_UNDER_A_MINUTE

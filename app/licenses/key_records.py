@@ -32,6 +32,7 @@ class KeyRecord(NamedTuple):
     reason: str
     ticket: str
     recipient_id: int | None
+    collected_at: datetime | None
     sign_ins_allowed: int | None
     sign_ins_used: int
     first_machine: bool

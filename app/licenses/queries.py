@@ -99,6 +99,22 @@ def licenses_of(session: Session, organisation_id: str, now: datetime) -> list[T
     )
 
 
+def licenses_for(session: Session, user_id: int, now: datetime) -> list[TemporaryLicense]:
+    """The keys made for one person: those that have not ended, then the ones that ended last."""
+    own = select(TemporaryLicense).where(TemporaryLicense.recipient_id == user_id)
+    soonest_first = (TemporaryLicense.ends_at, TemporaryLicense.id)
+    is_open = TemporaryLicense.is_open(now)
+    ended = own.where(~is_open).order_by(TemporaryLicense.ended_at.desc(), TemporaryLicense.id)
+    return [
+        *session.scalars(own.where(is_open).order_by(*soonest_first)),
+        *session.scalars(ended.limit(ENDED_FOR)),
+    ]
+
+
+ENDED_FOR = 20
+"""How many of one person's keys that ended are listed."""
+
+
 def find_permanent_license(session: Session, key_id: str) -> PermanentLicense | None:
     """The permanent license with this Key ID, in any accepted spelling, or None."""
     normalised = normalise_key_id(key_id)

@@ -129,6 +129,7 @@ def _record_license(
         "reason": options.reason,
         "ticket": options.ticket,
         "recipient_id": recipient.id if recipient else None,
+        "collected_at": None,
         "sign_ins_allowed": options.sign_ins,
         "sign_ins_used": 0,
         "first_machine": options.first_machine,

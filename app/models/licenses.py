@@ -55,6 +55,13 @@ class TemporaryLicense(Base):
             sqlite_where=text("revoked_at IS NOT NULL"),
             postgresql_where=text("revoked_at IS NOT NULL"),
         ),
+        Index(
+            "ix_temporary_licenses_of_recipient",
+            "recipient_id",
+            "ends_at",
+            sqlite_where=text("recipient_id IS NOT NULL"),
+            postgresql_where=text("recipient_id IS NOT NULL"),
+        ),
         # Has all that decides whether a key is active, and whose it is.
         Index(
             "ix_temporary_licenses_by_end",
@@ -92,6 +99,8 @@ class TemporaryLicense(Base):
     ticket: Mapped[str] = mapped_column(String(TICKET_LENGTH), default="", server_default="")
     recipient_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     """The one person who may use it; None: any partner or developer."""
+    collected_at: Mapped[datetime | None]
+    """When that person was first shown its text."""
     sign_ins_allowed: Mapped[int | None]
     sign_ins_used: Mapped[int] = mapped_column(default=0, server_default="0")
     first_machine: Mapped[bool] = mapped_column(default=False, server_default=false())

@@ -32,7 +32,7 @@ class Request(Base):
     """A temporary key, or a later end of one, that somebody has asked for."""
 
     __tablename__ = "requests"
-    __table_args__ = (Index(None, "state", "asked_at"),)
+    __table_args__ = (Index(None, "state", "asked_at"), Index(None, "asked_by_id"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     organisation_id: Mapped[str] = mapped_column(String(64))

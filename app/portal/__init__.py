@@ -13,6 +13,7 @@ from app.portal import (
     licenses,
     new_password,
     oidc,
+    own_access,
     passkeys,
     policy,
     projects,
@@ -30,6 +31,6 @@ BLUEPRINTS = tuple(
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
         *(projects, imports, licenses, license_options, license_extending, revoking),
-        *(agents, feed, audit, users, user_factors, policy, requests, ready),
+        *(agents, feed, audit, users, user_factors, policy, requests, own_access, ready),
     )
 )

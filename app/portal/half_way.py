@@ -25,7 +25,7 @@ HALF_WAY = "half_way"
 
 def asks_second_factor(user: User) -> bool:
     """Whether the password alone does not let this user in: on the portal, never on an OP Agent."""
-    if not allows(user.role, Permission.VIEW_PORTAL):
+    if not allows(user.role, Permission.OWN_ACCOUNT):
         return False
     required = needs_second_factor(current_config().second_factor, user.role)
     return required or factors_of(db.session(), user.id).any

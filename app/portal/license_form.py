@@ -22,8 +22,8 @@ UNTIL = "until"
 PLAIN = {"autocomplete": "off"}
 
 
-class GenerateForm(FlaskForm):
-    """How long a new key is to work, and what it is to carry. The service checks what may be."""
+class KeyForm(FlaskForm):
+    """What is said of any key that somebody wants: how long, from when, and why."""
 
     ttl = SelectField("TTL interval", validate_choice=False)
     form_token = HiddenField()
@@ -31,10 +31,53 @@ class GenerateForm(FlaskForm):
     """The browser's time zone; blank without JavaScript: UTC."""
     reason = StringField("Reason", render_kw=PLAIN | {"dir": "auto"})
     ticket = StringField("Ticket", render_kw=PLAIN | {"dir": "auto"})
+    starts_at = StringField("Starts", name="starts", render_kw={"type": "datetime-local"})
+
+    @property
+    def token(self) -> str | None:
+        """Identifies the form if it is sent again; None if the token is malformed."""
+        text: str = self.form_token.data or ""
+        return text if TOKEN.fullmatch(text) else None
+
+    def show(self, error: InvalidInput) -> None:
+        """Put the sentence of `error` beside the field that it is about."""
+        field = getattr(self, error.field, self.ttl)
+        field.errors = [error.detail]
+
+    def offer(self, choices: tuple[int, ...], default: int) -> int:
+        """Fill the dropdown with `choices` and return the selected TTL, in seconds.
+
+        That is the submitted TTL if it is one of `choices`, else `default`.
+        """
+        try:
+            ttl = parse_ttl(self.ttl.data or "")
+        except MalformedTTL:
+            ttl = default
+        if ttl not in choices:
+            ttl = default
+        self.ttl.choices = [(short_ttl(choice), format_ttl(choice)) for choice in choices]
+        self.ttl.data = short_ttl(ttl)
+        return ttl
+
+    def _require(self, holds: PolicyInForce) -> None:
+        """Say what the policy in force asks for, as far as the form has it."""
+        for name in ("reason", "ticket", "recipient"):
+            if getattr(holds, f"{name}_required").value and name in self:
+                self[name].render_kw = {**self[name].render_kw, "aria-required": "true"}
+
+    def _instant(self, name: str) -> datetime | None:
+        try:
+            return read_local(self[name].data or "", zone_named(self.zone.data or ""))
+        except NoInstant as error:
+            raise InvalidInput(name, str(error)) from None
+
+
+class GenerateForm(KeyForm):
+    """How long a new key is to work, and what it is to carry. The service checks what may be."""
+
     recipient = StringField(
         "For", name="for", render_kw=PLAIN | {"placeholder": ANYBODY, "list": "recipients"}
     )
-    starts_at = StringField("Starts", name="starts", render_kw={"type": "datetime-local"})
     ends_at = StringField("Ends", name="ends", render_kw={"type": "datetime-local"})
     sign_ins = StringField(
         "Sign-ins",
@@ -47,12 +90,6 @@ class GenerateForm(FlaskForm):
         super().__init__(*args, **kwargs)
         within = [(short_ttl(seconds), format_ttl(seconds)) for seconds in USE_WITHIN]
         self.use_within.choices = [("", "No limit"), *within]
-
-    @property
-    def token(self) -> str | None:
-        """Identifies the form if it is sent again; None if the token is malformed."""
-        text: str = self.form_token.data or ""
-        return text if TOKEN.fullmatch(text) else None
 
     @property
     def options_used(self) -> bool:
@@ -86,24 +123,7 @@ class GenerateForm(FlaskForm):
             lengths = [length for length in USE_WITHIN if length <= within]
             self.use_within.choices = [(short_ttl(one), format_ttl(one)) for one in lengths]
             self.use_within.data = self.use_within.data or short_ttl(within)
-        for field, rule in (
-            (self.reason, holds.reason_required),
-            (self.ticket, holds.ticket_required),
-            (self.recipient, holds.recipient_required),
-        ):
-            if rule.value:
-                field.render_kw = {**field.render_kw, "aria-required": "true"}
-
-    def show(self, error: InvalidInput) -> None:
-        """Put the sentence of `error` beside the field that it is about."""
-        field = getattr(self, error.field, self.ttl)
-        field.errors = [error.detail]
-
-    def _instant(self, name: str) -> datetime | None:
-        try:
-            return read_local(self[name].data or "", zone_named(self.zone.data or ""))
-        except NoInstant as error:
-            raise InvalidInput(name, str(error)) from None
+        self._require(holds)
 
     def _number_of_sign_ins(self) -> int | None:
         text = (self.sign_ins.data or "").strip()
@@ -118,19 +138,8 @@ class GenerateForm(FlaskForm):
             raise InvalidInput("use_within", error.detail) from None
 
     def offer(self, choices: tuple[int, ...], default: int) -> int:
-        """Fill the dropdown with `choices` and return the selected TTL, in seconds.
-
-        That is the submitted TTL if it is one of `choices`, else `default`. While an end is given,
-        the dropdown says so in the place of a TTL.
-        """
-        try:
-            ttl = parse_ttl(self.ttl.data or "")
-        except MalformedTTL:
-            ttl = default
-        if ttl not in choices:
-            ttl = default
-        self.ttl.choices = [(short_ttl(choice), format_ttl(choice)) for choice in choices]
-        self.ttl.data = short_ttl(ttl)
+        """As every form of a key; while an end is given, the dropdown says so in a TTL's place."""
+        ttl = super().offer(choices, default)
         if until := self._until():
             self.ttl.choices.insert(0, (UNTIL, until))
             self.ttl.data = UNTIL
@@ -144,6 +153,28 @@ class GenerateForm(FlaskForm):
         except (InvalidInput, NoInstant):
             return ""
         return f"Until {utc_text(ends_at.astimezone(zone))}" if ends_at else ""
+
+
+class AskForm(KeyForm):
+    """What partners and developers ask for."""
+
+    organisation_id = StringField(
+        "Organisation ID",
+        render_kw=PLAIN | {"dir": "auto", "aria-required": "true", "list": "organisations"},
+    )
+
+    def options(self) -> KeyOptions:
+        """What the form asks for. Raises InvalidInput with the name of a field of the form."""
+        return KeyOptions(
+            ttl=parse_ttl(self.ttl.data or ""),
+            reason=self.reason.data or "",
+            ticket=self.ticket.data or "",
+            starts_at=self._instant("starts_at"),
+        )
+
+    def obey(self, holds: PolicyInForce) -> None:
+        """Say what the policy in force asks for."""
+        self._require(holds)
 
 
 def form_like(license: KeyRecord) -> GenerateForm:

@@ -84,6 +84,7 @@ class Listing:
         for license in (*self.keys.active, *self.keys.scheduled, *self.keys.ended):
             state = state_of(license, self.now)
             shown += [license.key_id, state, license.last_used_at, license.expires_at]
+            shown.append(license.collected_at)
         shown += [ended.status for ended in self.logged_out]
         return fingerprint(shown)
 

@@ -15,6 +15,7 @@ from app.core.permissions import Permission, allows
 from app.extensions import db
 from app.models import User
 from app.portal.half_way import asks_second_factor, begin_half_way, open_session_of
+from app.portal.start_page import start_page
 from app.web.access import client_address, public
 from app.web.htmx import redirect_see_other
 from app.web.transaction import begin_write, defer_write
@@ -64,7 +65,7 @@ def set_chosen(token: str) -> ResponseReturnValue:
         address=client_address(),
         now=utcnow(),
     )
-    may_enter = allows(user.role, Permission.VIEW_PORTAL)
+    may_enter = allows(user.role, Permission.OWN_ACCOUNT)
     if may_enter and not current_config().local_sign_in and lets_in(db.session(), token):
         return _let_in(user)
     where = "here" if may_enter and current_config().local_sign_in else "on the OP Agent"
@@ -74,12 +75,11 @@ def set_chosen(token: str) -> ResponseReturnValue:
 
 def _let_in(user: User) -> ResponseReturnValue:
     """The way in where passwords open nothing here: for when the identity provider fails."""
-    home = url_for("home.index")
     if asks_second_factor(user):
-        begin_half_way(user, home)
+        begin_half_way(user, "")
         return redirect_see_other(url_for("second_factor.ask"))
     open_session_of(user)
-    return redirect_see_other(home)
+    return redirect_see_other(start_page(user.role))
 
 
 def _page(user: User, form: NewPasswordForm, status: int = 200) -> ResponseReturnValue:

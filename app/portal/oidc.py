@@ -43,6 +43,7 @@ from app.extensions import csrf, db
 from app.models import User
 from app.portal.half_way import open_session
 from app.portal.sign_in import WORKS_ON_AGENT, refused_sign_in_page, sign_in_page
+from app.portal.start_page import start_page
 from app.web.access import client_address, public, safe_next
 from app.web.forms_again import shown_again_by
 from app.web.htmx import redirect_see_other
@@ -83,7 +84,7 @@ def take_answer() -> ResponseReturnValue:
     own, flow = provider(), session.pop(FLOW, None)
     if not _answers(flow, utcnow()):
         return _begun_elsewhere()
-    next_address = safe_next(flow["next"]) or url_for("home.index")
+    next_address = safe_next(flow["next"])
     try:
         _refuse_error(own)
         tokens, claims = _redeem(flow)
@@ -212,26 +213,26 @@ def _identity(tokens: Tokens, claims: Claims) -> ProvenIdentity:
     return ProvenIdentity(own.issuer, claims["sub"], email, role)
 
 
-def _sign_in(user: User, claims: Claims, next_address: str) -> ResponseReturnValue:
+def _sign_in(user: User, claims: Claims, next_address: str | None) -> ResponseReturnValue:
     sid = claims.get("sid")
     at_provider = sid if isinstance(sid, str) and len(sid) <= 255 else ""
     who = Authentication(user.email, client_address(), user)
     if not open_session(who, provider_session=at_provider):
         return refused_sign_in_page(WORKS_ON_AGENT, 403)
-    return redirect_see_other(next_address)
+    return redirect_see_other(start_page(user.role, next_address))
 
 
-def _note_proof(user: User, next_address: str) -> ResponseReturnValue:
+def _note_proof(user: User, next_address: str | None) -> ResponseReturnValue:
     if current_user.id != user.id:
         error = AnswerRefused(f"It is of {user.email}, and not of who is signed in here.")
         return _refused(error, next_address)
     actor = Actor(user.id, user.email, user.role, client_address())
     note_proof(db.session(), session_id=current_user.session_id, actor=actor, now=utcnow())
-    return redirect_see_other(next_address)
+    return redirect_see_other(start_page(user.role, next_address))
 
 
 def _refused(
-    error: AnswerRefused | IdentityRefused | Conflict, next_address: str
+    error: AnswerRefused | IdentityRefused | Conflict, next_address: str | None
 ) -> ResponseReturnValue:
     """The sign-in page with the reason; that is logged, and nothing else is done."""
     begin_write()
@@ -247,7 +248,7 @@ def _refused(
 
 def _begun_elsewhere() -> ResponseReturnValue:
     if current_user.is_authenticated:
-        return redirect_see_other(url_for("home.index"))
+        return redirect_see_other(start_page(current_user.role))
     if "error" in request.args:
         flash(f"{provider().name} did not sign you in.", "warning")
     else:

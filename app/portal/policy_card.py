@@ -80,6 +80,8 @@ def _in_force(name: str, holds: PolicyInForce) -> tuple[str, str]:
         return "no limit", level.value
     if name == "approval_above" and value in WORDS:
         return WORDS[value], level.value
+    if name == "partners_may_ask":
+        return ("yes" if value else "no"), level.value
     if isinstance(value, bool):
         return ("required" if value else "not required"), level.value
     return (counted(value, "character") if name == "reason_length" else format_ttl(value)), level

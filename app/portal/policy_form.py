@@ -14,7 +14,9 @@ from app.licenses.option_rules import USE_WITHIN
 
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
 AS_INSTALLATION = "As the installation"
-SWITCHES = ("reason_required", "ticket_required", "recipient_required")
+SWITCHES = ("reason_required", "ticket_required", "recipient_required", "partners_may_ask")
+UNSET_SWITCHES = {name: name == "partners_may_ask" for name in SWITCHES}
+"""How a checkbox stands where nothing is set; the other way it tightens."""
 
 
 class PolicyForm(FlaskForm):
@@ -60,10 +62,12 @@ class InstallationForm(PolicyForm):
     reason_required = BooleanField("Reason required")
     ticket_required = BooleanField("Ticket required")
     recipient_required = BooleanField("Recipient required")
+    partners_may_ask = BooleanField("Partners may ask")
 
     def _text(self, name: str) -> str:
         if name in SWITCHES:
-            return "on" if self[name].data else ""
+            checked = bool(self[name].data)
+            return "" if checked is UNSET_SWITCHES[name] else written(name, checked)
         return super()._text(name)
 
 
@@ -71,6 +75,7 @@ class OrganisationForm(PolicyForm):
     reason_required = SelectField("Reason required", validate_choice=False)
     ticket_required = SelectField("Ticket required", validate_choice=False)
     recipient_required = SelectField("Recipient required", validate_choice=False)
+    partners_may_ask = SelectField("Partners may ask", validate_choice=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,4 +99,6 @@ def values_of(policy: Policy) -> dict[str, Any]:
 
 def values_of_installation(policy: Policy) -> dict[str, Any]:
     """The same where switches are checkboxes."""
-    return values_of(policy) | {name: bool(getattr(policy, name)) for name in SWITCHES}
+    switches = {name: getattr(policy, name) for name in SWITCHES}
+    set_ones = {name: value for name, value in switches.items() if value is not None}
+    return values_of(policy) | UNSET_SWITCHES | set_ones

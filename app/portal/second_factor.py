@@ -36,6 +36,7 @@ from app.portal.passkeys import challenges, own_site, purpose_of
 from app.portal.proofs import prove as prove_password
 from app.portal.proofs import too_many
 from app.portal.sign_in import must_be_local
+from app.portal.start_page import start_page
 from app.web.access import (
     ProofNeeded,
     SignInNeeded,
@@ -77,7 +78,7 @@ def answer() -> ResponseReturnValue:
         return refused
     if not open_session_of(user):
         return _sign_in_anew()
-    return redirect_see_other(safe_next(next_address) or url_for("home.index"))
+    return redirect_see_other(start_page(user.role, safe_next(next_address)))
 
 
 @blueprint.post("/login/passkey")
@@ -101,7 +102,7 @@ def sign_in_by_passkey() -> ResponseReturnValue:
     user = lock_user(db.session(), user_id) if user_id else None
     if user is None or not open_session_of(user):
         return redirect_see_other(url_for("accounts.sign_in_page"))
-    return redirect_see_other(safe_next(request.form.get("next")) or url_for("home.index"))
+    return redirect_see_other(start_page(user.role, safe_next(request.form.get("next"))))
 
 
 @blueprint.get("/prove")
@@ -129,7 +130,7 @@ def prove() -> ResponseReturnValue:
     note_proof(
         db.session(), session_id=current_user.session_id, actor=current_actor(), now=utcnow()
     )
-    return redirect_see_other(safe_next(request.values.get("next")) or url_for("home.index"))
+    return redirect_see_other(start_page(user.role, safe_next(request.values.get("next"))))
 
 
 @blueprint.get("/second-factor/set-up")

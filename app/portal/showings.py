@@ -1,7 +1,9 @@
 """Whoever is shown a whole key is in the audit log before they see it."""
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from flask import request, session
 from flask_login import current_user
@@ -12,8 +14,14 @@ from sqlalchemy.orm import Session
 from app.audit.tags import AuditTag
 from app.core.clock import utcnow
 from app.extensions import db
-from app.licenses.disclosures import JUST_UNDER_A_MINUTE, log_disclosure, was_disclosed
+from app.licenses.disclosures import (
+    JUST_UNDER_A_MINUTE,
+    log_collecting,
+    log_disclosure,
+    was_disclosed,
+)
 from app.licenses.key_records import AnyKey
+from app.models import TemporaryLicense
 from app.models.engine import is_reading, writing
 from app.web.access import current_actor
 
@@ -46,10 +54,40 @@ def log_showing(license: AnyKey, *, generated: bool = False) -> bool:
     since = utcnow() - JUST_UNDER_A_MINUTE
     if was_disclosed(db.session(), tag, actor=actor, license=license, since=since):
         return True
+    return _log_apart(partial(log_disclosure, tag=tag, actor=actor, license=license, clock=utcnow))
+
+
+def log_collection(licenses: Sequence[TemporaryLicense]) -> bool:
+    """Log that the current user is shown keys made for them; False if that cannot be done now.
+
+    What a timer refreshes is logged only if it was not shown in this sign-in.
+    """
+    actor, session = current_actor(), db.session()
+    timer = "X-Timer" in request.headers
+    since = current_user.signed_in_at if timer else utcnow() - JUST_UNDER_A_MINUTE
+    tags = (AuditTag.LICENSE_COLLECTED, AuditTag.LICENSE_VIEWED)
+    new = [
+        license
+        for license in licenses
+        if not was_disclosed(session, *tags, actor=actor, license=license, since=since)
+    ]
+
+    def log_all(session: Session) -> None:
+        for license in new:
+            log_collecting(session, actor=actor, license=license, clock=utcnow)
+
+    if is_reading():
+        return not new or _log_apart(log_all)
+    log_all(session)
+    return True
+
+
+def _log_apart(write: Callable[[Session], None]) -> bool:
+    """Log in a short transaction beside the request, which only reads; whether it could be done."""
     try:
-        wait_ms = TIMER_WAIT_MS if timer else WAIT_MS
+        wait_ms = TIMER_WAIT_MS if "X-Timer" in request.headers else WAIT_MS
         with writing(wait_ms=wait_ms), Session(db.engine) as own, own.begin():
-            log_disclosure(own, tag, actor=actor, license=license, clock=utcnow)
+            write(own)
     except (DBAPIError, PoolTimeoutError) as error:
         log.warning("a key was not shown, because that could not be logged: %s", error)
         return False

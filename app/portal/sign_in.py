@@ -18,6 +18,7 @@ from app.portal.half_way import asks_second_factor, begin_half_way, end_session,
 from app.portal.login import reason_to_sign_in, sign_in_that_ended
 from app.portal.passkeys import own_site
 from app.portal.proofs import prove, too_many
+from app.portal.start_page import start_page
 from app.web.access import SignInNeeded, public, safe_next
 from app.web.forms_again import entered, shown_again_by, undone_by_kept_form
 from app.web.htmx import redirect_see_other
@@ -60,7 +61,7 @@ blueprint = Blueprint("accounts", __name__)
 def sign_in_page() -> ResponseReturnValue:
     next_address = safe_next(request.values.get("next"))
     if current_user.is_authenticated:
-        return redirect_see_other(next_address or url_for("home.index"))
+        return redirect_see_other(start_page(current_user.role, next_address))
     return _sign_in_form(SignInForm(entered(), next=next_address), 200)
 
 
@@ -74,13 +75,13 @@ def sign_in() -> ResponseReturnValue:
     if not form.validate():
         return _sign_in_form(form, 422)
     who = prove(form.email.data, form.password.data, outside_transaction)
-    next_address = safe_next(form.next.data) or url_for("home.index")
+    next_address = safe_next(form.next.data)
     if who.user is not None and asks_second_factor(who.user):
-        begin_half_way(who.user, next_address)
+        begin_half_way(who.user, next_address or "")
         return redirect_see_other(url_for("second_factor.ask"))
     if not open_session(who):
         return _refused(form, who)
-    return redirect_see_other(next_address)
+    return redirect_see_other(start_page(current_user.role, next_address))
 
 
 @blueprint.post("/stay-signed-in")

@@ -152,10 +152,10 @@ def test_an_auditor_opens_what_is_there_to_be_read_and_nothing_else(
             assert status == 403, rule.rule
 
 
-def test_a_session_of_a_partner_would_open_nothing(app: Flask, cast: Cast, ada: Visitor) -> None:
-    """A super admin who is made a partner has the cookie still: it opens nothing any more."""
+def test_a_session_of_a_client_would_open_nothing(app: Flask, cast: Cast, ada: Visitor) -> None:
+    """A super admin who is made a client has the cookie still: it opens nothing any more."""
     with app.app_context():
-        find_user(db.session(), cast.ada).role = Role.PARTNER
+        find_user(db.session(), cast.ada).role = Role.CLIENT
         db.session.commit()
     for path in closed(app, "GET"):
         assert ada.get(path).status_code == 403, path
@@ -165,7 +165,7 @@ def test_a_session_of_a_partner_would_open_nothing(app: Flask, cast: Cast, ada: 
 
 def test_the_table_of_roles() -> None:
     assert set(ROLE_PERMISSIONS) == set(Role)
-    assert ROLE_PERMISSIONS[Role.SUPER_ADMIN] == set(Permission)
+    assert ROLE_PERMISSIONS[Role.SUPER_ADMIN] == set(Permission) - {Permission.OWN_ACCESS}
     assert ROLE_PERMISSIONS[Role.AUDITOR] == {
         Permission.VIEW_PORTAL,
         Permission.EXPORT_AUDIT,
@@ -174,8 +174,9 @@ def test_the_table_of_roles() -> None:
         Permission.VIEW_REQUESTS,
         Permission.OWN_ACCOUNT,
     }
-    for role in (Role.PARTNER, Role.DEVELOPER, Role.CLIENT):
-        assert not any(allows(role, permission) for permission in Permission)
+    for role in (Role.PARTNER, Role.DEVELOPER):
+        assert ROLE_PERMISSIONS[role] == {Permission.OWN_ACCESS, Permission.OWN_ACCOUNT}
+    assert not any(allows(Role.CLIENT, permission) for permission in Permission)
 
 
 def test_an_unknown_address_is_404_for_everybody(visitor: Visitor, ada: Visitor) -> None:

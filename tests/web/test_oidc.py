@@ -179,12 +179,11 @@ def test_an_invited_user_needs_the_invitation_no_more(app: Flask, ada: Visitor, 
     assert ada.get(link[0]).status_code == 410
 
 
-def test_whoever_works_on_op_agents_is_sent_there(app: Flask, cast: Cast, flow: Flow) -> None:
+def test_a_partner_is_led_to_their_own_page(app: Flask, cast: Cast, flow: Flow) -> None:
     flow.provider.person(cast.pat, roles="partners")
     answer = flow.sign_in(cast.pat)
-    assert answer.status_code == 403
-    assert "Sign in on the OP Agent." in words(answer)
-    assert not is_signed_in(flow.visitor)
+    assert (answer.status_code, answer.location) == (303, "/access")
+    assert flow.visitor.get("/access").status_code == 200
 
 
 def test_what_the_browser_is_told_holds_no_secret(app: Flask, cast: Cast, flow: Flow) -> None:

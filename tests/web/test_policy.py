@@ -53,6 +53,7 @@ def words(text: str) -> str:
 
 def test_a_policy_is_saved_and_shown(app: Flask, ada: Visitor) -> None:
     fields = {"ceiling": "3h", "reason_required": "y", "reason_length": "5", "version": ""}
+    fields["partners_may_ask"] = "y"
     assert ada.post(PAGE, fields).headers["Location"] == PAGE
     assert kept(app) == Policy(ceiling=3 * HOUR, reason_required=True, reason_length=5)
     page = ada.get(PAGE).text
@@ -61,6 +62,9 @@ def test_a_policy_is_saved_and_shown(app: Flask, ada: Visitor) -> None:
     assert "In force: 3 hrs, set by the policy." in page
     [box] = re.findall(r'<input[^>]*id="reason_required"[^>]*>', page)
     assert " checked" in box
+    del fields["partners_may_ask"]
+    ada.post(PAGE, fields | {"version": "ceiling=3h, reason_required=on, reason_length=5"})
+    assert kept(app).partners_may_ask is False
 
 
 def test_a_length_that_a_command_has_set_is_among_the_choices(
@@ -75,7 +79,7 @@ def test_an_organisations_card_has_as_the_installation_first(
 ) -> None:
     set_policy(app, cast, Policy(ceiling=3 * HOUR))
     page = ada.get(overview).text
-    assert page.count('<option selected value="">As the installation</option>') == 7
+    assert page.count('<option selected value="">As the installation</option>') == 8
     saved = ada.post(f"{overview}/policy", {"ceiling": "1d", "ticket_required": "on"})
     assert saved.headers["Location"] == overview
     assert kept(app, cast.acme) == Policy(ceiling=DAY, ticket_required=True)
@@ -100,12 +104,13 @@ def test_what_somebody_else_has_saved_is_not_overwritten(
     app: Flask, ada: Visitor, cast: Cast
 ) -> None:
     set_policy(app, cast, Policy(ceiling=HOUR))
-    answer = ada.post(PAGE, {"ceiling": "1d", "version": ""})
+    asked = {"ceiling": "1d", "version": "", "partners_may_ask": "y"}
+    answer = ada.post(PAGE, asked)
     assert answer.status_code == 409
     assert "Somebody else has changed this policy" in answer.text
     assert '<option selected value="1d">' in answer.text
     assert kept(app) == Policy(ceiling=HOUR)
-    assert ada.post(PAGE, {"ceiling": "1d", "version": "ceiling=1h"}).status_code == 303
+    assert ada.post(PAGE, asked | {"version": "ceiling=1h"}).status_code == 303
     assert kept(app) == Policy(ceiling=DAY)
 
 

@@ -224,7 +224,7 @@ class TestSigningIn:
             if change == "disabled":
                 user.disabled_at = phone.clock.now()
             elif change == "role":
-                user.role = Role.PARTNER
+                user.role, user.organisation_id = Role.CLIENT, cast.acme
             else:
                 user.password_hash = "another"
             db.session.commit()

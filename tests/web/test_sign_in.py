@@ -105,11 +105,26 @@ def test_a_file_in_the_place_of_the_password_is_no_password(visitor: Visitor, ca
     assert answer.status_code == 422
 
 
-@pytest.mark.parametrize("person", ["pat", "dev", "carl"])
-def test_whoever_works_on_the_op_agent_is_sent_there(
-    visitor: Visitor, cast: Cast, person: str
+@pytest.mark.parametrize("asked", ["", "/", "/audit", "/accessories", "//evil.example"])
+@pytest.mark.parametrize("person", ["pat", "dev"])
+def test_partners_and_developers_are_led_to_their_own_page(
+    visitor: Visitor, cast: Cast, person: str, asked: str
 ) -> None:
-    answer = visitor.sign_in(getattr(cast, person))
+    fields = {"email": getattr(cast, person), "password": PASSWORD, "next": asked}
+    assert visitor.post("/login", fields).location == "/access"
+    assert visitor.get("/login").location == "/access"
+    refused = visitor.get("/")
+    assert refused.status_code == 403
+    assert 'href="/access">Go to My access</a>' in refused.text
+
+
+def test_a_partner_comes_back_to_a_page_of_theirs(visitor: Visitor, cast: Cast) -> None:
+    fields = {"email": cast.pat, "password": PASSWORD, "next": "/access?more=K7QF-3MXP-9T2D"}
+    assert visitor.post("/login", fields).location == "/access?more=K7QF-3MXP-9T2D"
+
+
+def test_a_client_user_is_sent_to_the_op_agent(visitor: Visitor, cast: Cast) -> None:
+    answer = visitor.sign_in(cast.carl)
     assert answer.status_code == 401
     assert "Sign in on the OP Agent." in answer.text
     assert not is_signed_in(visitor)
@@ -250,7 +265,7 @@ def test_the_audit_log_has_every_sign_in_refusal_and_sign_out(
     app: Flask, visitor: Visitor, cast: Cast
 ) -> None:
     visitor.sign_in(cast.ada, "wrong")
-    visitor.sign_in(cast.pat)
+    visitor.sign_in(cast.carl)
     visitor.sign_in(cast.ada)
     visitor.post("/logout")
     with app.app_context():
@@ -259,7 +274,7 @@ def test_the_audit_log_has_every_sign_in_refusal_and_sign_out(
         text = " ".join(f"{vars(event)}" for event in events)
     assert told[-4:] == [
         ("portal.sign_in_refused", cast.ada, "wrong"),
-        ("portal.sign_in_refused", cast.pat, "role"),
+        ("portal.sign_in_refused", cast.carl, "role"),
         ("portal.signed_in", cast.ada, None),
         ("portal.signed_out", cast.ada, None),
     ]

@@ -100,7 +100,7 @@ class TestList:
             db.session.commit()
         assert audrey.get("/users").status_code == 403
         assert audrey.get(f"/users/{cast.actor(cast.pat).user_id}").status_code == 403
-        assert audrey.get("/account").status_code == 403
+        assert audrey.get("/access").status_code == 200
 
     def test_an_unknown_user_is_not_found(self, ada: Visitor) -> None:
         for path in ("/users/0", "/users/999999", "/users/" + "9" * 40, "/users/1x"):

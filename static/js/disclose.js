@@ -1,0 +1,13 @@
+// <button data-discloses="id" aria-controls="id"> shows and hides the block with that id, class "disclosed".
+(() => {
+  "use strict";
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-discloses]");
+    if (!button) return;
+    const block = document.getElementById(button.dataset.discloses);
+    const shown = block.classList.toggle("is-shown");
+    button.setAttribute("aria-expanded", String(shown));
+    if (shown) block.querySelector("input:not([type=hidden]), select, textarea")?.focus();
+  });
+})();
