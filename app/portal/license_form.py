@@ -160,7 +160,7 @@ class AskForm(KeyForm):
 
     organisation_id = StringField(
         "Organisation ID",
-        render_kw=PLAIN | {"dir": "auto", "aria-required": "true", "list": "organisations"},
+        render_kw=PLAIN | {"dir": "auto", "aria-required": "true"},
     )
 
     def options(self) -> KeyOptions:

@@ -45,7 +45,7 @@ from app.web.htmx import fingerprint, is_seen, redirect_see_other, render
 
 blueprint = Blueprint("own_access", __name__, url_prefix="/access")
 WORKING = (LicenseState.ACTIVE, LicenseState.SCHEDULED)
-ASKED = "Waiting for approval: request {} was sent. You see here when a super admin has decided."
+ASKED = "Request {} was sent. You see here when a super admin has decided."
 
 
 class OwnKey(NamedTuple):
