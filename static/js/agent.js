@@ -3,12 +3,12 @@
 // Sign-in: [data-key-options] and Ctrl+F10 show and hide the fields for a registration key; with a key, nothing can
 // be saved. Workspace: #heartbeat asks the server by itself (htmx) and is asked once more at the instant at which the
 // license ends (data-ends); if no answer comes, the page logs itself out with what is in <template data-title>.
-// agent-log-out.js does the same on "Log out".
+// agent-log-out.js does the same on "Log out". #license-banner drains, and says once when little of its TTL is left.
 (() => {
   "use strict";
 
   const GRACE = 1200; // ms that the server has to answer at the expiry
-  const WARNINGS = [60, 300]; // seconds before it, the shortest first
+  const WARNINGS = [["is-last", 0.05], ["is-ending", 0.2]]; // so much of the TTL is left, the least first
 
   // Registration key options
 
@@ -63,7 +63,7 @@
   // The end of a license
 
   let over = null; // since when this page holds the license for ended, on the steady clock
-  let warned = Infinity;
+  let warned = ""; // for which end, and how far on
 
   // Without the server: `said` stands where the window says why the session ended.
   function logOut(said = null) {
@@ -78,12 +78,16 @@
 
   window.agent = { logOut };
 
-  function warn(left) {
-    const next = WARNINGS.find((seconds) => left <= seconds * 1000 && seconds < warned);
-    if (next === undefined) return;
-    warned = next;
-    const minutes = Math.ceil(left / 60000);
-    window.announce(`Your temporary license ends in ${minutes === 1 ? "less than a minute" : `${minutes} minutes`}.`);
+  // A license that was extended has another end, and warns anew.
+  function drain(left) {
+    const banner = document.getElementById("license-banner");
+    const { starts, ends } = banner.dataset;
+    const ttl = Date.parse(ends) - Date.parse(starts);
+    const [stage] = WARNINGS.find(([, part]) => left <= part * ttl) ?? [""];
+    banner.querySelector("progress").value = left / 1000;
+    for (const [name] of WARNINGS) banner.classList.toggle(name, name === stage);
+    if (stage && warned !== ends + stage) window.announce(`Your temporary license ends in ${window.timeLeft(left)}.`);
+    warned = ends + stage;
   }
 
   function watch() {
@@ -91,7 +95,7 @@
     const left = heartbeat ? Date.parse(heartbeat.dataset.ends) - window.serverNow() : Infinity;
     if (left > 0) {
       over = null;
-      if (heartbeat) warn(left);
+      if (heartbeat) drain(left);
       return;
     }
     over ??= performance.now();

@@ -74,6 +74,7 @@
   });
 
   window.serverNow = now;
+  window.timeLeft = timeLeft;
   window.page.watch("[data-countdown-until]", show);
   tick();
 })();

@@ -100,6 +100,13 @@ def test_while_checking_it_says_so(stage: Stage, page: Page, watch: Watch) -> No
     assert page.url == f"{stage.portal.url}/agent"
 
 
+HEAR = """() => {
+  window.heard = [];
+  const { announce } = window;
+  window.announce = (text) => { heard.push(text); announce(text); };
+}"""
+
+
 def test_the_page_logs_itself_out_at_the_expiry_and_says_when(
     clocked_stage: Stage,
     clock: Clock,
@@ -109,11 +116,20 @@ def test_the_page_logs_itself_out_at_the_expiry_and_says_when(
     watch.expect(401)
     page = new_context(timezone_id="Asia/Kolkata").new_page()
     key = clocked_stage.issue()
-    clock.advance(seconds=TEN_MINUTES - 10)
     log_in(clocked_stage, page, key)
     banner = page.get_by_role("region", name="Temporary license")
     expect(banner).to_contain_text("Time left")
-    expect(banner.get_by_text("Ends in seconds.")).to_be_visible()
+    fifth = banner.get_by_text("Less than a fifth of its time is left.")
+    expect(fifth).to_be_hidden()
+    page.evaluate(HEAR)
+    clock.advance(seconds=TEN_MINUTES * 0.8 + 1)
+    expect(fifth).to_be_visible()
+    clock.advance(seconds=TEN_MINUTES * 0.2 - 11)
+    expect(banner.get_by_text("It is about to end")).to_be_visible()
+    expect(fifth).to_be_hidden()
+    page.wait_for_function("heard.length >= 2")
+    said = page.evaluate("heard.filter((text) => text.includes('temporary license ends in'))")
+    assert len(said) == 2
     clock.advance(seconds=10)
     notice = page.get_by_role("alert").filter(has_text="You have been logged out.")
     expect(notice).to_have_text(
@@ -377,7 +393,7 @@ def test_every_state_is_accessible_and_fits_a_telephone(
     expect(page.get_by_text("You are logged out.").first).to_be_visible()
     clock.advance(seconds=TEN_MINUTES - 10)
     log_in(clocked_stage, page, key)
-    expect(page.get_by_text("Ends in seconds.")).to_be_visible()
+    expect(page.get_by_text("It is about to end")).to_be_visible()
     check(page, "near the end")
     clock.advance(seconds=10)
     expect(page.get_by_text("Your temporary license expired at")).to_be_visible()
