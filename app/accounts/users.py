@@ -221,6 +221,12 @@ def is_last_super_admin(session: Session, user: User) -> bool:
     return _is_last(user, list(session.scalars(query.limit(2))))
 
 
+def has_one_super_admin(session: Session) -> bool:
+    """Whether there is but one super admin who can sign in."""
+    query = select(User.id).where(User.role == Role.SUPER_ADMIN, User.is_in(UserState.ACTIVE))
+    return len(session.scalars(query.limit(2)).all()) == 1
+
+
 def _lock_user_and_admins(session: Session, email: str) -> tuple[User, list[User]]:
     """The user, and, if that is one, the super admins who can sign in; all locked.
 

@@ -7,6 +7,7 @@ from werkzeug.datastructures import MultiDict
 from app.access.policies import policy_in_force, policy_of
 from app.access.policy_rules import RULES, Level, PolicyInForce, without_effect
 from app.access.policy_texts import LENGTHS, WORDS
+from app.accounts.users import has_one_super_admin
 from app.config import current_config
 from app.core.durations import format_ttl
 from app.core.text import counted
@@ -56,11 +57,18 @@ def card(form: PolicyForm, organisation_id: str | None = None, tried: str = "") 
     idle = without_effect(policy_of(db.session(), organisation_id), level, holds)
     return {
         "form": form,
+        "nobody_approves": _nobody_approves(holds),
         "tried": tried,
         "blank": AS_INSTALLATION if organisation_id else "",
         "hints": {name: _hint(name, holds, idle=name in idle) for name in RULES},
         "rows": [(form[name].label.text, *_in_force(name, holds)) for name in RULES],
     }
+
+
+def _nobody_approves(holds: PolicyInForce) -> bool:
+    """Whether keys would wait for somebody that there is not: nobody approves their own."""
+    waits = holds.approval_above.value < holds.ceiling.value
+    return waits and has_one_super_admin(db.session())
 
 
 def _hint(name: str, holds: PolicyInForce, *, idle: bool) -> str:

@@ -10,6 +10,8 @@ from sqlalchemy import update
 
 from app.access.policies import policy_of, save_policy
 from app.access.policy_rules import UNSET, Policy
+from app.accounts.users import find_user
+from app.core.permissions import Role
 from app.extensions import db
 from app.models import AuditEvent, WebSession
 from tests.conftest import NOW, Cast, Clock, Visitor
@@ -223,3 +225,19 @@ def test_the_audit_log_tells_a_change_in_words(app: Flask, ada: Visitor, cast: C
     assert "ceiling=3h" in page
     with app.app_context():
         assert db.session.query(AuditEvent).filter_by(tag="policy.changed").count() == 1
+
+
+def test_it_is_said_that_nobody_could_approve(
+    app: Flask, ada: Visitor, cast: Cast, overview: str
+) -> None:
+    set_policy(app, cast, Policy(approval_above=HOUR))
+    assert "Nobody could approve" not in ada.get(PAGE).text
+    with app.app_context():
+        grace = find_user(db.session(), cast.grace)
+        assert grace
+        grace.role = Role.AUDITOR
+        db.session.commit()
+    for page in (PAGE, overview):
+        assert "Nobody could approve" in ada.get(page).text
+    set_policy(app, cast, Policy())
+    assert "Nobody could approve" not in ada.get(PAGE).text
