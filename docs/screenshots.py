@@ -104,6 +104,7 @@ def _take(browser: Browser, url: str) -> None:
     portal.goto(f"{url}/audit")
     _shoot(portal, "11-audit")
     _take_agents(browser, portal, url)
+    _take_own_access(browser, portal, url)
     _take_import(portal, url)
 
 
@@ -143,6 +144,27 @@ def _take_agents(browser: Browser, portal: Page, url: str) -> None:
     portal.get_by_role("button", name="Detach LAPTOP-7").click()
     expect(portal.get_by_role("dialog")).to_be_visible()
     _shoot(portal, "detach")
+
+
+def _take_own_access(browser: Browser, portal: Page, url: str) -> None:
+    """My access: one key that was asked for and approved, one request that waits."""
+    partner = _window(browser)
+    partner.goto(f"{url}/login")
+    partner.get_by_role("textbox", name="E-mail").fill("partner@example.com")
+    partner.get_by_role("textbox", name="Password").fill(PASSWORD)
+    partner.get_by_role("button", name="Sign in", exact=True).click()
+    for number, reason in enumerate(("Debug the ERP connector", "Year-end import")):
+        partner.get_by_role("button", name="Ask for access").click()
+        partner.get_by_role("textbox", name="Organisation ID").fill(f"ORG-00000{number + 1}")
+        partner.get_by_role("textbox", name="Reason").fill(reason)
+        partner.get_by_role("button", name="Send request").click()
+        expect(partner.get_by_text(reason)).to_be_visible()
+    portal.goto(f"{url}/requests/1")
+    portal.get_by_role("button", name="Approve").click()
+    expect(portal.get_by_text("was approved.")).to_be_visible()
+    partner.reload()
+    expect(partner.get_by_role("textbox", name="License key")).to_be_visible()
+    _shoot(partner, "my-access")
 
 
 def _take_import(portal: Page, url: str) -> None:
