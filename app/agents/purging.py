@@ -1,4 +1,4 @@
-"""Deleting sessions that ended long ago, in small steps. The record of them stays."""
+"""Deleting sessions that ended long ago, in small steps. Visits stay, and the audit log."""
 
 from datetime import datetime, timedelta
 
@@ -17,10 +17,12 @@ def purge_agent_sessions(
 ) -> int:
     """Delete some of the sessions on OP Agents that ended `keep` ago; returns how many.
 
-    One whose end nobody has stored has ended when its agent fell silent.
+    One whose end nobody has stored has ended when its agent fell silent. Those under temporary
+    keys are visits, and stay.
     """
     until = now - keep
     over = and_(
+        AgentSession.temporary_license_id.is_(None),
         # Who was heard from has not ended before: this one has an index.
         AgentSession.last_heard_at <= until,
         or_(

@@ -17,6 +17,7 @@ from app.agents.registration import (
     register,
 )
 from app.agents.sign_in_rules import Admission, Person, Refusal, decide
+from app.agents.visiting import note_visit
 from app.audit.feed import FeedKind, add_entry
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
@@ -163,6 +164,8 @@ def _open_session(
     if agent is not None:
         note_identifiers(session, agent, agent_session)
     session.flush()
+    if license is not None and who.user is not None:
+        note_visit(session, agent_session, user=who.user, license=license, now=now)
     _log_sign_in(session, agent_session, actor=who.actor, now=now)
     return agent_session, token
 

@@ -1,18 +1,18 @@
 """The Feed: an organisation's activity as its own people see it.
 
-Temporary keys and the sessions under them never appear in it: every entry has a kind, and there
-is no kind for them.
+Of temporary keys it has the visits under them, and those only where and while the vendor lets
+the organisation see them.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.core.text import EMAIL_LENGTH, fold
-from app.models import FeedEvent
+from app.models import FeedEvent, Organisation
 
 
 class FeedKind(StrEnum):
@@ -32,6 +32,7 @@ class FeedKind(StrEnum):
     PROJECT_RESTORED = "project.restored", "A project was restored"
     PROJECT_DELETED = "project.deleted", "A project was deleted"
     PROJECTS_IMPORTED = "project.imported", "Projects were imported"
+    VISIT = "visit", "Visit"
 
     def __new__(cls, value: str, label: str) -> "FeedKind":
         kind = str.__new__(cls, value)
@@ -49,6 +50,7 @@ class FeedEntry:
     what: str
     subject: str
     client: str
+    visit_id: int | None
 
 
 KINDS = {kind.value: kind for kind in FeedKind}
@@ -63,12 +65,14 @@ def add_entry(
     subject: str,
     now: datetime,
     client: str = "",
+    visit: tuple[int, str] | None = None,
 ) -> None:
     """Add an entry to an organisation's Feed, in the caller's transaction.
 
-    `subject` names a machine or a project; `client` is the e-mail of the client user who acted,
-    blank for the vendor's staff.
+    `subject` names a machine, a project or a visitor; `client` is the e-mail of the client user
+    who acted, blank for the vendor's staff; `visit` is the id of the visit told of, and its reason.
     """
+    visit_id, reason = visit or (None, "")
     session.add(
         FeedEvent(
             organisation_id=organisation_id,
@@ -76,7 +80,8 @@ def add_entry(
             kind=kind.value,
             actor=client[:EMAIL_LENGTH],
             subject=subject[:300],
-            search_text=feed_search_text(kind, subject, client),
+            search_text=feed_search_text(kind, subject, client or reason),
+            visit_id=visit_id,
         )
     )
 
@@ -122,7 +127,11 @@ def feed_of(
 def _conditions(
     organisation_id: str, kind: FeedKind | None, text: str
 ) -> list[ColumnElement[bool]]:
-    conditions = [FeedEvent.organisation_id == organisation_id]
+    shown = select(Organisation.clients_see_visits).where(Organisation.id == organisation_id)
+    conditions = [
+        FeedEvent.organisation_id == organisation_id,
+        or_(FeedEvent.visit_id.is_(None), shown.scalar_subquery()),
+    ]
     if kind is not None:
         conditions.append(FeedEvent.kind == kind.value)
     words = dict.fromkeys(fold(text).split())
@@ -132,4 +141,4 @@ def _conditions(
 def _entry(event: FeedEvent) -> FeedEntry:
     kind = KINDS.get(event.kind)
     what = kind.label if kind else event.kind
-    return FeedEntry(event.happened_at, kind, what, event.subject, event.actor)
+    return FeedEntry(event.happened_at, kind, what, event.subject, event.actor, event.visit_id)

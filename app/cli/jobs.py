@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from app.access.requests import lapse_requests
 from app.accounts.web_sessions import purge_web_sessions
 from app.agents.purging import purge_agent_sessions
+from app.agents.visiting import store_visits_ends
 from app.audit.checkpoints import publish_checkpoints
 from app.audit.cutting import cut_oldest_tile
 from app.audit.journal import note_checkpoint
@@ -115,9 +116,18 @@ def lapse(_settings: Config) -> None:
         lapse_requests(session, now=utcnow())
 
 
+def end_visits(settings: Config) -> None:
+    """Store the ends of visits that came by themselves."""
+    for _ in range(STEPS_A_ROUND):
+        with _transaction() as session:
+            if not store_visits_ends(session, now=utcnow(), limits=settings.agent_limits):
+                break
+
+
 JOBS = (
     Job("audit log", prove_record),
     Job("requests", lapse),
+    Job("visits", end_visits),
     Job("purge", purge),
     Job("backups", back_up),
 )

@@ -28,6 +28,7 @@ from app.models.second_factors import (
     UsedChallenge,
     UsedCode,
 )
+from app.models.visits import Visit
 
 __all__ = [
     "Agent",
@@ -61,5 +62,6 @@ __all__ = [
     "UsedCode",
     "User",
     "UserState",
+    "Visit",
     "WebSession",
 ]

@@ -101,6 +101,26 @@ class AgentSession(Base):
         Index(None, "temporary_license_id", "ended_at"),
         Index(None, "user_id", "ended_at"),
         Index(None, "agent_id", "ended_at"),
+        Index(
+            "ix_agent_sessions_purged",
+            "last_heard_at",
+            sqlite_where=text("temporary_license_id IS NULL"),
+            postgresql_where=text("temporary_license_id IS NULL"),
+        ),
+        Index(
+            "ix_agent_sessions_visits",
+            "organisation_id",
+            "started_at",
+            "id",
+            sqlite_where=text("temporary_license_id IS NOT NULL"),
+            postgresql_where=text("temporary_license_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_agent_sessions_open_visits",
+            "id",
+            sqlite_where=text("temporary_license_id IS NOT NULL AND ended_at IS NULL"),
+            postgresql_where=text("temporary_license_id IS NOT NULL AND ended_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

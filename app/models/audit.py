@@ -78,7 +78,7 @@ class AuditCheckpoint(Base):
 
 
 class FeedEvent(Base):
-    """One entry of an organisation's Feed. Temporary keys and their sessions never appear in it."""
+    """One entry of an organisation's Feed."""
 
     __tablename__ = "feed_events"
     __table_args__ = (Index(None, "organisation_id", "id"),)
@@ -92,3 +92,5 @@ class FeedEvent(Base):
     subject: Mapped[str] = mapped_column(String(300))
     search_text: Mapped[str] = mapped_column(Text)
     """The label of the kind, the subject and the actor, folded, for searching."""
+    visit_id: Mapped[int | None] = mapped_column(ForeignKey("visits.session_id"))
+    """The visit that it tells of: who reads it sees that visit's end as it is then known."""

@@ -34,6 +34,8 @@ class SigningKey(Base):
     """The key with the highest turn signs: not the newest, because a clock may be set back."""
     retired_at: Mapped[datetime | None]
     """Since when it is out of the JWK Set, and nothing under it is good any more."""
+    signed_visits: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether a visit's record was signed with it: then it stays in the JWK Set."""
 
 
 class TemporaryLicense(Base):

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.text import EMAIL_LENGTH, LABEL_LENGTH, NAME_LENGTH, ORGANISATION_ID_LENGTH
@@ -20,6 +20,8 @@ class Organisation(Base):
     search_text: Mapped[str] = mapped_column(Text)
     """Name and ID, folded by `core.text.fold`, for searching."""
     created_at: Mapped[datetime]
+    clients_see_visits: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether its Feed has the visits under temporary keys."""
 
     projects: Mapped[list["Project"]] = relationship(back_populates="organisation")
 

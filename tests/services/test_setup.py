@@ -26,6 +26,7 @@ from sqlalchemy import create_engine, func, inspect, select, text
 
 from app import create_app
 from app.accounts.passwords import password_matches
+from app.agents.registration import ensure_machine_salt
 from app.cli import server
 from app.cli.setup import bind_migrate, upgrade_database
 from app.config import ROOT, Config, load_config
@@ -33,9 +34,12 @@ from app.core.errors import ConfigError
 from app.core.permissions import Role
 from app.core.private_files import private_file
 from app.extensions import db
+from app.licenses.keyring import ensure_signing_key
+from app.licenses.option_rules import KeyOptions
 from app.models import Base, Installation, Organisation, SigningKey, User
 from app.models.project_search import is_of_models
-from tests.conftest import NOW
+from tests.agents.stage import issue, signed_in
+from tests.conftest import NOW, Cast
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
@@ -443,3 +447,26 @@ def test_upgrade_check_says_what_a_start_would_do(config: Config) -> None:
 
 def newest() -> str:
     return max(file.name[:4] for file in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+
+
+def test_sessions_of_before_are_carried_over_as_visits(config: Config, portal: Flask) -> None:
+    upgrade_database(config, NOW)
+    session = db.session()
+    ensure_signing_key(session, signing_keys=config.signing_keys, now=NOW)
+    ensure_machine_salt(session)
+    cast = Cast(session)
+    key = issue(session, cast, options=KeyOptions(3600, reason="Börse"))
+    signed_in(session, cast.pat, key)
+    signed_in(session, cast.carl)
+
+    def visits() -> list[tuple[object, ...]]:
+        query = "SELECT session_id, email, name, role, issued_by, search_text FROM visits"
+        with db.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
+
+    before = visits()
+    assert len(before) == 1
+    session.close()
+    command.downgrade(alembic(portal), "0016")
+    command.upgrade(alembic(portal), "head")
+    assert visits() == before

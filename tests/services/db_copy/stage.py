@@ -37,9 +37,11 @@ from app.models import (
     SignInFailure,
     SigningKey,
     StoredPolicy,
+    TemporaryLicense,
     UsedChallenge,
     UsedCode,
     User,
+    Visit,
     WebSession,
 )
 from app.models.copying import ROWS_AT_ONCE, is_unfinished
@@ -110,6 +112,7 @@ def add_the_other_tables(connection: Connection) -> None:
     heard = {"mac_id": "02:00:00:00:00:07", "address": "::1", "last_heard_at": NOW}
     ours = {"token_hash": "a" * 64, "user_id": user, "started_at": NOW, "agent_id": 7}
     connection.execute(insert(AgentSession).values(**ours, **heard, **of_acme))
+    add_a_visit(connection, ours | heard | of_acme)
     lapses = {"made_at": NOW, "expires_at": NOW}
     link = {"token_hash": "l" * 64, "user_id": user, **lapses}
     connection.execute(insert(OneTimeLink).values(link))
@@ -130,6 +133,15 @@ def add_the_other_tables(connection: Connection) -> None:
     connection.execute(insert(AuditCheckpoint).values(size=1, signed_at=NOW, note="n"))
     asked = [{"address": f"::{n:x}", "inspected_at": NOW} for n in range(MANY)]
     connection.execute(insert(KeyInspection), asked)
+
+
+def add_a_visit(connection: Connection, values: dict[str, object]) -> None:
+    key = connection.scalar(select(TemporaryLicense.id))
+    under = values | {"token_hash": "v" * 64, "temporary_license_id": key}
+    connection.execute(insert(AgentSession).values(id=9, **under))
+    people = {"email": "pat@example.com", "name": "Pat", "issued_by": "ada@example.com"}
+    as_it_was = {"record_id": "r" * 43, "role": "partner", "search_text": "pat"}
+    connection.execute(insert(Visit).values(session_id=9, **people, **as_it_was))
 
 
 def copy(portal: Flask, *to: str) -> Result:

@@ -85,9 +85,9 @@ def test_tables_that_are_behind_the_program_are_refused(
     alembic: AlembicConfig = portal.extensions["migrate"].migrate.get_config(
         str(ROOT / "migrations")
     )
-    command.downgrade(alembic, "0006")
+    command.downgrade(alembic, "0016")
     assert refused(portal, to) == (
-        "The SQLite database is not of this version of the program (its migration is 0006, the "
+        "The SQLite database is not of this version of the program (its migration is 0016, the "
         f"newest is {newest_migration()}); start the portal on it once, which upgrades it, then "
         "stop the portal and copy.\n"
     )

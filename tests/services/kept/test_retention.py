@@ -25,7 +25,7 @@ def count(table: type) -> int:
 
 def agent_session(here: Installation, cast: Cast, **changes: object) -> None:
     with here.context():
-        made = signed_in(db.session(), cast.pat, issue(db.session(), cast)).agent_session
+        made = signed_in(db.session(), cast.carl).agent_session
         for name, value in changes.items():
             setattr(made, name, value)
         db.session.commit()
