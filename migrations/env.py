@@ -4,11 +4,12 @@ from alembic import context
 from flask import current_app
 
 from app.models import Base
+from app.models.engine import without_foreign_keys
 from app.models.project_search import is_of_models
 
 engine = context.config.attributes.get("engine") or current_app.extensions["migrate"].db.engine
 
-with engine.connect() as connection:
+with engine.connect() as connection, without_foreign_keys(connection):
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

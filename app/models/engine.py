@@ -202,6 +202,23 @@ def _wait_at_most(connection: Connection, wait_ms: int) -> None:
         connection.info["wait_ms"] = wait_ms
 
 
+@contextmanager
+def without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """What is done inside may make tables of SQLite anew that rows of others refer to.
+
+    To be called before the connection's transaction begins, and left after its end.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = _driver_of(connection)
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
 def _driver_of(connection: Connection) -> Any:
     """The driver's own connection: quicker than SQLAlchemy's, and its own errors are raised."""
     return connection.connection.dbapi_connection

@@ -467,6 +467,8 @@ def test_sessions_of_before_are_carried_over_as_visits(config: Config, portal: F
     before = visits()
     assert len(before) == 1
     session.close()
-    command.downgrade(alembic(portal), "0016")
-    command.upgrade(alembic(portal), "head")
-    assert visits() == before
+    for revision, same in (("0016", 6), ("0012", 5)):  # a key had no reason then
+        command.downgrade(alembic(portal), revision)
+        db.engine.dispose()
+        upgrade_database(config, NOW)
+        assert [row[:same] for row in visits()] == [row[:same] for row in before]
