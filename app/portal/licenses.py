@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from flask import Blueprint, Response, flash, make_response, render_template, session, url_for
 from flask.typing import ResponseReturnValue
@@ -20,6 +19,7 @@ from app.core.clock import utc_text, utcnow
 from app.core.durations import format_ttl
 from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
 from app.core.permissions import Permission
+from app.core.timelines import Timeline
 from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
@@ -34,13 +34,14 @@ from app.licenses.queries import (
 )
 from app.licenses.rules import LicenseState
 from app.licenses.services import key_text, lock_license, revoke_license
-from app.licenses.timeline import PAST, Timeline, timeline
+from app.licenses.timeline import PAST, KeyBar, timeline
 from app.models import AgentSession, Project, Request, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
 from app.portal.license_form import UNTIL, GenerateForm, form_like
 from app.portal.license_options import preview_of
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
+from app.portal.ticket_links import ticket_address
 from app.projects.services import get_project, organisation_of_project
 from app.web.access import current_actor, requires, restore_fields
 from app.web.forms_again import entered, undone
@@ -302,22 +303,17 @@ def _context(project: Project, listing: Listing) -> dict[str, Any]:
         "now": listing.now,
         "heartbeat_seconds": current_config().heartbeat_seconds,
         "instructions": _instructions(project, listing),
-        "ticket_address": _ticket_address,
+        "ticket_address": ticket_address,
         "timeline": _timeline(listing),
     }
 
 
-def _timeline(listing: Listing) -> Timeline:
+def _timeline(listing: Listing) -> Timeline[KeyBar]:
     listed = (*listing.keys.active, *listing.keys.scheduled, *listing.keys.ended)
     keys = [key for key in listed if key.ended_at > listing.now - PAST][:MOST_DRAWN]
     limits = current_config().agent_limits
     spans = spans_under(db.session(), [key.id for key in keys], listing.now, limits)
     return timeline(keys, spans, listing.now)
-
-
-def _ticket_address(ticket: str) -> str:
-    """The address of a ticket, "" if there is none."""
-    return current_config().ticket_url.replace("{ticket}", quote(ticket, safe=""))
 
 
 def _listing(project: Project, asked: str, issued_key: str | None = None) -> Listing:

@@ -143,18 +143,6 @@
   window.page.watch("#ttl-preview", preview);
   setInterval(preview, 1000);
 
-  // Now, in the picture of the keys
-
-  function moveNow() {
-    const picture = document.querySelector(".timeline svg");
-    if (!picture) return;
-    const [from, to] = [Date.parse(picture.dataset.begins), Date.parse(picture.dataset.ends)];
-    const x = `${Math.min(100, ((window.serverNow() - from) / (to - from)) * 100).toFixed(2)}%`;
-    const line = picture.querySelector(".timeline-now");
-    ["x1", "x2"].forEach((end) => line.setAttribute(end, x));
-  }
-  setInterval(moveNow, 1000);
-
   // The end of a key
 
   const listed = () => document.getElementById("license-keys");

@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.timelines import MOST_LANES
 from app.licenses.key_records import KeyRecord
-from app.licenses.timeline import MOST_LANES, PAST, timeline
+from app.licenses.timeline import PAST, timeline
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
