@@ -1,5 +1,5 @@
-"""Writes docs/key-vectors.json: temporary keys, permanent licenses and lists of revoked licenses,
-good and bad, with what a checker must say to each.
+"""Writes docs/key-vectors.json: temporary keys, permanent licenses, lists of revoked licenses and
+records of visits, good and bad, with what a checker must say to each.
 
 Run it as `.venv/bin/python docs/make_key_vectors.py`. It gives the same file each time. It uses
 nothing of the portal, so that the portal can be held against it. The private keys are made of
@@ -8,6 +8,7 @@ fixed bytes that stand below for all to read: no portal may ever trust them.
 
 import base64
 import hashlib
+import hmac
 import json
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -463,6 +464,81 @@ def revocation_lists() -> list[Json]:
     ]  # fmt: skip
 
 
+# Records of visits
+
+VISIT: Json = {
+    "iss": "https://portal.example",
+    "iat": LISTED_AT,
+    "jti": "dGhpcyBuYW1lcyBhIHZpc2l0LCBhbmQgbm8gb3RoZXI",
+    "org": "ORG-000123",
+    "sub": "developer@example.com",
+    "role": "developer",
+    "reason": "B\u00f6rse is down",
+    "ticket": "OPS-7",
+    "key_id": "K7QF-3MXP",
+    "issued_by": "ada@example.com",
+    "machine": "lab-7",
+    "mac": MAC_ID,
+    "address": "198.51.100.9",
+    "start": LISTED_AT - 2400,
+    "end": LISTED_AT - 600,
+    "ended_by": "signed_out",
+    "logout_confirmed": LISTED_AT - 600,
+}
+
+
+def visit_record(
+    claims: Json = VISIT, private_key: Ed25519PrivateKey = SIGNING_KEY, **header: object
+) -> str:
+    """A compact JWS over a visit, whose JSON escapes what is beyond ASCII."""
+    protected = {"alg": "EdDSA", "typ": "visit+jwt", "kid": kid(private_key)} | header
+    escaped = json.dumps(claims, separators=(",", ":")).encode()
+    signed = f"{encode(compact(protected))}.{encode(escaped)}"
+    return f"{signed}.{encode(private_key.sign(signed.encode('ascii')))}"
+
+
+def record_vector(name: str, text: str, note: str, fields: Json | None) -> Json:
+    expected = {"state": "good" if fields else "invalid", "fields": fields}
+    return {"name": name, "record": text, "expected": expected, "note": note}
+
+
+def visit_records() -> list[Json]:
+    text = visit_record()
+    header, claims, signature = text.split(".")
+    bare = VISIT | {"reason": None, "ticket": None, "logout_confirmed": None}
+    later = visit_record(VISIT | {"end": LISTED_AT - 60}).split(".")[1]
+    without_end = {name: value for name, value in VISIT.items() if name != "end"}
+    none = encode(compact({"alg": "none", "typ": "visit+jwt"}))
+    keyed = encode(compact({"alg": "HS256", "typ": "visit+jwt", "kid": kid(SIGNING_KEY)}))
+    public = SIGNING_KEY.public_key().public_bytes_raw()
+    by_hmac = encode(hmac.digest(public, f"{keyed}.{claims}".encode(), "sha256"))
+    bad = (
+        ("end-changed", f"{header}.{later}.{signature}", "Let it seem to have lasted longer."),
+        ("alg-none", f"{none}.{claims}.", "Without a signature."),
+        ("alg-hs256", f"{keyed}.{claims}.{by_hmac}", "The public key as an HMAC's secret."),
+        ("other-type", visit_record(typ="JWT"), "Signed by the portal for another purpose."),
+        ("critical", visit_record(crit=["b64"]), "Something in it must be understood."),
+        (
+            "unknown-signing-key", visit_record(private_key=FOREIGN_KEY),
+            "Of another installation, or under a key that was retired: it is not in the set.",
+        ),
+        ("kid-of-another-key", visit_record(kid=kid(OLDER_KEY)), "Signed with the other key."),
+        ("end-missing", visit_record(without_end), "Every claim is there."),
+        ("end-before-start", visit_record(VISIT | {"end": 1}), "It would end before it began."),
+        ("start-as-text", visit_record(VISIT | {"start": "1"}), "start is a number."),
+        ("cut", text[:-1], "The last character is missing."),
+        ("a-list", revocation_list(), "The list of revoked licenses in the place of a record."),
+    )  # fmt: skip
+    return [
+        record_vector("valid", text, "A developer came, and logged out.", VISIT),
+        record_vector("bare", visit_record(bare), "No reason, no ticket, no log-out.", bare),
+        record_vector(
+            "older-signing-key", visit_record(private_key=OLDER_KEY), "The set's other key.", VISIT
+        ),
+        *(record_vector(name, changed, note, None) for name, changed, note in bad),
+    ]
+
+
 def document() -> Json:
     """All of docs/key-vectors.json."""
     return {
@@ -480,6 +556,7 @@ def document() -> Json:
             "vectors": permanent_licenses(),
         },
         "revocation_lists": {"vectors": revocation_lists()},
+        "visit_records": {"vectors": visit_records()},
     }
 
 

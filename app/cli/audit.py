@@ -14,18 +14,18 @@ from sqlalchemy.orm import Session
 from app.audit.checkpoints import verified_heads
 from app.audit.cutting import was_cut_to
 from app.audit.exporting import EXPORTS, Proofs, prove_event, proven_events
-from app.audit.finding import AuditSearch, conditions, parse_day
+from app.audit.finding import AuditSearch, conditions
 from app.audit.log import log_event
 from app.audit.log_key import public_log_key, read_private_log_key, stored_log_key
 from app.audit.notes import Head, LogKey, NoteInvalid, read_log_key, verify_note
 from app.audit.tags import AuditTag
 from app.audit.tree import count_pending, newest_checkpoint
 from app.audit.verifying import RecordBroken, verify_record
-from app.cli.common import changing, print_json, reading, refuse
+from app.cli.common import changing, moment_value, print_json, reading, refuse
 from app.config import current_config
 from app.core.actor import COMMAND_LINE
 from app.core.clock import utcnow
-from app.core.errors import InvalidInput, PortalError, SigningKeyMissing
+from app.core.errors import PortalError, SigningKeyMissing
 
 
 @click.group("audit")
@@ -120,25 +120,20 @@ def prove_command(index: int, as_json: bool) -> None:
     click.echo(f"\n{proofs.note}", nl=False)
 
 
-def _moment(
-    _context: click.Context, parameter: click.Parameter, text: str | None
-) -> datetime | None:
-    try:
-        return parse_day("", text or "", end=parameter.name == "end")
-    except InvalidInput as error:
-        raise click.BadParameter(error.detail) from None
-
-
 @group.command("export")
 @click.option(
     "--from",
     "start",
-    callback=_moment,
+    callback=moment_value,
     metavar="TIME",
     help="Only from then on: a day or an instant, in UTC unless it says so.",
 )
 @click.option(
-    "--to", "end", callback=_moment, metavar="TIME", help="Only before then; of a day, to its end."
+    "--to",
+    "end",
+    callback=moment_value,
+    metavar="TIME",
+    help="Only before then; of a day, to its end.",
 )
 @click.option("--format", "form", type=click.Choice([*EXPORTS]), default="jsonl")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: print.")

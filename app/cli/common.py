@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import click
@@ -12,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.accounts.users import find_user
-from app.config import Config
+from app.audit.finding import parse_day
 from app.core.actor import COMMAND_LINE, Actor
 from app.core.durations import parse_ttl
-from app.core.errors import MalformedTTL, PortalError
+from app.core.errors import InvalidInput, MalformedTTL, PortalError
 from app.core.permissions import Permission, allows
 from app.core.text import is_email
 from app.extensions import db
@@ -39,6 +40,16 @@ def ttl_value(_context: click.Context, _parameter: click.Parameter, text: str | 
     try:
         return None if text is None else parse_ttl(text)
     except MalformedTTL as error:
+        raise click.BadParameter(error.detail) from None
+
+
+def moment_value(
+    _context: click.Context, parameter: click.Parameter, text: str | None
+) -> datetime | None:
+    """The callback of the options `start` and `end`, days or instants: exit status 2 if neither."""
+    try:
+        return parse_day("", text or "", end=parameter.name == "end")
+    except InvalidInput as error:
         raise click.BadParameter(error.detail) from None
 
 
@@ -86,16 +97,6 @@ def actor_who_may(session: Session, email: str, permission: Permission) -> Actor
     if user is None or user.disabled_at is not None or not allows(user.role, permission):
         raise PortalError(f"{email} is not a super admin here; name one with --as.")
     return replace(COMMAND_LINE, user_id=user.id, email=user.email, role=user.role)
-
-
-def portal_address(settings: Config) -> str:
-    """The portal's whole address as people reach it, without a slash at its end."""
-    if settings.public_url:
-        return settings.public_url
-    if settings.https or settings.bind.path:
-        name = settings.hosts[0] if settings.hosts else "YOUR-NAME"
-        return f"http{'s' if settings.https else ''}://{name}"
-    return f"http://{settings.bind}"
 
 
 def print_json(records: Any) -> None:

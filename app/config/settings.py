@@ -114,6 +114,16 @@ class Config:
         return Path(os.fsdecode(unquote_to_bytes(url.database.removeprefix("file:"))))
 
     @property
+    def address(self) -> str:
+        """The portal's whole address as people reach it, without a slash at its end."""
+        if self.public_url:
+            return self.public_url
+        if self.https or self.bind.path:
+            name = self.hosts[0] if self.hosts else "YOUR-NAME"
+            return f"http{'s' if self.https else ''}://{name}"
+        return f"http://{self.bind}"
+
+    @property
     def answered_hosts(self) -> tuple[str, ...]:
         """The names that the portal answers to; empty: to any."""
         if self.hosts or self.bind.is_local or not self.public_url:

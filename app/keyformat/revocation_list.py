@@ -1,14 +1,12 @@
 """The signed list of licenses revoked before their expiry, for off-line checks."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from itsdangerous.encoding import base64_encode
 
-from app.keyformat.signing_keys import kid_of
+from app.keyformat.jws import numeric_date, sign_claims
 
 TYPE = "revoked-licenses+jwt"
 VALID_FOR = timedelta(hours=1)
@@ -39,16 +37,15 @@ def sign_revocation_list(
     Every time in it is a NumericDate (RFC 7519): whole seconds since 1970. `next_update` is one
     hour after `iat`.
     """
-    header = {"alg": "EdDSA", "typ": TYPE, "kid": kid_of(private_key.public_key())}
-    issued_at = _numeric_date(now)
+    issued_at = numeric_date(now)
     claims: dict[str, object] = {
         "iat": issued_at,
         "next_update": issued_at + int(VALID_FOR.total_seconds()),
         "revoked": [
             {
                 "jti": revocation.jti,
-                "revoked_at": _numeric_date(revocation.revoked_at),
-                "expires_at": _numeric_date(revocation.expires_at)
+                "revoked_at": numeric_date(revocation.revoked_at),
+                "expires_at": numeric_date(revocation.expires_at)
                 if revocation.expires_at
                 else None,
             }
@@ -57,13 +54,4 @@ def sign_revocation_list(
     }
     if withdrawn := list(retired):
         claims["retired"] = withdrawn
-    signed = _part(header) + b"." + _part(claims)
-    return (signed + b"." + base64_encode(private_key.sign(signed))).decode("ascii")
-
-
-def _part(value: object) -> bytes:
-    return base64_encode(json.dumps(value, separators=(",", ":")))
-
-
-def _numeric_date(moment: datetime) -> int:
-    return int(moment.timestamp())
+    return sign_claims(private_key, TYPE, claims)

@@ -18,7 +18,8 @@ def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
     """The public keys to publish: the one that signs, then older ones, the latest first.
 
     An older key is published until the last license signed with it has ended: until every
-    temporary one has expired and every permanent one was revoked. A retired key never is.
+    temporary one has expired and every permanent one was revoked. One that signed a visit's record
+    stays, as the record does. A retired key never is.
     """
     signing = current_kid(session)
     keys = read_rows(session, _PUBLISHED, {"signing": signing, "now": now})
@@ -35,7 +36,12 @@ _PERMANENT = exists().where(
 _PUBLISHED = (
     select(SigningKey.public_key)
     .where(
-        or_(SigningKey.kid == bindparam("signing"), _TEMPORARY, _PERMANENT),
+        or_(
+            SigningKey.kid == bindparam("signing"),
+            SigningKey.signed_visits,
+            _TEMPORARY,
+            _PERMANENT,
+        ),
         SigningKey.retired_at.is_(None),
     )
     .order_by(*IN_TURN)

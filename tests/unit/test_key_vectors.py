@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import runpy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from app.keyformat.license_keys import (
 )
 from app.keyformat.revocation_list import Revocation, sign_revocation_list
 from app.keyformat.signing_keys import kid_of, public_key_from_bytes
+from app.keyformat.visit_records import VisitFacts, sign_visit_record
 from app.licenses.rules import license_state
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = json.loads((DOCS / "key-vectors.json").read_text(encoding="utf-8"))
 JWKS = {entry["kid"]: entry for entry in DOCUMENT["jwks"]["keys"]}
 CLOCKS_APART = timedelta(seconds=5)
+AS_THEY_ARE = ["role", "reason", "ticket", "key_id", "issued_by", "machine", "address", "ended_by"]
 INVALID = {"state": "invalid", "fields": None}
 
 each_vector = pytest.mark.parametrize(
@@ -224,6 +226,30 @@ def test_the_portal_makes_the_valid_key_byte_for_byte() -> None:
         issued_at=script["ISSUED_AT"],
     )
     assert made == DOCUMENT["vectors"][0]["key"]
+
+
+def test_the_portal_makes_the_records_of_visits_byte_for_byte() -> None:
+    script = runpy.run_path(str(DOCS / "make_key_vectors.py"))
+    for vector in DOCUMENT["visit_records"]["vectors"][:2]:
+        claims = vector["expected"]["fields"]
+        confirmed = claims["logout_confirmed"]
+        facts = VisitFacts(
+            record_id=claims["jti"],
+            organisation_id=claims["org"],
+            email=claims["sub"],
+            mac_id=claims["mac"],
+            started_at=datetime.fromtimestamp(claims["start"], UTC),
+            ended_at=datetime.fromtimestamp(claims["end"], UTC),
+            confirmed_at=datetime.fromtimestamp(confirmed, UTC) if confirmed else None,
+            **{name: claims[name] or "" for name in AS_THEY_ARE},
+        )
+        made = sign_visit_record(
+            script["SIGNING_KEY"],
+            facts,
+            issuer=claims["iss"],
+            now=datetime.fromtimestamp(claims["iat"], UTC),
+        )
+        assert made == vector["record"]
 
 
 def test_the_portal_makes_the_scheduled_key_byte_for_byte() -> None:

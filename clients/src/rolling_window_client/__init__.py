@@ -14,6 +14,7 @@ from .errors import (
     Refused,
     RevocationListInvalid,
     SessionEnded,
+    VisitRecordInvalid,
     WrongUse,
 )
 from .keys import KeyKind, SignedKey
@@ -22,6 +23,7 @@ from .public_keys import PublicKeys, read_jwk_set
 from .revocations import RevocationList, read_revocation_list
 from .session import Agent, Ended, Status, sign_in
 from .version import __version__
+from .visits import VisitRecord, read_visit_record
 
 __all__ = [
     "Agent",
@@ -47,11 +49,14 @@ __all__ = [
     "SignedKey",
     "Status",
     "User",
+    "VisitRecord",
+    "VisitRecordInvalid",
     "WrongUse",
     "__version__",
     "check_key",
     "read_jwk_set",
     "read_revocation_list",
+    "read_visit_record",
     "sign_in",
     "this_machine",
 ]

@@ -70,5 +70,9 @@ class RevocationListInvalid(ClientError):
     """What should be the signed list of revoked licenses is not, or is signed by nobody known."""
 
 
+class VisitRecordInvalid(ClientError):
+    """What should be the signed record of a visit is not, or is signed by nobody known."""
+
+
 class RecordInvalid(ClientError):
     """An export of the audit log, its checkpoint or the log's key is not good."""

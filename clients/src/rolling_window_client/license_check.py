@@ -5,10 +5,9 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
-from .api import MAX_LIST, fetch
 from .check import KeyCheck, KeyState, check_key
+from .documents import read_document
 from .errors import KeySetInvalid, PortalUnreachable, RevocationListInvalid
 from .keys import KeyKind, SignedKey, looks_whole
 from .machine import parse_mac_id
@@ -17,6 +16,7 @@ from .revocations import RevocationList, read_revocation_list
 from .terminal import MAX_INPUT, ask_hidden, forgiving_output, printable
 from .transport import Transport
 from .usage import Parser, add_network, add_version, guarded, proxy_of, table
+from .visit_check import main as check_visit
 from .words import instant, length, rfc3339
 
 STATUS_OF_STATE = {
@@ -47,6 +47,9 @@ _STATUSES = (
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Gives its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["visit"]:
+        return check_visit(argv[1:])
     forgiving_output()
     arguments = _parser().parse_args(argv)
     return guarded("license-check", lambda: _check(arguments))
@@ -55,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="license-check",
-        description="Reads a license key of either kind from standard input, or asks for it.",
+        description="Reads a license key of either kind from standard input, or asks for it. "
+        "`license-check visit` reads the signed record of a visit instead.",
         epilog=table(_STATUSES),
     )
     parser.add_argument(
@@ -86,10 +90,10 @@ def _check(arguments: argparse.Namespace) -> int:
         ca_file=arguments.ca_file, proxy=proxy_of(arguments), plain_http=arguments.plain_http
     )
     try:
-        public_keys = read_jwk_set(_document(arguments.keys, transport))
+        public_keys = read_jwk_set(read_document(arguments.keys, transport))
         revoked = None
         if arguments.revoked is not None:
-            document = _document(arguments.revoked, transport)
+            document = read_document(arguments.revoked, transport)
             revoked = read_revocation_list(document, public_keys)
     except (KeySetInvalid, RevocationListInvalid, PortalUnreachable) as error:
         print(f"license-check: {printable(str(error))}", file=sys.stderr)
@@ -113,21 +117,6 @@ def _given_key() -> str:
     if sys.stdin.isatty():
         return ask_hidden("License key: ", looks_whole)
     return sys.stdin.buffer.read(MAX_INPUT).decode("utf-8", "replace")
-
-
-def _document(where: str, transport: Transport) -> bytes:
-    """What is in a file or at an address. Raises WrongUse, PortalUnreachable."""
-    if "://" in where:
-        return fetch(transport, where)
-    try:
-        with Path(where).open("rb") as file:
-            document = file.read(MAX_LIST + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no file name"
-        raise PortalUnreachable(f"{where} cannot be read: {reason}.") from None
-    if len(document) > MAX_LIST:
-        raise PortalUnreachable(f"{where} has more than {MAX_LIST} bytes.")
-    return document
 
 
 def _another(check: KeyCheck, organisation_id: str | None, mac_id: str | None) -> str | None:

@@ -11,16 +11,13 @@ license that has no expiry. `retired` has the `kid` of each signing key under wh
 any more, and is missing while there is none. Members that are not known are passed over.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from .errors import RevocationListInvalid
-from .public_keys import PublicKeys, from_base64url
+from .jws import MALFORMED, NotSigned, read_statement
+from .public_keys import PublicKeys
 
 TYPE = "revoked-licenses+jwt"
 
@@ -57,45 +54,19 @@ def read_revocation_list(document: bytes, public_keys: PublicKeys) -> Revocation
     A header without `kid` is tried with each of the keys.
     """
     try:
-        header, payload, signature = document.decode("ascii").strip().split(".")
-        candidates = _candidates(_object(header), public_keys)
-        if not _is_signed(f"{header}.{payload}", from_base64url(signature), candidates):
-            raise RevocationListInvalid(
-                "The list of revoked licenses is not signed with one of the public keys given."
-            )
-        revocations, kid = _list_of(_object(payload)), _object(header).get("kid")
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        claims, kid = read_statement(document, TYPE, public_keys)
+        revocations = _list_of(claims)
+    except NotSigned:
+        raise RevocationListInvalid(
+            "The list of revoked licenses is not signed with one of the public keys given."
+        ) from None
+    except MALFORMED:
         raise RevocationListInvalid("This is not a signed list of revoked licenses.") from None
     if kid in revocations.retired:
         raise RevocationListInvalid(
             "The list of revoked licenses is signed with a key that it says is retired."
         )
     return revocations
-
-
-def _object(part: str) -> dict[str, object]:
-    value = json.loads(from_base64url(part))
-    if not isinstance(value, dict):
-        raise TypeError("not an object")
-    return value
-
-
-def _candidates(header: Mapping[str, object], keys: PublicKeys) -> list[Ed25519PublicKey]:
-    if header["alg"] != "EdDSA" or header["typ"] != TYPE or "crit" in header:
-        raise ValueError("signed for another purpose, or with something we do not know")
-    if "kid" not in header:
-        return list(keys.values())
-    return [keys[kid] for kid in [header["kid"]] if isinstance(kid, str) and kid in keys]
-
-
-def _is_signed(text: str, signature: bytes, keys: Iterable[Ed25519PublicKey]) -> bool:
-    for key in keys:
-        try:
-            key.verify(signature, text.encode("ascii"))
-        except InvalidSignature:
-            continue
-        return True
-    return False
 
 
 def _list_of(claims: Mapping[str, object]) -> RevocationList:
