@@ -104,7 +104,7 @@ def heartbeat(
     row = read_rows(session, HEARD, {"token_hash": hash_token(token)}).one_or_none()
     if row is None:
         return SessionEnd(EndCause.UNKNOWN, now)
-    end = session_end(_facts(row), now=now, limits=limits)
+    end = session_end(facts_of_row(row), now=now, limits=limits)
     if end is not None:
         if row.ended_at is None or row.told_at is None:
             _note_end(session, row.id, end, now)
@@ -132,7 +132,8 @@ def live_session_of(agent_session: AgentSession) -> LiveSession:
     )
 
 
-def _facts(row: Row[*tuple[Any, ...]]) -> SessionFacts:
+def facts_of_row(row: Row[*tuple[Any, ...]]) -> SessionFacts:
+    """What a session's end depends on, of columns named as in `HEARD`."""
     return SessionFacts(
         last_heard_at=row.last_heard_at,
         ended_at=row.ended_at,

@@ -273,6 +273,14 @@ class AuditTag(StrEnum):
         {"until": Datum("up to index")},
     )
     AUDIT_EXPORTED = "audit.exported", "Exported the audit log"
+    VISITS_EXPORTED = "visits.exported", "Exported visits"
+    VISIT_SIGNED = (
+        "visits.signed",
+        "Downloaded the signed record of a visit",
+        {"record_id": Datum("record"), "key_id": Datum("Key ID")},
+    )
+    VISITS_SHOWN = "visits.shown", "Let clients see visits"
+    VISITS_HIDDEN = "visits.hidden", "Stopped letting clients see visits"
 
     def __new__(
         cls, value: str, label: str, data: Mapping[str, Datum | None] | None = None

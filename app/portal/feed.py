@@ -5,7 +5,10 @@ from typing import Any
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.access.visits import visits_by_id
 from app.audit.feed import KINDS, FeedKind, count_entries, feed_of
+from app.config import current_config
+from app.core.clock import utcnow
 from app.core.permissions import Permission
 from app.core.text import one_line
 from app.extensions import db
@@ -35,23 +38,28 @@ def feed_tab(project_id: int) -> ResponseReturnValue:
         args["page"] = number if number > 1 else None
         return url_for("feed.feed_tab", project_id=project_id, **args)
 
+    entries = feed_of(
+        session,
+        project.organisation_id,
+        kind=kind,
+        text=text,
+        offset=page.offset,
+        limit=page.size,
+    )
+    told = [entry.visit_id for entry in entries if entry.visit_id is not None]
+    limits = current_config().agent_limits
+    seen = project.organisation.clients_see_visits
     response = render(
         "projects/feed.html",
         "projects/_feed.html",
         project=project,
-        entries=feed_of(
-            session,
-            project.organisation_id,
-            kind=kind,
-            text=text,
-            offset=page.offset,
-            limit=page.size,
-        ),
+        entries=entries,
+        visits=visits_by_id(session, told, now=utcnow(), limits=limits),
         page=page,
         page_address=page_address,
         text=text,
         kind=kind,
-        kinds=list(FeedKind),
+        kinds=[each for each in FeedKind if seen or each is not FeedKind.VISIT],
         longest_search=LONGEST_SEARCH,
         fresh=is_partial(),
     )

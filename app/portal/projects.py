@@ -15,6 +15,7 @@ from app.models import Organisation, Project
 from app.portal.confirmations import Confirmation, Link, Name, ask
 from app.portal.policy_card import card, organisation_form
 from app.portal.project_form import ProjectForm, differences, form_of
+from app.portal.seen_form import seen_form
 from app.portal.tabs import tabs_for
 from app.projects.fields import DETAILS
 from app.projects.finding import find_page
@@ -126,6 +127,7 @@ def overview_page(project: Project, policy: dict[str, Any]) -> str:
         deletable=why_not_deletable(session, project) is None,
         today=now.date(),
         policy=policy,
+        seen_form=seen_form(project.organisation),
     )
 
 

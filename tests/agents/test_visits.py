@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
+from app.access.visits import VisitSearch, find_visits
 from app.accounts.users import UserFields, update_user
 from app.agents.codes import EndCause
 from app.agents.heartbeats import LiveSession
@@ -15,6 +16,7 @@ from app.audit.feed import feed_of
 from app.audit.tags import AuditTag
 from app.core.durations import SessionLimits
 from app.core.permissions import Role
+from app.extensions import db
 from app.licenses.option_rules import KeyOptions
 from app.models import AgentSession, Organisation, User, Visit
 from tests.agents.stage import HOUR, IDLE, LIMITS, beat, events, issue, signed_in
@@ -126,3 +128,30 @@ def test_the_feed_has_the_visits_of_the_times_in_which_clients_see_them(
     visit(cast.pat, seen=True)
     assert visits_in_feed(session) == [cast.pat, "Dev (dev@example.com)"]
     assert visits_in_feed(session, cast.bolt) == []
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        VisitSearch(Cast.acme),
+        VisitSearch(Cast.acme, "pat", NOW, NOW + KEEP, older_than=1),
+        VisitSearch(Cast.acme, newer_than=1),
+    ],
+)
+def test_a_page_is_found_by_an_index_and_not_sorted(session: Session, search: VisitSearch) -> None:
+    """Of a hundred thousand visits too: nobody else's session is looked at."""
+    asked: list[tuple[str, object]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, values: object, *_: object):
+        asked.append((statement, values))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        find_visits(session, search, now=NOW, limits=LIMITS, size=50)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    statement, values = asked[-1]
+    plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[arg-type]
+    steps = [str(step[-1]) for step in plan]
+    assert "USING INDEX ix_agent_sessions_visits" in steps[0]
+    assert not [step for step in steps if "TEMP B-TREE" in step or step.startswith("SCAN")], steps

@@ -65,6 +65,12 @@ GET    /projects/PROJECT/agents/machines/AGENT/revoke-license  303 403 403 403 4
 POST   /projects/PROJECT/agents/machines/AGENT/revoke-license  401 403 403 403 403 303
 GET    /projects/PROJECT/agents/machines/AGENT/dissociate      303 403 403 403 403 200
 POST   /projects/PROJECT/agents/machines/AGENT/dissociate      401 403 403 403 403 303
+GET    /projects/PROJECT/visits                                303 403 403 403 200 200
+GET    /projects/PROJECT/visits/VISIT                          303 403 403 403 200 200
+POST   /projects/PROJECT/visits/VISIT/record                   401 403 403 403 200 200
+POST   /projects/PROJECT/visits/export.csv                     401 403 403 403 200 200
+POST   /projects/PROJECT/visits/export.json                    401 403 403 403 200 200
+POST   /projects/PROJECT/visits/seen                           401 403 403 403 403 303
 GET    /projects/PROJECT/archive                               303 403 403 403 403 200
 POST   /projects/PROJECT/archive                               401 403 403 403 403 303
 POST   /projects/PROJECT/restore                               401 403 403 403 403 303

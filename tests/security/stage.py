@@ -8,12 +8,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.access.requests import add_request
+from app.agents.sessions import sign_out
 from app.core.clock import utcnow
 from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.option_rules import KeyOptions
-from app.models import Base, User
-from tests.agents.stage import issue, signed_in
+from app.models import Base, TemporaryLicense, User
+from tests.agents.stage import LIMITS, issue, signed_in
 from tests.conftest import Cast, Visitor
 from tests.security.access_matrix import AGENTS, PORTAL
 
@@ -61,6 +62,7 @@ def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
             "KEY": key.key_id,
             "AGENT": client.agent_id,
             "SESSION": client.id,
+            "VISIT": ended_visit(db.session(), cast, key),
             "REQUEST": asked_for(db.session(), cast),
             "FINGERPRINT": "000000000000",
             "NAME": "css/theme.css",
@@ -86,6 +88,13 @@ def asked_for(session: Session, cast: Cast) -> int:
         now=utcnow(),
     )
     return request.id
+
+
+def ended_visit(session: Session, cast: Cast, key: TemporaryLicense) -> int:
+    """A visit of Pat's that a log-out has ended."""
+    here = signed_in(session, cast.pat, key, now=utcnow())
+    sign_out(session, token=here.token, now=utcnow(), limits=LIMITS)
+    return here.agent_session.id
 
 
 def path_of(address: str, records: dict[str, str]) -> str:

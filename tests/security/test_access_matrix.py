@@ -150,7 +150,8 @@ def test_a_method_in_a_header_or_a_field_is_not_the_method(
     token = {"_method": "POST", "csrf_token": ada.csrf_token}
     assert ada.client.get(delete, query_string=token, headers=headers).status_code == 200
     with app.app_context():
-        assert db.session.scalars(select(AgentSession.ended_at)).all() == [None]
+        found = select(AgentSession.ended_at).where(AgentSession.id == int(records["SESSION"]))
+        assert db.session.scalars(found).all() == [None]
 
 
 def test_no_form_is_taken_without_its_token(

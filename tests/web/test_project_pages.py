@@ -42,7 +42,13 @@ def test_overview_says_what_is_known(app: Flask, ada: Visitor, cast: Cast, acme:
 
 
 def test_the_tabs_are_links(ada: Visitor, acme: str) -> None:
-    ends = {"Overview": "", "License": "/license", "Agents": "/agents", "Feed": "/feed"}
+    ends = {
+        "Overview": "",
+        "License": "/license",
+        "Agents": "/agents",
+        "Visits": "/visits",
+        "Feed": "/feed",
+    }
     for current, end in ends.items():
         text = ada.get(acme + end).text
         tabs = re.search(r'<nav [^>]*aria-label="Project".*?</nav>', text, re.S)

@@ -308,6 +308,7 @@ class TestProvingAgain:
             *("/users/new", "/users/invite", "/users/{id}", "/users/{id}/reset-password"),
             *("/users/{id}/reset-second-factor", "/users/{id}/disable"),
             *("/audit/export.csv", "/audit/export.jsonl"),
+            *("/projects/1/visits/export.csv", "/projects/1/visits/export.json"),
             *("/account/passkeys", "/account/recovery-codes", "/account/authenticator/remove"),
             "/account/passkeys/1/remove",
         ],

@@ -22,7 +22,7 @@ from app.licenses.services import revoke_license
 from app.models import AuditEvent
 from tests.agents.stage import issue
 from tests.conftest import NOW, Cast, Clock, Visitor
-from tests.security.stage import asked_for
+from tests.security.stage import asked_for, ended_visit
 from tests.web.pages import words
 
 TEMPLATES = ROOT / "templates"
@@ -178,6 +178,7 @@ def pages(app: Flask, cast: Cast, key: str) -> list[str]:
         of_many = select(AuditEvent.id).where(AuditEvent.tag == AuditTag.LICENSES_REVOKED)
         values["event_id"] = db.session.scalar(of_many)
         values["request_id"] = asked_for(db.session(), cast)
+        values["visit_id"] = ended_visit(db.session(), cast, issue(db.session(), cast, now=NOW))
         db.session.commit()
 
     def address(rule: Rule) -> str:
