@@ -54,8 +54,7 @@ def visits_timeline(
                     visit.started_at,
                     until,
                     lane,
-                    scale.place(visit.started_at),
-                    scale.width(visit.started_at, until),
+                    *scale.bar(visit.started_at, until),
                 )
             )
     left_out = len(shown) - len(bars)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
 from app.agents.codes import EndCause
 from app.agents.session_rules import session_end
@@ -74,10 +74,16 @@ def store_visits_ends(session: Session, *, now: datetime, limits: SessionLimits)
     """
     until = now - MARGIN
     query = (
+        # Outer joins, so that the database begins with the sessions, by the index of open ones.
         select(AgentSession)
-        .join(AgentSession.user)
-        .join(AgentSession.temporary_license)
+        .outerjoin(AgentSession.user)
+        .outerjoin(AgentSession.temporary_license)
         .outerjoin(AgentSession.agent)
+        .options(
+            contains_eager(AgentSession.user),
+            contains_eager(AgentSession.temporary_license),
+            contains_eager(AgentSession.agent),
+        )
         .where(
             AgentSession.ended_at.is_(None),
             AgentSession.temporary_license_id.is_not(None),

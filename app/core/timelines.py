@@ -55,9 +55,10 @@ class Scale:
         inside = min(max(moment, self.begins_at), self.ends_at)
         return round((inside - self.begins_at) / (self.ends_at - self.begins_at) * 100, 2)
 
-    def width(self, starts_at: datetime, ends_at: datetime) -> float:
-        """How wide a window is; what is short is seen all the same."""
-        return round(max(self.place(ends_at) - self.place(starts_at), LEAST_WIDTH), 2)
+    def bar(self, starts_at: datetime, ends_at: datetime) -> tuple[float, float]:
+        """Where a window begins, and how wide it is; what is short is seen all the same."""
+        x = min(self.place(starts_at), 100 - LEAST_WIDTH)
+        return x, round(max(self.place(ends_at) - x, LEAST_WIDTH), 2)
 
     def now(self, now: datetime) -> float | None:
         return self.place(now) if self.begins_at <= now <= self.ends_at else None

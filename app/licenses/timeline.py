@@ -50,9 +50,8 @@ def timeline(
                 starts_at,
                 key.ended_at,
                 lane,
-                scale.place(starts_at),
-                scale.width(starts_at, key.ended_at),
-                [(scale.place(since), scale.width(since, until)) for since, until in inside],
+                *scale.bar(starts_at, key.ended_at),
+                [scale.bar(since, until) for since, until in inside],
             )
         )
     left_out = len(shown) - len(bars)

@@ -228,6 +228,14 @@ def test_the_portal_makes_the_valid_key_byte_for_byte() -> None:
     assert made == DOCUMENT["vectors"][0]["key"]
 
 
+def test_the_page_shows_the_record_of_the_first_vector() -> None:
+    page = (DOCS / "key-format.md").read_text(encoding="utf-8")
+    record = DOCUMENT["visit_records"]["vectors"][0]["record"]
+    header, claims, _ = record.split(".")
+    for part in (record, decode(header).decode(), decode(claims).decode()):
+        assert part in page
+
+
 def test_the_portal_makes_the_records_of_visits_byte_for_byte() -> None:
     script = runpy.run_path(str(DOCS / "make_key_vectors.py"))
     for vector in DOCUMENT["visit_records"]["vectors"][:2]:

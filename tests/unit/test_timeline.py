@@ -1,11 +1,17 @@
 """The keys as a picture: where bars, sessions and now are."""
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.access.visit_timeline import visits_timeline
+from app.access.visits import VisitEntry
+from app.agents.codes import EndCause
+from app.agents.session_rules import SessionEnd
 from app.core.timelines import MOST_LANES
 from app.licenses.key_records import KeyRecord
 from app.licenses.timeline import PAST, timeline
@@ -89,3 +95,37 @@ def test_bars_stay_in_the_picture_and_cover_no_other(windows: list[tuple[int, in
     for bar in drawn.bars:
         assert lanes.get(bar.lane, bar.starts_at) <= bar.starts_at
         lanes[bar.lane] = bar.ends_at
+
+
+def visit(number: int, starts: float, ends: float | None) -> VisitEntry:
+    """A visit from so many hours after now until so many; None: it lasts."""
+    blank: dict[str, Any] = dict.fromkeys((each.name for each in fields(VisitEntry)), "")
+    end = None if ends is None else SessionEnd(EndCause.SIGNED_OUT, NOW + ends * HOUR)
+    starts_at = NOW + starts * HOUR
+    return VisitEntry(**blank | {"id": number, "started_at": starts_at, "end": end, "status": None})
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 1000])
+def test_visits_lie_in_the_picture_however_many_there_are(count: int) -> None:
+    drawn = visits_timeline(
+        [visit(number, -(number + 1) / 10, None) for number in range(count)], NOW
+    )
+    assert len(drawn.bars) + drawn.left_out == count
+    assert len(drawn.bars) == min(count, MOST_LANES)
+    assert drawn.now == (100.0 if count else 0.0)
+    for bar in drawn.bars:
+        assert 0 <= bar.x < bar.x + bar.width <= 100
+
+
+def test_the_picture_of_visits_is_of_the_period_chosen() -> None:
+    visits = [visit(1, -2, -1), visit(2, -0.5, None)]
+    drawn = visits_timeline(visits, NOW, begins_at=NOW - 4 * HOUR, ends_at=NOW + 4 * HOUR)
+    assert [(bar.visit_id, bar.x, bar.state) for bar in drawn.bars] == [
+        (1, 25.0, "expired"),
+        (2, 43.75, "active"),
+    ]
+    assert (drawn.now, drawn.bars[0].width) == (50.0, 12.5)
+    of_before = visits_timeline(visits, NOW, begins_at=NOW - 99 * DAY, ends_at=NOW - DAY)
+    assert of_before.now is None
+    backwards = visits_timeline([], NOW, begins_at=NOW, ends_at=NOW - DAY)
+    assert (backwards.bars, backwards.ticks) == ([], [])

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.extensions import db
 from app.keyformat.key_ids import new_key_id
-from app.models import TemporaryLicense
+from app.models import Organisation, TemporaryLicense
 from tests.agents.api_stage import RealAgent, to_the_app
-from tests.agents.stage import issue, text_of
+from tests.agents.stage import issue, signed_in, text_of
 from tests.conftest import NOW, Cast, Clock, Visitor
 from tests.web.license_tab.stage import POLL, revoke
 from tests.web.license_tab.stage import issue as generated
@@ -90,6 +90,24 @@ def test_a_heartbeat_makes_one_query(
     queries.clear()
     assert agent.heartbeat().status == 200
     assert len(queries) == 1, queries
+
+
+@pytest.mark.parametrize("count", [1, 60])
+@pytest.mark.usefixtures("clock")
+def test_a_visits_tab_makes_six_however_many_visits_there_are(
+    app: Flask, ada: Visitor, cast: Cast, queries: list[str], count: int
+) -> None:
+    with app.app_context():
+        session = db.session()
+        session.get_one(Organisation, cast.acme).clients_see_visits = True
+        key = issue(session, cast, cast.acme, NOW, DAY)
+        for _ in range(count):
+            signed_in(session, cast.pat, key, now=NOW)
+    for path, most in (("visits", 6), ("feed", 7)):
+        ada.get(f"/projects/{cast.acme_project}/{path}")
+        queries.clear()
+        assert ada.get(f"/projects/{cast.acme_project}/{path}").status_code == 200
+        assert len(queries) <= most, queries
 
 
 def test_generating_a_key_makes_eleven_statements_at_most(
