@@ -18,7 +18,7 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Permission, Role, allows
-from app.core.text import PERSON_LENGTH, fold, is_email, printable, tidied
+from app.core.text import PERSON_LENGTH, fold, is_email, printable, shortened, tidied
 from app.models import Organisation, User, UserState
 
 NO_PASSWORD = ""
@@ -49,6 +49,14 @@ def normalise_email(text: str) -> str:
 def find_user(session: Session, email: str) -> User | None:
     """The user with this e-mail, whatever its case, or None."""
     return session.scalar(select(User).where(User.email == normalise_email(email)))
+
+
+def must_find_user(session: Session, field: str, email: str) -> User:
+    """The user with this e-mail. Raises InvalidInput with the name of a form's `field`."""
+    user = find_user(session, email)
+    if user is None:
+        raise InvalidInput(field, f"There is nobody with the e-mail {shortened(email, 60)}.")
+    return user
 
 
 def get_user(session: Session, user_id: int) -> User:

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents.live_sessions import partners_signed_in
@@ -18,7 +17,8 @@ from app.core.paging import Total
 from app.core.permissions import Permission, SecondFactorPolicy
 from app.extensions import db
 from app.licenses.queries import count_all_active, ending_soonest
-from app.models import AgentSession, Project, TemporaryLicense
+from app.models import AgentSession, TemporaryLicense
+from app.projects.services import projects_of
 from app.projects.totals import project_totals
 from app.web.access import requires
 from app.web.htmx import fingerprint, is_seen, render
@@ -69,19 +69,8 @@ def build_overview(session: Session, *, now: datetime, limits: SessionLimits) ->
         ending=ending,
         recent=latest_entries(session, limit=RECENT),
         days=last_days(session, now),
-        projects_of=_projects_of(session, named),
+        projects_of=projects_of(session, named),
     )
-
-
-def _projects_of(session: Session, organisation_ids: set[str]) -> dict[str, int]:
-    """A project of each organisation that has one, preferring one not archived."""
-    in_use = func.min(Project.id).filter(Project.archived_at.is_(None))
-    rows = session.execute(
-        select(Project.organisation_id, func.coalesce(in_use, func.min(Project.id)))
-        .where(Project.organisation_id.in_(organisation_ids))
-        .group_by(Project.organisation_id)
-    )
-    return dict(rows.all())
 
 
 blueprint = Blueprint("home", __name__)
