@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.browsers import end_web_sessions
@@ -57,6 +57,11 @@ def must_find_user(session: Session, field: str, email: str) -> User:
     if user is None:
         raise InvalidInput(field, f"There is nobody with the e-mail {shortened(email, 60)}.")
     return user
+
+
+def remember_ttl(session: Session, user_id: int, seconds: int) -> None:
+    """The TTL that somebody chose last, from which their next key begins."""
+    session.execute(update(User).where(User.id == user_id).values(last_ttl=seconds))
 
 
 def get_user(session: Session, user_id: int) -> User:

@@ -11,6 +11,7 @@ from flask_login import current_user
 from htmx_flask import request
 
 from app.access.issuing import issue_under_policy
+from app.accounts.users import remember_ttl
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
 from app.agents.spans import spans_under
@@ -35,6 +36,7 @@ from app.licenses.queries import (
 from app.licenses.rules import LicenseState
 from app.licenses.services import key_text, lock_license, revoke_license
 from app.licenses.timeline import PAST, Timeline, timeline
+from app.licenses.wording import purpose
 from app.models import AgentSession, Project, Request, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
@@ -121,12 +123,13 @@ def generate(project_id: int) -> ResponseReturnValue:
     form = GenerateForm()
     begin_checked_write()
     try:
+        options = form.options()
         made = issue_under_policy(
             db.session(),
             actor=current_actor(),
             config=current_config(),
             organisation_id=organisation_id,
-            options=form.options(),
+            options=options,
             cut_ttl=True,
             now=utcnow(),
             form_token=form.token,
@@ -137,6 +140,8 @@ def generate(project_id: int) -> ResponseReturnValue:
         asked = request.values.get("key", "").strip()
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
+    if options.ttl not in (0, current_user.last_ttl):
+        remember_ttl(db.session(), current_user.id, options.ttl)
     if isinstance(made, Request):
         flash(WAITING.format(made.id), "success")
         return redirect_see_other(tab_address(project_id, key=None))
@@ -152,7 +157,8 @@ def generate(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     listing = _with_showing_logged(_listing(project, license.key_id, key), generated=True)
     empty = GenerateForm(formdata=None, ttl=ttl)
-    response = _show_tab(project, empty, listing, message=message, focus="copy-key")
+    copies = "copy" in request.form
+    response = _show_tab(project, empty, listing, message=message, focus="copy-key", copies=copies)
     response.headers["HX-Replace-Url"] = address
     return response
 
@@ -252,7 +258,7 @@ def show_keys(project: Project, key_id: str, message: str) -> Response:
     listing = _with_showing_logged(_listing(project, key_id))
     form = GenerateForm(formdata=None)
     context = _context(project, listing) | preview_of(form, project.organisation_id, listing.now)
-    context |= {"message": message, "focus": "copy-key"}
+    context |= {"message": message, "focus": "copy-key", "copies": False}
     return make_response(render_template("licenses/_changed.html", **context))
 
 
@@ -273,11 +279,13 @@ def _show_tab(
     unknown: str = "",
     message: str = "",
     focus: str = "",
+    copies: bool = False,
 ) -> Response:
     """The tab, or the part of it that htmx swaps.
 
     `unknown` is the Key ID that was asked for but does not exist here; `message` is shown and
-    announced; `focus` is the id of the element that gets the focus.
+    announced; `focus` is the id of the element that gets the focus; with `copies` the page puts the
+    key into the clipboard.
     """
     form.form_token.data = new_token()
     page, partial = "licenses/tab.html", "licenses/_license.html"
@@ -289,6 +297,7 @@ def _show_tab(
         "unknown": unknown,
         "message": message,
         "focus": focus,
+        "copies": copies,
     }
     target = request.headers.get("HX-Target", "").partition("#")[2]
     return render(page, PARTIALS.get(target, partial), status, **context)
@@ -304,6 +313,7 @@ def _context(project: Project, listing: Listing) -> dict[str, Any]:
         "instructions": _instructions(project, listing),
         "ticket_address": _ticket_address,
         "timeline": _timeline(listing),
+        "purpose": purpose,
     }
 
 

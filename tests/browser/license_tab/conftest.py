@@ -42,6 +42,6 @@ def ten(clocked: Portal, cast: Cast) -> Place:
 def at_tab(place: Place, page: Page) -> Page:
     """The first super admin, on the License tab of a place without keys, the options shut."""
     with place.portal.session() as session:
-        session.execute(update(User).values(more_options=False))
+        session.execute(update(User).values(more_options=False, last_ttl=None))
     place.portal.sign_in(page, place.tab)
     return page
