@@ -64,6 +64,11 @@ def remember_ttl(session: Session, user_id: int, seconds: int) -> None:
     session.execute(update(User).where(User.id == user_id).values(last_ttl=seconds))
 
 
+def show_projects_as_rows(session: Session, user_id: int, as_rows: bool) -> None:
+    """How somebody wants to see Manage Projects: as rows, or as cards."""
+    session.execute(update(User).where(User.id == user_id).values(projects_as_rows=as_rows))
+
+
 def get_user(session: Session, user_id: int) -> User:
     """The user with this id. Raises NotFound."""
     user = session.get(User, user_id)

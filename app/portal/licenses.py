@@ -1,6 +1,6 @@
 """A project's License tab: generating, showing and revoking temporary keys."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +25,7 @@ from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
-from app.licenses.key_records import KeyList, KeyRecord, is_later, list_keys
+from app.licenses.key_records import KeyRecord, is_later, list_keys
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -41,12 +41,13 @@ from app.models import AgentSession, Project, Request, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
 from app.portal.license_form import UNTIL, GenerateForm, form_like
+from app.portal.license_listing import Listing
 from app.portal.license_options import preview_of
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
 from app.projects.services import get_project, organisation_of_project
 from app.web.access import current_actor, requires, restore_fields
 from app.web.forms_again import entered, undone
-from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
+from app.web.htmx import is_partial, is_seen, redirect_see_other, render
 from app.web.paging import requested_page
 from app.web.transaction import defer_write
 
@@ -59,36 +60,6 @@ MOST_DRAWN = 200
 """Of so many keys the timeline draws those for which it has room."""
 PARTIALS = {"keys": "licenses/_keys.html"}
 """The template for each target element of htmx; for any other, that of the whole tab."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """An organisation's keys as one person may see them at one instant."""
-
-    now: datetime
-    keys: KeyList
-    chosen: KeyRecord | None
-    state: LicenseState | None
-    key: str | None = field(repr=False)
-    key_problem: str | None
-    logged_out: list[EndedSession]
-    """The sessions under the chosen key that ended because it was revoked."""
-
-    def shows(self, key_id: str) -> bool:
-        """Whether the chosen key is the one with this Key ID, in any accepted spelling."""
-        return self.chosen is not None and self.chosen.key_id == normalise_key_id(key_id)
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash that changes when anything shown changes, except the countdowns."""
-        chosen = self.chosen.key_id if self.chosen else None
-        shown: list[object] = [chosen, self.key is not None, self.key_problem]
-        for license in (*self.keys.active, *self.keys.scheduled, *self.keys.ended):
-            state = state_of(license, self.now)
-            shown += [license.key_id, state, license.last_used_at, license.expires_at]
-            shown.append(license.collected_at)
-        shown += [ended.status for ended in self.logged_out]
-        return fingerprint(shown)
 
 
 @blueprint.after_request

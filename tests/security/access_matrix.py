@@ -33,6 +33,7 @@ GET    /audit                                                  303 403 403 403 2
 POST   /audit/export.csv                                       401 403 403 403 409 409
 POST   /audit/export.jsonl                                     401 403 403 403 409 409
 GET    /projects                                               303 403 403 403 200 200
+POST   /projects/shown-as                                      401 403 403 403 303 303 rows=0
 GET    /projects/new                                           303 403 403 403 403 200
 POST   /projects/new                                           401 403 403 403 403 422
 GET    /projects/import                                        303 403 403 403 403 200
