@@ -108,9 +108,14 @@ class PolicyInForce:
         required = (self.reason_required, self.ticket_required, self.recipient_required)
         return any(rule.value for rule in required) or self.use_within.value is not None
 
-    def default_choice(self, choices: Sequence[int]) -> int:
-        """Which of the TTLs offered is chosen at first: the longest that is no longer than the
-        default, else the shortest, which will be cut to the ceiling."""
+    def default_choice(self, choices: Sequence[int], last: int | None = None) -> int:
+        """Which of the TTLs offered is chosen at first.
+
+        The `last` that this person chose, if it still is one and not above the ceiling; else the
+        longest that is no longer than the default, else the shortest, which will be cut.
+        """
+        if last is not None and last in choices and last <= self.ceiling.value:
+            return last
         return max((c for c in choices if c <= self.default_ttl.value), default=min(choices))
 
 

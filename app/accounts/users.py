@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.browsers import end_web_sessions
@@ -18,7 +18,7 @@ from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Permission, Role, allows
-from app.core.text import PERSON_LENGTH, fold, is_email, printable, tidied
+from app.core.text import PERSON_LENGTH, fold, is_email, printable, shortened, tidied
 from app.models import Organisation, User, UserState
 
 NO_PASSWORD = ""
@@ -49,6 +49,24 @@ def normalise_email(text: str) -> str:
 def find_user(session: Session, email: str) -> User | None:
     """The user with this e-mail, whatever its case, or None."""
     return session.scalar(select(User).where(User.email == normalise_email(email)))
+
+
+def must_find_user(session: Session, field: str, email: str) -> User:
+    """The user with this e-mail. Raises InvalidInput with the name of a form's `field`."""
+    user = find_user(session, email)
+    if user is None:
+        raise InvalidInput(field, f"There is nobody with the e-mail {shortened(email, 60)}.")
+    return user
+
+
+def remember_ttl(session: Session, user_id: int, seconds: int) -> None:
+    """The TTL that somebody chose last, from which their next key begins."""
+    session.execute(update(User).where(User.id == user_id).values(last_ttl=seconds))
+
+
+def show_projects_as_rows(session: Session, user_id: int, as_rows: bool) -> None:
+    """How somebody wants to see Manage Projects: as rows, or as cards."""
+    session.execute(update(User).where(User.id == user_id).values(projects_as_rows=as_rows))
 
 
 def get_user(session: Session, user_id: int) -> User:

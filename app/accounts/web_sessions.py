@@ -41,6 +41,8 @@ class SignedInSession(NamedTuple):
     disabled_at: datetime | None
     """When the user was disabled."""
     more_options: bool
+    last_ttl: int | None
+    projects_as_rows: bool
 
 
 class EndedSession(NamedTuple):
@@ -130,6 +132,8 @@ _BY_TOKEN = (
         WebSession.ended_at,
         User.disabled_at,
         User.more_options,
+        User.last_ttl,
+        User.projects_as_rows,
     )
     .join(WebSession.user)
     .where(WebSession.token_hash == bindparam("token_hash"))

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from app.audit.log import AuditEntry, entries_of
 from app.core.errors import InvalidInput
 from app.models import AuditEvent, Organisation
+from app.models.positions import read_stretch
 
 SAME_NAME = 20
 """The most organisations of one name that are looked for."""
@@ -45,22 +45,22 @@ class AuditPage:
 
 def find_events(session: Session, search: AuditSearch, *, size: int) -> AuditPage:
     """A page of the events that are looked for: found by an index, however many there are."""
-    query = select(AuditEvent).where(*conditions(session, search))
-    forward = search.newer_than is not None and search.older_than is None
-    anchor = _position(session, search.newer_than if forward else search.older_than)
-    if anchor is not None:
-        place = tuple_(AuditEvent.happened_at, AuditEvent.id)
-        query = query.where(place > anchor if forward else place < anchor)
-    found = [*session.scalars(_ordered(query, newest_first=not forward).limit(size + 1))]
-    more, events = len(found) > size, found[:size]
-    if forward:
-        events.reverse()
-    older = more if not forward else anchor is not None
-    newer = more if forward else anchor is not None
+    backwards = search.newer_than is not None and search.older_than is None
+    anchor = _position(session, search.newer_than if backwards else search.older_than)
+    found = read_stretch(
+        session,
+        select(AuditEvent).where(*conditions(session, search)),
+        (AuditEvent.happened_at, AuditEvent.id),
+        anchor=anchor,
+        size=size,
+        backwards=backwards,
+        descending=True,
+    )
+    events = found.rows
     return AuditPage(
         entries_of(session, events),
-        older_than=events[-1].id if events and older else None,
-        newer_than=events[0].id if events and newer else None,
+        older_than=events[-1].id if events and found.goes_on else None,
+        newer_than=events[0].id if events and found.goes_back else None,
     )
 
 
@@ -84,11 +84,16 @@ def conditions(session: Session, search: AuditSearch) -> list[ColumnElement[bool
 
 
 def _of_organisation(session: Session, text: str) -> ColumnElement[bool]:
-    named = select(Organisation.id).where(func.lower(Organisation.name) == text.lower())
-    ids = {text, *session.scalars(named.limit(SAME_NAME))}
+    ids = {text, *organisations_named(session, text)}
     if len(ids) == 1:
         return AuditEvent.organisation_id == text
     return AuditEvent.organisation_id.in_(ids)
+
+
+def organisations_named(session: Session, text: str) -> list[str]:
+    """The IDs of the organisations whose whole name is `text`, in any case."""
+    named = select(Organisation.id).where(func.lower(Organisation.name) == text.lower())
+    return list(session.scalars(named.limit(SAME_NAME)))
 
 
 def _position(session: Session, event_id: int | None) -> tuple[datetime, int] | None:
@@ -96,12 +101,6 @@ def _position(session: Session, event_id: int | None) -> tuple[datetime, int] | 
         return None
     happened_at = session.scalar(select(AuditEvent.happened_at).where(AuditEvent.id == event_id))
     return (happened_at, event_id) if happened_at else None
-
-
-def _ordered(query: Select[Any], *, newest_first: bool) -> Select[Any]:
-    if newest_first:
-        return query.order_by(AuditEvent.happened_at.desc(), AuditEvent.id.desc())
-    return query.order_by(AuditEvent.happened_at, AuditEvent.id)
 
 
 def parse_day(field: str, text: str, *, end: bool = False) -> datetime | None:

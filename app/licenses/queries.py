@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from app.core.errors import NotFound
 from app.core.paging import Total
@@ -241,6 +241,7 @@ def ending_soonest(session: Session, now: datetime, limit: int = 10) -> list[Tem
         session.scalars(
             select(TemporaryLicense)
             .where(TemporaryLicense.is_active(now))
+            .options(joinedload(TemporaryLicense.recipient))
             .order_by(TemporaryLicense.ends_at, TemporaryLicense.id)
             .limit(limit)
         )

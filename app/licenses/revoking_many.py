@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, select, true
 from sqlalchemy.orm import Session
 
-from app.accounts.users import find_user
+from app.accounts.users import must_find_user
 from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
@@ -16,6 +16,7 @@ from app.core.actor import Actor
 from app.core.errors import InvalidInput, NotFound
 from app.core.permissions import Permission
 from app.core.text import shortened
+from app.keyformat.key_ids import normalise_key_id
 from app.licenses.option_rules import checked_reason
 from app.licenses.withdrawing import revoke_where
 from app.models import AuditEvent, Organisation, TemporaryLicense, User
@@ -34,6 +35,8 @@ class KeySelection:
     """An e-mail, as the next."""
     issued_by: str = ""
     everything: bool = False
+    key_ids: tuple[str, ...] = ()
+    """Those that were chosen one by one, as they were typed."""
 
     @property
     def is_blank(self) -> bool:
@@ -56,7 +59,7 @@ def keys_to_revoke(
 
     One more than MOST_AT_ONCE if there are more than that.
 
-    Raises InvalidInput with the field "organisation", "for", "issued_by" or "all".
+    Raises InvalidInput with the field "organisation", "for", "issued_by", "all" or "key".
     """
     query = (
         select(TemporaryLicense)
@@ -124,19 +127,27 @@ def _selected(session: Session, selection: KeySelection) -> ColumnElement[bool]:
             raise InvalidInput("organisation", f"There is no organisation with the ID {shown}.")
         conditions.append(TemporaryLicense.organisation_id == selection.organisation)
     if selection.recipient:
-        recipient = _user(session, "for", selection.recipient)
+        recipient = must_find_user(session, "for", selection.recipient)
         conditions.append(TemporaryLicense.recipient_id == recipient.id)
     if selection.issued_by:
-        issuer = _user(session, "issued_by", selection.issued_by)
+        issuer = must_find_user(session, "issued_by", selection.issued_by)
         conditions.append(TemporaryLicense.issued_by_id == issuer.id)
+    if selection.key_ids:
+        conditions.append(TemporaryLicense.key_id.in_(_known(session, selection.key_ids)))
     return and_(*conditions)
 
 
-def _user(session: Session, field: str, email: str) -> User:
-    user = find_user(session, email)
-    if user is None:
-        raise InvalidInput(field, f"There is nobody with the e-mail {shortened(email, 60)}.")
-    return user
+def _known(session: Session, key_ids: tuple[str, ...]) -> list[str]:
+    """The Key IDs as they are stored. Raises InvalidInput (field "key") for one that is unknown."""
+    if len(key_ids) > MOST_AT_ONCE:
+        raise InvalidInput("key", f"Up to {MOST_AT_ONCE:,} keys can be revoked at once.")
+    meant = {normalise_key_id(text): text for text in key_ids}
+    query = select(TemporaryLicense.key_id).where(TemporaryLicense.key_id.in_(meant))
+    known = list(session.scalars(query))
+    for key_id, text in meant.items():
+        if key_id not in known:
+            raise InvalidInput("key", f"There is no key {shortened(text, 40)}.")
+    return known
 
 
 @dataclass(frozen=True)

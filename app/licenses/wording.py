@@ -3,7 +3,11 @@
 from datetime import datetime, tzinfo
 from typing import NamedTuple
 
+from app.core.text import shortened
+from app.licenses.key_records import KeyRecord
 from app.licenses.option_rules import KeyOptions, KeyWindow
+
+REASON_SHOWN = 40
 
 
 class Moment(NamedTuple):
@@ -42,6 +46,18 @@ def wording(options: KeyOptions, window: KeyWindow, zone: tzinfo) -> Sentence:
         named = end if options.starts_at is None else start
         said += [" Not used by ", _after(named, use_by, zone), ", it expires."]
     return tuple(said)
+
+
+def purpose(license: KeyRecord) -> str:
+    """What tells a key apart in a list of one line each: for whom, and how its reason begins.
+
+    It goes on after the state, with a dot before each; the reason may be written from right to
+    left, so it is set apart by marks that nobody sees.
+    """
+    said = f" · for {license.recipient}" if license.recipient else ""
+    if license.reason:
+        said += f" · \u2068{shortened(license.reason, REASON_SHOWN)}\u2069"
+    return said
 
 
 def _how_often(sign_ins: int | None) -> str:

@@ -54,6 +54,10 @@ class User(Base):
     disabled_at: Mapped[datetime | None]
     more_options: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether "More options" of the License tab are open."""
+    last_ttl: Mapped[int | None]
+    """The TTL, in seconds, that they chose last on the License tab."""
+    projects_as_rows: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether Manage Projects lists rows, and not cards."""
 
     @property
     def state(self) -> UserState:

@@ -57,12 +57,25 @@ class TemporaryLicense(Base):
             sqlite_where=text("revoked_at IS NOT NULL"),
             postgresql_where=text("revoked_at IS NOT NULL"),
         ),
+        Index(None, "issued_by_id", "ends_at"),
         Index(
             "ix_temporary_licenses_of_recipient",
             "recipient_id",
             "ends_at",
             sqlite_where=text("recipient_id IS NOT NULL"),
             postgresql_where=text("recipient_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_temporary_licenses_revoked_by_end",
+            "ends_at",
+            sqlite_where=text("revoked_at IS NOT NULL"),
+            postgresql_where=text("revoked_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_temporary_licenses_counted",
+            "ends_at",
+            sqlite_where=text("sign_ins_allowed IS NOT NULL"),
+            postgresql_where=text("sign_ins_allowed IS NOT NULL"),
         ),
         # Has all that decides whether a key is active, and whose it is.
         Index(

@@ -8,6 +8,8 @@ from app.portal import (
     feed,
     home,
     imports,
+    jumping,
+    keys,
     license_extending,
     license_options,
     licenses,
@@ -31,7 +33,8 @@ BLUEPRINTS = tuple(
     page.blueprint
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
-        *(projects, imports, licenses, license_options, license_extending, revoking),
-        *(agents, visits, feed, audit, users, user_factors, policy, requests, own_access, ready),
+        *(jumping, projects, imports, licenses, license_options, license_extending, keys),
+        *(revoking, agents, visits, feed, audit, users, user_factors, policy, requests),
+        *(own_access, ready),
     )
 )

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.agents.live_sessions import partners_signed_in
@@ -16,12 +16,17 @@ from app.core.clock import utcnow
 from app.core.durations import SessionLimits
 from app.core.paging import Total
 from app.core.permissions import Permission, SecondFactorPolicy
+from app.core.text import one_line
 from app.extensions import db
 from app.licenses.queries import count_all_active, ending_soonest
-from app.models import AgentSession, Project, TemporaryLicense
+from app.models import AgentSession, TemporaryLicense
+from app.portal.jumping import found_projects
+from app.portal.tabs import address_of_tab
+from app.projects.search import LONGEST_SEARCH
+from app.projects.services import projects_of
 from app.projects.totals import project_totals
 from app.web.access import requires
-from app.web.htmx import fingerprint, is_seen, render
+from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
 
 RECENT = 8
 ENDING = 10
@@ -69,28 +74,32 @@ def build_overview(session: Session, *, now: datetime, limits: SessionLimits) ->
         ending=ending,
         recent=latest_entries(session, limit=RECENT),
         days=last_days(session, now),
-        projects_of=_projects_of(session, named),
+        projects_of=projects_of(session, named),
     )
-
-
-def _projects_of(session: Session, organisation_ids: set[str]) -> dict[str, int]:
-    """A project of each organisation that has one, preferring one not archived."""
-    in_use = func.min(Project.id).filter(Project.archived_at.is_(None))
-    rows = session.execute(
-        select(Project.organisation_id, func.coalesce(in_use, func.min(Project.id)))
-        .where(Project.organisation_id.in_(organisation_ids))
-        .group_by(Project.organisation_id)
-    )
-    return dict(rows.all())
 
 
 blueprint = Blueprint("home", __name__)
+HITS = "div#hits"
+"""The element into which htmx puts the projects that are found."""
+
+
+@blueprint.after_request
+def tell_apart(response: Response) -> Response:
+    """The same address has several answers."""
+    response.vary.add("HX-Target")
+    return response
 
 
 @blueprint.get("/")
 @requires(Permission.VIEW_PORTAL)
 def index() -> ResponseReturnValue:
-    now = utcnow()
+    """Home; for htmx what has changed of it, or the projects that its search finds."""
+    now, text = utcnow(), one_line(request.args.get("q", ""))
+    hits = _hits(text, now)
+    if is_partial() and request.headers.get("HX-Target") == HITS:
+        return render_template("home/_hits.html", **hits)
+    if hits["total"] and hits["total"].number == 1 and not is_partial():
+        return redirect_see_other(_to_generate(hits["projects"][0].id))
     overview = build_overview(db.session(), now=now, limits=current_config().agent_limits)
     if is_seen(overview.fingerprint):
         return "", 204
@@ -100,5 +109,23 @@ def index() -> ResponseReturnValue:
         "home/_overview.html",
         overview=overview,
         now=now,
+        **hits,
         trying_out=config.sample_data and config.second_factor is SecondFactorPolicy.OFF,
     )
+
+
+def _hits(text: str, now: datetime) -> dict[str, Any]:
+    """The projects that the search on Home finds; `total` is None if nothing is looked for."""
+    found = found_projects(db.session(), text, now) if text else None
+    return {
+        "text": text,
+        "projects": found.projects if found else [],
+        "total": found.page.total if found else None,
+        "license_tab": _to_generate,
+        "longest_search": LONGEST_SEARCH,
+    }
+
+
+def _to_generate(project_id: int) -> str:
+    """The License tab, where "Generate and copy" gets the focus."""
+    return address_of_tab("License", project_id) + "#generate-and-copy"

@@ -61,7 +61,8 @@ def preview_of(form: GenerateForm, organisation_id: str, now: datetime) -> dict[
     holds = policy_in_force(db.session(), config, organisation_id)
     used, asks = form.options_used, holds.asks
     form.obey(holds)
-    ttl = form.offer(config.license_ttls, holds.default_choice(config.license_ttls))
+    at_first = holds.default_choice(config.license_ttls, current_user.last_ttl)
+    ttl = form.offer(config.license_ttls, at_first)
     shown: dict[str, Any] = {
         "form": form,
         "now": now,

@@ -1,6 +1,6 @@
 """A project's License tab: generating, showing and revoking temporary keys."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from flask_login import current_user
 from htmx_flask import request
 
 from app.access.issuing import issue_under_policy
+from app.accounts.users import remember_ttl
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
 from app.agents.spans import spans_under
@@ -24,7 +25,7 @@ from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
-from app.licenses.key_records import KeyList, KeyRecord, is_later, list_keys
+from app.licenses.key_records import KeyRecord, is_later, list_keys
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -35,17 +36,19 @@ from app.licenses.queries import (
 from app.licenses.rules import LicenseState
 from app.licenses.services import key_text, lock_license, revoke_license
 from app.licenses.timeline import PAST, KeyBar, timeline
+from app.licenses.wording import purpose
 from app.models import AgentSession, Project, Request, TemporaryLicense
 from app.portal.confirmations import Confirmation, LogOuts, ask
 from app.portal.gate import begin_checked_write
 from app.portal.license_form import UNTIL, GenerateForm, form_like
+from app.portal.license_listing import Listing
 from app.portal.license_options import preview_of
 from app.portal.showings import JUST_GENERATED, NOT_LOGGED, log_showing
 from app.portal.ticket_links import ticket_address
 from app.projects.services import get_project, organisation_of_project
 from app.web.access import current_actor, requires, restore_fields
 from app.web.forms_again import entered, undone
-from app.web.htmx import fingerprint, is_partial, is_seen, redirect_see_other, render
+from app.web.htmx import is_partial, is_seen, redirect_see_other, render
 from app.web.paging import requested_page
 from app.web.transaction import defer_write
 
@@ -58,36 +61,6 @@ MOST_DRAWN = 200
 """Of so many keys the timeline draws those for which it has room."""
 PARTIALS = {"keys": "licenses/_keys.html"}
 """The template for each target element of htmx; for any other, that of the whole tab."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """An organisation's keys as one person may see them at one instant."""
-
-    now: datetime
-    keys: KeyList
-    chosen: KeyRecord | None
-    state: LicenseState | None
-    key: str | None = field(repr=False)
-    key_problem: str | None
-    logged_out: list[EndedSession]
-    """The sessions under the chosen key that ended because it was revoked."""
-
-    def shows(self, key_id: str) -> bool:
-        """Whether the chosen key is the one with this Key ID, in any accepted spelling."""
-        return self.chosen is not None and self.chosen.key_id == normalise_key_id(key_id)
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash that changes when anything shown changes, except the countdowns."""
-        chosen = self.chosen.key_id if self.chosen else None
-        shown: list[object] = [chosen, self.key is not None, self.key_problem]
-        for license in (*self.keys.active, *self.keys.scheduled, *self.keys.ended):
-            state = state_of(license, self.now)
-            shown += [license.key_id, state, license.last_used_at, license.expires_at]
-            shown.append(license.collected_at)
-        shown += [ended.status for ended in self.logged_out]
-        return fingerprint(shown)
 
 
 @blueprint.after_request
@@ -122,12 +95,13 @@ def generate(project_id: int) -> ResponseReturnValue:
     form = GenerateForm()
     begin_checked_write()
     try:
+        options = form.options()
         made = issue_under_policy(
             db.session(),
             actor=current_actor(),
             config=current_config(),
             organisation_id=organisation_id,
-            options=form.options(),
+            options=options,
             cut_ttl=True,
             now=utcnow(),
             form_token=form.token,
@@ -138,6 +112,8 @@ def generate(project_id: int) -> ResponseReturnValue:
         asked = request.values.get("key", "").strip()
         listing = _with_showing_logged(_listing(project, asked))
         return _show_tab(project, form, listing, status=422)
+    if options.ttl not in (0, current_user.last_ttl):
+        remember_ttl(db.session(), current_user.id, options.ttl)
     if isinstance(made, Request):
         flash(WAITING.format(made.id), "success")
         return redirect_see_other(tab_address(project_id, key=None))
@@ -153,7 +129,8 @@ def generate(project_id: int) -> ResponseReturnValue:
     project = get_project(db.session(), project_id)
     listing = _with_showing_logged(_listing(project, license.key_id, key), generated=True)
     empty = GenerateForm(formdata=None, ttl=ttl)
-    response = _show_tab(project, empty, listing, message=message, focus="copy-key")
+    copies = "copy" in request.form
+    response = _show_tab(project, empty, listing, message=message, focus="copy-key", copies=copies)
     response.headers["HX-Replace-Url"] = address
     return response
 
@@ -253,7 +230,7 @@ def show_keys(project: Project, key_id: str, message: str) -> Response:
     listing = _with_showing_logged(_listing(project, key_id))
     form = GenerateForm(formdata=None)
     context = _context(project, listing) | preview_of(form, project.organisation_id, listing.now)
-    context |= {"message": message, "focus": "copy-key"}
+    context |= {"message": message, "focus": "copy-key", "copies": False}
     return make_response(render_template("licenses/_changed.html", **context))
 
 
@@ -274,11 +251,13 @@ def _show_tab(
     unknown: str = "",
     message: str = "",
     focus: str = "",
+    copies: bool = False,
 ) -> Response:
     """The tab, or the part of it that htmx swaps.
 
     `unknown` is the Key ID that was asked for but does not exist here; `message` is shown and
-    announced; `focus` is the id of the element that gets the focus.
+    announced; `focus` is the id of the element that gets the focus; with `copies` the page puts the
+    key into the clipboard.
     """
     form.form_token.data = new_token()
     page, partial = "licenses/tab.html", "licenses/_license.html"
@@ -290,6 +269,7 @@ def _show_tab(
         "unknown": unknown,
         "message": message,
         "focus": focus,
+        "copies": copies,
     }
     target = request.headers.get("HX-Target", "").partition("#")[2]
     return render(page, PARTIALS.get(target, partial), status, **context)
@@ -305,6 +285,7 @@ def _context(project: Project, listing: Listing) -> dict[str, Any]:
         "instructions": _instructions(project, listing),
         "ticket_address": ticket_address,
         "timeline": _timeline(listing),
+        "purpose": purpose,
     }
 
 

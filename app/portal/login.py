@@ -45,6 +45,9 @@ class PortalUser(UserMixin):
     token: str = field(repr=False)
     more_options: bool = False
     """Whether they left "More options" of the License tab open."""
+    last_ttl: int | None = None
+    """The TTL that they chose last, in seconds."""
+    projects_as_rows: bool = False
 
     @property
     def role_label(self) -> str:
@@ -81,6 +84,8 @@ def load_user(token: str) -> PortalUser | None:
         last_active_at=web_session.last_active_at,
         proven_at=web_session.proven_at,
         more_options=web_session.more_options,
+        last_ttl=web_session.last_ttl,
+        projects_as_rows=web_session.projects_as_rows,
         idle_ends_at=active_at + timedelta(seconds=config.session_idle_seconds),
         token=token,
     )

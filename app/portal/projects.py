@@ -4,7 +4,9 @@ from typing import Any
 
 from flask import Blueprint, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 
+from app.accounts.users import show_projects_as_rows
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
@@ -73,6 +75,14 @@ def list_projects() -> ResponseReturnValue:
     if is_partial():
         keep_address_in_step(response, page_address(found.page.number))
     return response
+
+
+@blueprint.post("/shown-as")
+@requires(Permission.VIEW_PORTAL)
+def show_as() -> ResponseReturnValue:
+    """Rows or cards, kept for this person; then on to the same search."""
+    show_projects_as_rows(db.session(), current_user.id, request.form.get("rows") == "1")
+    return redirect_see_other(_list_address(read_search(request.form), 1))
 
 
 @blueprint.get("/new")

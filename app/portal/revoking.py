@@ -1,10 +1,10 @@
 """Revoking many keys: which, who would be logged out, doing it, and the proof."""
 
 import re
-from typing import Any
 
 from flask import Blueprint, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
 
 from app.agents.live_sessions import live_sessions_under_any
 from app.agents.logout_status import ended_by_revocations
@@ -32,16 +32,18 @@ from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import fingerprint, is_partial, redirect_see_other, render
 
 blueprint = Blueprint("revoking", __name__, url_prefix="/revoke")
-FIELDS = ("organisation", "for", "issued_by", "all")
-"""Those of a selection, as addresses and the form have them."""
+FIELDS = ("organisation", "for", "issued_by", "all", "key")
+"""Those of a selection, as addresses and the form have them; "key" may be there many times."""
+NONE_CHOSEN = "No key was chosen. Go back to the list and choose some, or say here whose."
 
 
 @blueprint.get("")
 @requires(Permission.VIEW_PORTAL)
 def choose() -> ResponseReturnValue:
     """The selection, and what it would revoke, if there is one."""
-    typed = request.args if any(request.args.get(name) for name in FIELDS) else None
-    return _page(typed or {}, previews=typed is not None)
+    given = any(text for name in FIELDS for text in request.args.getlist(name))
+    error = None if given or "key" not in request.args else InvalidInput("key", NONE_CHOSEN)
+    return _page(request.args, previews=given, error=error)
 
 
 @blueprint.post("")
@@ -98,7 +100,9 @@ def proof(event_id: int) -> ResponseReturnValue:
     )
 
 
-def _page(typed: Any, *, previews: bool, error: InvalidInput | None = None) -> ResponseReturnValue:
+def _page(
+    typed: MultiDict[str, str], *, previews: bool, error: InvalidInput | None = None
+) -> ResponseReturnValue:
     session, now = db.session(), utcnow()
     selection, keys = _selection(typed), []
     if previews and (error is None or error.field in ("reason", "previewed")):
@@ -125,7 +129,7 @@ def _page(typed: Any, *, previews: bool, error: InvalidInput | None = None) -> R
     return page, 422 if error else 200
 
 
-def _selection(typed: Any) -> KeySelection:
+def _selection(typed: MultiDict[str, str]) -> KeySelection:
     """What was typed; an address may have anything in it."""
     texts = {name: " ".join(typed.get(name, "").split())[:300] for name in FIELDS}
     texts = {name: text if text.isprintable() else "" for name, text in texts.items()}
@@ -134,6 +138,7 @@ def _selection(typed: Any) -> KeySelection:
         recipient=texts["for"],
         issued_by=texts["issued_by"],
         everything=texts["all"] not in ("", "0"),
+        key_ids=tuple(" ".join(typed.getlist("key")).split()),
     )
 
 

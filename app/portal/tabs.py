@@ -4,14 +4,19 @@ from flask import url_for
 
 from app.models import Project
 
+ENDPOINTS = {
+    "Overview": "projects.overview",
+    "License": "licenses.license_tab",
+    "Agents": "agents.agents_tab",
+    "Visits": "visits.visits_tab",
+    "Feed": "feed.feed_tab",
+}
+
 
 def tabs_for(project: Project) -> list[tuple[str, str]]:
     """A project's tabs: (name, address)."""
-    endpoints = {
-        "Overview": "projects.overview",
-        "License": "licenses.license_tab",
-        "Agents": "agents.agents_tab",
-        "Visits": "visits.visits_tab",
-        "Feed": "feed.feed_tab",
-    }
-    return [(name, url_for(end, project_id=project.id)) for name, end in endpoints.items()]
+    return [(name, address_of_tab(name, project.id)) for name in ENDPOINTS]
+
+
+def address_of_tab(name: str, project_id: int) -> str:
+    return url_for(ENDPOINTS[name], project_id=project_id)

@@ -1,6 +1,6 @@
 """Projects and their organisations: creating, changing, archiving and deleting them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +50,17 @@ def organisation_of_project(session: Session, project_id: int) -> str:
     if found is None:
         raise NotFound(_NO_PROJECT)
     return found
+
+
+def projects_of(session: Session, organisation_ids: Iterable[str]) -> dict[str, int]:
+    """A project of each organisation that has one, preferring one not archived."""
+    in_use = func.min(Project.id).filter(Project.archived_at.is_(None))
+    rows = session.execute(
+        select(Project.organisation_id, func.coalesce(in_use, func.min(Project.id)))
+        .where(Project.organisation_id.in_(set(organisation_ids)))
+        .group_by(Project.organisation_id)
+    )
+    return dict(rows.all())
 
 
 _ORGANISATION_OF = select(Project.organisation_id).where(Project.id == bindparam("id"))

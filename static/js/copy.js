@@ -1,5 +1,6 @@
 // Copying: <button data-copy-from="#selector"> or <button data-copy-text="...">, its words in [data-copy-label].
 //
+// With data-copy-now="sentence" it is copied at once, and the sentence announced with it.
 // {local:2026-11-24T18:40:00Z} in the text becomes that instant in the viewer's zone. Where the browser withholds the
 // clipboard interface (plain http by host name) the older command does it; failing that, the text is left selected.
 (() => {
@@ -55,15 +56,15 @@
     }
   }
 
-  function say(button, words, copied) {
+  function say(button, words, copied, before = "") {
     const label = button.querySelector("[data-copy-label]") ?? button;
-    const before = resets.get(button);
-    if (before) clearTimeout(before.timer);
-    const usual = before?.usual ?? label.textContent;
+    const said = resets.get(button);
+    if (said) clearTimeout(said.timer);
+    const usual = said?.usual ?? label.textContent;
     label.dataset.usual = usual;
     button.classList.toggle("is-copied", copied);
     label.textContent = words;
-    window.announce(words);
+    window.announce(`${before} ${words}`.trim());
     const timer = setTimeout(() => {
       label.textContent = usual;
       button.classList.remove("is-copied");
@@ -81,18 +82,30 @@
     fetch(copyReport, { method: "POST", headers, keepalive: true }).catch(() => {});
   }
 
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy-from], [data-copy-text]");
-    if (!button) return;
+  async function copyFor(button, before) {
     const source = button.dataset.copyFrom ? document.querySelector(button.dataset.copyFrom) : null;
     const text = fill(button.dataset.copyText ?? source?.value ?? source?.textContent.trim() ?? "");
     if (await copy(text, button)) {
       report(button);
-      say(button, "Copied", true);
+      say(button, "Copied", true, before);
     } else {
-      say(button, "Press Ctrl+C to copy", false);
+      say(button, "Press Ctrl+C to copy", false, before);
       selectFor(source);
     }
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy-from], [data-copy-text]");
+    if (button) copyFor(button);
+  });
+
+  // "Generate and copy": the press that asked for the key still counts for the browser when it comes. After the focus
+  // has moved to the button, for text that could not be copied is selected, and needs it.
+  const begun = new WeakSet();
+  window.page.watch("[data-copy-now]", (button) => {
+    if (begun.has(button)) return;
+    begun.add(button);
+    setTimeout(() => copyFor(button, button.dataset.copyNow), 0);
   });
 
   // Copied by hand, with Ctrl+C or a menu.

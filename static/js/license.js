@@ -15,7 +15,7 @@
 
   function hold(held) {
     box().classList.toggle("is-unknown", held);
-    box().closest("form").querySelector("[type=submit]").disabled = held;
+    box().closest("form").querySelectorAll("[type=submit]").forEach((button) => { button.disabled = held; });
   }
 
   function move(time) {
@@ -174,7 +174,7 @@
     const made = Object.assign(document.createElement("optgroup"), { label: "Active", id: "active-keys" });
     const active = document.getElementById("active-keys") ?? (listed().prepend(made), made);
     ["ended", "prefix", "starts", "ends"].forEach((name) => delete option.dataset[name]);
-    option.dataset.countdownLabel = `${option.value} · Active for {left}`;
+    option.dataset.countdownLabel = `${option.value} · Active for {left}${option.dataset.suffix ?? ""}`;
     option.dataset.countdownDone = `${option.value} · Key expired`;
     active.append(option);
     option.dataset.countdownUntil = ends;

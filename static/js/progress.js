@@ -33,8 +33,8 @@
   let busyLabel = null;
   let busyTimer;
 
-  function busy(form) {
-    const label = form?.querySelector?.("[data-busy]");
+  function busy(form, submitter) {
+    const label = (submitter ?? form)?.querySelector?.("[data-busy]");
     if (!label || label === busyLabel) return;
     idle();
     busyTimer = setTimeout(() => {
@@ -64,7 +64,7 @@
     const quiet = isQuiet(ctx.sourceElement);
     const changes = (ctx.request.method ?? "GET").toUpperCase() !== "GET";
     running.set(ctx, { quiet, timer: changes ? setTimeout(slow, PATIENCE) : 0 });
-    if (changes) busy(ctx.sourceElement);
+    if (changes) busy(ctx.sourceElement, ctx.sourceEvent?.submitter);
     refresh();
   });
 
@@ -98,7 +98,7 @@
     }
     sentForm = form;
     sentTimer = setTimeout(slow, PATIENCE);
-    busy(form);
+    busy(form, event.submitter);
     refresh();
   });
 

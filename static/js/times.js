@@ -2,7 +2,7 @@
 // (macros/time.html).
 //
 //   <time datetime="2026-11-24T18:40:00Z" data-local="long|full|short|time|second">
-//   <option data-ended="2026-11-24T18:40:00Z" data-prefix="K7QF-3MXP · Key expired · ">
+//   <option data-ended="2026-11-24T18:40:00Z" data-prefix="K7QF-3MXP · Key expired · " data-suffix="...">
 //   <span data-zone-name> gets the zone's name, <span data-times-name> a few words for it
 //   <input type="hidden" data-zone-field> sends the zone in which a datetime-local field was typed
 //   <button data-times-choice="local|utc"> chooses; the cookie "times" keeps it
@@ -75,7 +75,7 @@
     },
     "option[data-ended]": (option) => {
       const text = (inUTC() ? utc : local)(option.dataset.ended, "short");
-      write(option, text && option.dataset.prefix + text);
+      write(option, text && option.dataset.prefix + text + (option.dataset.suffix ?? ""));
     },
     "[data-zone-name]": (element) => write(element, inUTC() ? "" : zone && ` (${zone})`),
     "[data-times-name]": (element) => write(element, inUTC() ? "UTC" : `this browser's time zone${zone && ` (${zone})`}`),

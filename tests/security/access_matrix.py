@@ -28,10 +28,12 @@ POST   /passkeys/options/PURPOSE                               200 200 200 200 2
 GET    /password/TOKEN                                         404 404 404 404 404 404
 POST   /password/TOKEN                                         404 404 404 404 404 404
 POST   /stay-signed-in                                         401 204 204 204 204 204
+GET    /search                                                 303 403 403 403 200 200
 GET    /audit                                                  303 403 403 403 200 200
 POST   /audit/export.csv                                       401 403 403 403 409 409
 POST   /audit/export.jsonl                                     401 403 403 403 409 409
 GET    /projects                                               303 403 403 403 200 200
+POST   /projects/shown-as                                      401 403 403 403 303 303 rows=0
 GET    /projects/new                                           303 403 403 403 403 200
 POST   /projects/new                                           401 403 403 403 403 422
 GET    /projects/import                                        303 403 403 403 403 200
@@ -108,6 +110,7 @@ POST   /access                                                 401 403 422 422 4
 POST   /access/KEY/copied                                      401 403 404 404 403 403
 POST   /access/KEY/more                                        401 403 422 422 403 403
 POST   /access/requests/REQUEST/withdraw                       401 403 404 404 403 403
+GET    /keys                                                   303 403 403 403 200 200
 GET    /revoke                                                 303 403 403 403 200 200
 POST   /revoke                                                 401 403 403 403 403 422
 GET    /revoke/EVENT                                           303 403 403 403 404 404

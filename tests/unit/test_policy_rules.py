@@ -159,6 +159,13 @@ def test_a_default_above_the_ceiling_is_cut_to_it() -> None:
     assert holding(Policy(ceiling=60)).default_choice(CHOICES) == HOUR
 
 
+def test_what_was_chosen_last_goes_before_the_default_if_it_still_is_a_choice() -> None:
+    holds = holding(Policy(ceiling=DAY, default_ttl=HOUR))
+    assert holds.default_choice(CHOICES, DAY) == DAY
+    assert holds.default_choice(CHOICES, HOUR + 1) == HOUR
+    assert holding(Policy(ceiling=DAY - 1)).default_choice(CHOICES, DAY) == HOUR
+
+
 REFUSED = [
     ("reason", {"reason_required": True}, {}, "Say why: the policy asks for a reason."),
     (

@@ -68,7 +68,7 @@ def test_a_partner_who_is_signed_in_is_counted_while_heard_from(
     clock.advance(seconds=899)
     page = ada.get("/")
     assert tiles(page.text)["partner signed in now"] == ("1", "/#signed-in")
-    table = page.text[page.text.index('id="signed-in"') : page.text.index("Keys that end soonest")]
+    table = page.text[page.text.index('id="signed-in"') : page.text.index("Ending soon")]
     for part in (cast.pat, "Acme", f"/projects/{cast.acme_project}/agents", "45 min"):
         assert part in table
     assert re.search(r"<button[^>]*>\s*End session ", table)

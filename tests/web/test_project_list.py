@@ -63,7 +63,8 @@ def test_a_card_says_what_the_contract_names(app: Flask, ada: Visitor, cast: Cas
     assert page.status_code == 200
     assert cards(page.text) == ["Acme ERP", "Bolt Shop", "Last day", "Past"]
     assert card(page.text, "Acme ERP") == (
-        "Growth Active Acme ERP Acme ORG-000123 No expiry date acme@client.example 1 active key"
+        "Growth Active Acme ERP Acme ORG-000123 No expiry date License "
+        "acme@client.example 1 active key"
     )
     assert "On hold Past Other ID Past Expired On : 23 Nov 2026" in card(page.text, "Past")
     assert "Expiry On : 24 Nov 2026" in card(page.text, "Last day")
@@ -312,3 +313,19 @@ def pages(text: str) -> list[tuple[str, str]]:
         r'href="([^"]*)".*?>(?:<svg.*?</svg>)?(\w+)(?:<svg.*?</svg>)?</a>', nav, re.S
     )
     return [(word, unescape(address)) for address, word in links]
+
+
+def test_rows_or_cards_is_kept_for_the_person_and_the_search_goes_on(
+    ada: Visitor, audrey: Visitor, cast: Cast
+) -> None:
+    tab = f'href="/projects/{cast.acme_project}/license"'
+    assert tab in ada.get("/projects?q=acme").text
+    answer = ada.post("/projects/shown-as", {"rows": "1", "q": "acme", "sort": "newest"})
+    assert (answer.status_code, answer.location) == (303, "/projects?q=acme&sort=newest")
+    page = ada.get(answer.location).text
+    assert "project-card" not in page
+    assert tab in page
+    assert "1 found" in page
+    assert "project-card" in audrey.get("/projects").text
+    ada.post("/projects/shown-as", {"rows": "0"})
+    assert "project-card" in ada.get("/projects").text

@@ -6,6 +6,7 @@ from sqlalchemy import update
 
 from app.core.clock import utcnow
 from app.models import Organisation, Project, User
+from app.projects.rules import organisation_search_text, project_search_text
 from tests.browser.conftest import Portal
 from tests.browser.license_tab.stage import NUMBERS, Place
 from tests.conftest import Cast
@@ -18,12 +19,14 @@ def place(portal: Portal) -> Place:
     now = utcnow()
     with portal.session() as session:
         name = f"Harbour & Söhne {number}"
-        session.add(Organisation(id=organisation_id, name=name, search_text="", created_at=now))
+        organisation = Organisation(id=organisation_id, name=name, created_at=now)
+        organisation.search_text = organisation_search_text(name, organisation_id)
+        session.add(organisation)
         session.flush()
         project = Project(
             organisation_id=organisation_id,
             name=f"Shop {number}",
-            search_text="",
+            search_text=project_search_text(f"Shop {number}", ""),
             created_at=now,
             updated_at=now,
         )
@@ -42,6 +45,6 @@ def ten(clocked: Portal, cast: Cast) -> Place:
 def at_tab(place: Place, page: Page) -> Page:
     """The first super admin, on the License tab of a place without keys, the options shut."""
     with place.portal.session() as session:
-        session.execute(update(User).values(more_options=False))
+        session.execute(update(User).values(more_options=False, last_ttl=None))
     place.portal.sign_in(page, place.tab)
     return page

@@ -151,6 +151,23 @@ class TestCopying:
             assert event
             assert (event.tag, event.subject) == ("license.copied", keys(at_tab).input_value())
 
+    @pytest.mark.parametrize("host", ["127.0.0.1", HOST_NAME])
+    def test_in_one_go_with_generating(self, page: Page, place: Place, host: str) -> None:
+        page.clock.install()
+        url = place.portal.url.replace("127.0.0.1", host)
+        replace(place.portal, url=url).sign_in(page, place.tab)
+        ttl(page).select_option(label="1 hr")
+        stop_clock(page)
+        button(page, "Generate and copy").click()
+        expect(key_box(page)).to_have_value(re.compile("^rw1"))
+        page.clock.run_for(100)
+        expect(button(page, "Copied")).to_be_focused()
+        page.clock.run_for(100)
+        expect(page.locator("#live")).to_contain_text("It works for 1 hr. Copied")
+        ttl(page).evaluate("select => select.insertAdjacentHTML('afterend', '<textarea id=t>')")
+        page.locator("#t").press("Control+v")
+        expect(page.locator("#t")).to_have_value(key_box(page).input_value())
+
     def test_works_over_plain_http_by_host_name(self, page: Page, place: Place) -> None:
         """There the browser withholds the clipboard interface."""
         page.clock.install()

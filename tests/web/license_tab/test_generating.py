@@ -55,6 +55,23 @@ class TestGenerating:
         assert f'data-announce="{license.key_id} was generated. It works for 3 hrs."' in answer.text
         assert re.search(r'id="copy-key"\s+data-focus', answer.text)
 
+    def test_and_to_copy_has_the_page_copy_it_at_once(
+        self, app: Flask, ada: Visitor, tab: str
+    ) -> None:
+        told = "was generated. It works for 3 hrs."
+        answer = generate(ada, tab, htmx=True, copy="1")
+        [license] = stored(app)
+        assert f'data-copy-now="{license.key_id} {told}"' in answer.text
+        assert "data-copy-now" not in generate(ada, tab, htmx=True).text
+
+    def test_the_ttl_chosen_last_is_the_first_choice_of_this_person_everywhere(
+        self, cast: Cast, ada: Visitor, audrey: Visitor, tab: str
+    ) -> None:
+        generate(ada, tab, ttl="1d")
+        bolt = f"/projects/{cast.bolt_project}/license"
+        assert '<option selected value="1d">' in ada.get(bolt).text
+        assert '<option selected value="1h">' in ada.get(f"{bolt}?ttl=1h").text
+
     def test_the_key_works_for_exactly_the_chosen_time(
         self, app: Flask, ada: Visitor, tab: str
     ) -> None:

@@ -50,7 +50,11 @@ def test_everything_is_stored_and_shown_with_the_key(app: Flask, ada: Visitor, t
         "Reason Printer down",
     ):
         assert said in shown, said
-    assert options(page)[:2] == ["Scheduled", f"{license.key_id} · Starts 26 Nov 09:00"]
+    apart = "for pat@example.com · \u2068Printer down\u2069"
+    assert options(page)[:2] == [
+        "Scheduled",
+        f"{license.key_id} · Starts 26 Nov 09:00 · {apart}",
+    ]
     assert 'id="license-key"' in page.text  # its text can be sent ahead
     assert "For: pat@example.com alone" in page.text
     assert "Extend" in shown
