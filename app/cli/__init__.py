@@ -37,6 +37,7 @@ class Commands(AppGroup):
             settings,
             upgrading,
             users,
+            webhooks,
         )
         from app.cli.setup import bind_migrate  # noqa: PLC0415
 
@@ -49,6 +50,7 @@ class Commands(AppGroup):
             licenses.group,
             policy.group,
             requests.group,
+            webhooks.group,
             keys.group,
             audit.group,
             jobs.command,

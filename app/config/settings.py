@@ -143,6 +143,11 @@ class Config:
         return f"http://{self.bind}" if self.bind.is_loopback and not self.trusted_proxies else ""
 
     @property
+    def mails_links(self) -> bool:
+        """Whether one-time links can be mailed: they take a server, and an address to lead to."""
+        return bool(self.smtp_url and self.known_root)
+
+    @property
     def agent_limits(self) -> SessionLimits:
         """The limits of sessions on OP Agents."""
         return SessionLimits(self.heartbeat_seconds, self.agent_idle_seconds)

@@ -68,17 +68,22 @@ def due_deliveries(
     return list(session.scalars(query.limit(limit)))
 
 
-def note_outcome(session: Session, delivery_id: int, outcome: Outcome, *, now: datetime) -> None:
-    """Note what became of a try; what is given up is logged. One that is over stays as it is."""
+def note_outcome(
+    session: Session, delivery_id: int, outcome: Outcome, *, now: datetime, once: bool = False
+) -> None:
+    """Note what became of a try; what is given up is logged. One that is over stays as it is.
+
+    What is tried `once` has been given up from the beginning, unless it is delivered.
+    """
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
-    if delivery is None or delivery.next_try_at is None:
+    if delivery is None or (delivery.next_try_at is None and not once):
         return
     delivery.tries += 1
     delivery.tried_at = now
     delivery.answer = shortened(outcome.answer, ANSWER_LENGTH - 1)
-    delivery.next_try_at = next_try(outcome, delivery.tries, now)
+    delivery.next_try_at = None if once else next_try(outcome, delivery.tries, now)
     if outcome.delivered:
-        delivery.delivered_at = now
+        delivery.delivered_at, delivery.given_up_at = now, None
     elif delivery.next_try_at is None:
         give_up(session, delivery, now=now)
     if delivery.next_try_at is None:
@@ -110,6 +115,13 @@ def not_delivered(session: Session, *, limit: int) -> list[Delivery]:
     query = select(Delivery).where(Delivery.given_up_at.is_not(None))
     newest = query.order_by(Delivery.given_up_at.desc(), Delivery.id.desc())
     return list(session.scalars(newest.limit(limit)))
+
+
+def last_mail_failure(session: Session) -> str:
+    """Why the mail that was tried last waits to be tried again; "" if it does not."""
+    tried = select(Delivery).where(Delivery.webhook_id.is_(None), Delivery.tries > 0)
+    last = session.scalar(tried.order_by(Delivery.id.desc()).limit(1))
+    return last.answer if last is not None and last.next_try_at is not None else ""
 
 
 def give_up_waiting(session: Session, webhook_id: int, *, answer: str, now: datetime) -> int:

@@ -66,21 +66,21 @@ def new_message_id() -> str:
     return f"msg_{new_token()}"
 
 
-def mail_link(session: Session, *, email: str, token: str, secret_key: str) -> None:
-    """Let the invitation of `email`, made in this transaction, be mailed with its link's token.
+def mail_link(session: Session, *, email: str, token: str, secret_key: str) -> bool:
+    """Let the invitation of `email` be mailed with its link's token, if it was made just now.
 
-    The database keeps the token sealed until the mail is sent or given up.
+    The database keeps the token sealed until the mail is sent or given up. Returns whether there is
+    such an invitation: the link of a reset is not mailed, since who lost their password, or had it
+    stolen, may have lost their mailbox too.
     """
-    event_id = (
-        select(AuditEvent.id)
-        .where(AuditEvent.id == Notice.event_id, AuditEvent.subject == email)
-        .exists()
+    of_them = select(AuditEvent.id).where(
+        AuditEvent.id == Notice.event_id, AuditEvent.subject == email
     )
-    session.execute(
-        update(Notice)
-        .where(Notice.kind == NoticeKind.USER_INVITED.value, Notice.sealed.is_(None), event_id)
-        .values(sealed=seal(secret_key, LINK, token))
+    told = update(Notice).where(
+        Notice.kind == NoticeKind.USER_INVITED.value, Notice.sealed.is_(None), of_them.exists()
     )
+    sealed = told.values(sealed=seal(secret_key, LINK, token))
+    return session.scalar(sealed.returning(Notice.id)) is not None
 
 
 def forget_undelivered(session: Session, *, now: datetime) -> None:

@@ -118,9 +118,9 @@ def remove_webhook(session: Session, webhook: Webhook, *, actor: Actor, now: dat
 
 
 def add_test(
-    session: Session, webhook: Webhook, *, actor: Actor, now: datetime, at_once: bool = True
+    session: Session, webhook: Webhook, *, actor: Actor, now: datetime, once: bool = False
 ) -> Delivery:
-    """Add a test to what a webhook is sent, tried like all else unless it is not `at_once`.
+    """Add a test to what a webhook is sent; `once` if the caller sends it, and notes the outcome.
 
     Raises NotAllowed.
     """
@@ -133,7 +133,9 @@ def add_test(
         webhook_id=webhook.id,
         address=webhook.address,
         created_at=now,
-        next_try_at=now if at_once else None,
+        next_try_at=None if once else now,
+        given_up_at=now if once else None,
+        answer="Interrupted" if once else "",
     )
     session.add(test)
     log_event(session, AuditTag.WEBHOOK_TESTED, actor=actor, now=now, subject=webhook.address)

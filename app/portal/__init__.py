@@ -24,6 +24,7 @@ from app.portal import (
     sign_in,
     user_factors,
     users,
+    webhooks,
 )
 
 BLUEPRINTS = tuple(
@@ -31,6 +32,7 @@ BLUEPRINTS = tuple(
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
         *(projects, imports, licenses, license_options, license_extending, revoking),
-        *(agents, feed, audit, users, user_factors, policy, requests, own_access, ready),
+        *(agents, feed, audit, users, user_factors, policy, webhooks, requests, own_access),
+        ready,
     )
 )

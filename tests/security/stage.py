@@ -13,6 +13,7 @@ from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.option_rules import KeyOptions
 from app.models import Base, User
+from app.notices.webhooks import add_webhook
 from tests.agents.stage import issue, signed_in
 from tests.conftest import Cast, Visitor
 from tests.security.access_matrix import AGENTS, PORTAL
@@ -62,6 +63,7 @@ def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
             "AGENT": client.agent_id,
             "SESSION": client.id,
             "REQUEST": asked_for(db.session(), cast),
+            "WEBHOOK": listening(app, cast),
             "FINGERPRINT": "000000000000",
             "NAME": "css/theme.css",
             "USER": cast.actor(cast.dev).user_id,
@@ -86,6 +88,19 @@ def asked_for(session: Session, cast: Cast) -> int:
         now=utcnow(),
     )
     return request.id
+
+
+def listening(app: Flask, cast: Cast) -> int:
+    """A webhook, which nothing is sent to."""
+    webhook, _ = add_webhook(
+        db.session(),
+        actor=cast.actor(cast.ada),
+        address="https://hooks.example/",
+        events=["key.revoked"],
+        config=app.extensions["config"],
+        now=utcnow(),
+    )
+    return webhook.id
 
 
 def path_of(address: str, records: dict[str, str]) -> str:
