@@ -26,7 +26,8 @@ def hook(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceive
 
 
 def run(app: Flask, *words: str) -> Result:
-    return app.test_cli_runner().invoke(args=["webhooks", *words])
+    with app.app_context():
+        return app.test_cli_runner().invoke(args=["webhooks", *words])
 
 
 def test_added_listed_tested_and_removed(app: Flask, cast: Cast, hook: WebhookReceiver) -> None:
