@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
 from socketserver import BaseRequestHandler, ThreadingTCPServer
+from ssl import SSLContext
 from typing import Any, NamedTuple
 
 from aiosmtpd.controller import Controller
@@ -148,14 +149,17 @@ class MailReceiver:
 
 
 @contextmanager
-def mail_receiver(*, password: str = "") -> Iterator[MailReceiver]:
+def mail_receiver(
+    *, password: str = "", tls: SSLContext | None = None, implicit: bool = False
+) -> Iterator[MailReceiver]:
+    """`tls` is offered by STARTTLS, or `implicit` from the first byte."""
     receiver = MailReceiver()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         receiver.port = free.getsockname()[1]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"ssl_context" if implicit else "tls_context": tls} if tls else {}
     if password:
-        options = {
+        options |= {
             "auth_require_tls": False,
             "authenticator": lambda *given: AuthResult(
                 success=given[-1].password == password.encode()

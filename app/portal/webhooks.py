@@ -91,7 +91,7 @@ def add() -> ResponseReturnValue:
 def test(webhook_id: int) -> ResponseReturnValue:
     webhook = get_webhook(db.session(), webhook_id)
     add_test(db.session(), webhook, actor=current_actor(), now=utcnow())
-    flash("A test is on its way. Load this page again in a few seconds to see the answer.", "success")
+    flash("A test is on its way. Load this page again to see the answer.", "success")
     return redirect_see_other(url_for("webhooks.show"))
 
 

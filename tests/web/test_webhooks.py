@@ -105,7 +105,9 @@ def test_a_test_is_put_on_its_way_and_its_answer_shown(app: Flask, ada: Visitor)
     page = ada.get(PAGE).text
     [action] = re.findall(r'action="([^"]+/test)"', page)
     assert ada.post(action).status_code == 303
-    assert "A test Tue 24 Nov 2026, 15:40 UTC Waiting 0 None yet Not yet" in words(ada.get(PAGE).text)
+    assert "A test Tue 24 Nov 2026, 15:40 UTC Waiting 0 None yet Not yet" in words(
+        ada.get(PAGE).text
+    )
     with app.app_context():
         delivery = db.session.scalars(select(Delivery)).one()
         note_outcome(db.session(), delivery.id, Outcome(False, "HTTP 410", final=True), now=NOW)
