@@ -25,10 +25,18 @@ _KEY_TEXT = re.compile(r"rw[0-9]+\.[\w-]{10,}(\.[\w-]+)*")
 
 
 class Told(NamedTuple):
-    """The data of a notice, as webhooks get it, and the e-mails of the people to tell."""
+    """The data of a notice, as webhooks get it, and the e-mails of the people to tell.
+
+    What is `hidden` of the data is not for these people.
+    """
 
     data: dict[str, Any]
     people: list[str]
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def data_for_people(self) -> dict[str, Any]:
+        return {name: value for name, value in self.data.items() if name not in self.hidden}
 
 
 def facts_of(session: Session, notice: Notice) -> Told | None:
@@ -43,7 +51,7 @@ def facts_of(session: Session, notice: Notice) -> Told | None:
         told = None
     else:
         told = _OTHERS[kind](session, kind, event)
-    return told and Told(without_keys(told.data), told.people)
+    return told and told._replace(data=without_keys(told.data))
 
 
 def without_keys(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,6 +125,7 @@ def _of_request(session: Session, kind: NoticeKind, event: AuditEvent) -> Told |
         "organisation_id": request.organisation_id,
         "organisation": organisation.name if organisation else None,
         "asked_by": request.asked_by.email,
+        "asked_by_role": request.asked_by.role.value,
         "for": asked.get("recipient") or None,
         "reason": asked.get("reason") or None,
         "ticket": asked.get("ticket") or None,
@@ -124,11 +133,13 @@ def _of_request(session: Session, kind: NoticeKind, event: AuditEvent) -> Told |
     }
     if kind is NoticeKind.REQUEST_MADE:
         return Told(data | {"ttl": event.data.get("ttl")}, _super_admins(session))
+    who = _enabled([request.asked_by])
     if kind is NoticeKind.REQUEST_APPROVED:
         data |= {"approved_by": event.actor, "key_id": _text(event.data, "key_id")}
-    else:
-        data |= {"refused_by": event.actor, "refused_because": _text(event.data, "reason")}
-    return Told(data, _enabled([request.asked_by]))
+        return Told(data, who)
+    data |= {"refused_by": event.actor, "refused_because": _text(event.data, "reason")}
+    # Whoever is refused learns neither what an organisation is called, nor whether there is one.
+    return Told(data, who, frozenset({"organisation"}))
 
 
 def _of_invitation(session: Session, _kind: NoticeKind, event: AuditEvent) -> Told | None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from app.audit.notice_kinds import NoticeKind
 from app.core.clock import utc_text
 from app.core.durations import format_ttl
+from app.core.permissions import TEMPORARY_KEY_ROLES
 from app.core.text import one_line, shortened
 
 SUBJECT_LENGTH = 150
@@ -24,7 +25,6 @@ class Wording(NamedTuple):
     path: str = ""
 
 
-_NOT_MAILED = "The key itself is never mailed. "
 _WORDINGS = {
     NoticeKind.REQUEST_MADE: Wording(
         "Request {request_id}: {asked_by} asks for a key",
@@ -33,7 +33,7 @@ _WORDINGS = {
     ),
     NoticeKind.REQUEST_APPROVED: Wording(
         "Request {request_id} was approved",
-        "{approved_by} has approved what you asked for. " + _NOT_MAILED + "The portal has it.",
+        "{approved_by} has approved what you asked for. A key is never mailed: the portal has it.",
     ),
     NoticeKind.REQUEST_REFUSED: Wording(
         "Request {request_id} was refused",
@@ -41,7 +41,8 @@ _WORDINGS = {
     ),
     NoticeKind.KEY_GENERATED: Wording(
         "Key {key_id} was generated for you",
-        "{issued_by} has generated a temporary key for you. " + _NOT_MAILED + "{issued_by} has it.",
+        "{issued_by} has generated a temporary key for you. A key is never mailed: you find it in "
+        "the portal, under My access.",
     ),
     NoticeKind.KEY_ENDS_SOON: Wording(
         "Key {key_id} ends soon", "A temporary key ends soon. It can be extended until then."
@@ -124,8 +125,19 @@ def _where(kind: NoticeKind, data: Mapping[str, Any], root: str, link: str) -> s
             "This link works once, within 72 hours of the invitation. "
             f"Whoever opens it chooses your password, so pass it on to nobody:\n{link}"
         )
-    path = _WORDINGS[kind].path
-    return root + path.format_map(data) if root and path else ""
+    path = _path(kind, data)
+    return root + path if root and path else ""
+
+
+def _path(kind: NoticeKind, data: Mapping[str, Any]) -> str:
+    """The page that has more, of those that its reader may open; "" if there is none."""
+    if kind.startswith("key."):
+        return "/access" if data.get("for") else f"/projects?q={data.get('key_id')}"
+    if kind in (NoticeKind.REQUEST_APPROVED, NoticeKind.REQUEST_REFUSED):
+        if data.get("asked_by_role") in TEMPORARY_KEY_ROLES:
+            return "/access"
+        return f"/requests/{data.get('request_id')}"
+    return _WORDINGS[kind].path.format_map(data)
 
 
 def _fact(name: str, data: Mapping[str, Any]) -> str:

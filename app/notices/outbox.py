@@ -51,7 +51,7 @@ def _spread(
                 message_id=new_message_id(),
                 kind=notice.kind,
                 happened_at=notice.happened_at,
-                data=told.data,
+                data=told.data_for_people if webhook_id is None else told.data,
                 webhook_id=webhook_id,
                 address=address,
                 sealed=notice.sealed if webhook_id is None else None,

@@ -196,6 +196,28 @@ class TestWhoIsTold:
         assert (told["key"], told["refused"]) == (2, 1), "Grace is not told of hers"
         assert told.total() == 4
 
+    def test_a_refused_partner_learns_of_no_organisation(
+        self, post: Post, hook: WebhookReceiver
+    ) -> None:
+        """Asking for one ID after the other must not tell which customers there are."""
+        post.listen(hook.address, ["request.refused"])
+        post.config = replace(post.config, public_url="https://p.example")
+        post.courier = post.new_courier()
+        ada, texts = post.cast.actor(post.cast.ada), []
+        for organisation_id in (post.cast.bolt, "ORG-UNKNOWN"):
+            asked = ask(post, post.cast.pat, organisation_id=organisation_id)
+            decided = {"request_id": asked.id, "reason": "no", "clock": lambda: NOW}
+            refuse_request(db.session(), actor=ada, **decided)
+            post.send()
+            text = post.mail.to(post.cast.pat)[-1].get_content()
+            assert "https://p.example/access" in text
+            texts.append(text.replace(organisation_id, "ID").replace(f"Request: {asked.id}", ""))
+        assert texts[0] == texts[1]
+        assert [posted.said["data"]["organisation"] for posted in hook.posted] == [
+            "Bolt & Söhne",
+            None,
+        ]
+
     def test_an_invitation_has_its_link_once_and_the_database_does_not(self, post: Post) -> None:
         """Whoever has the link chooses the password: it is sealed, and blanked once it is sent."""
         ada, session = post.cast.actor(post.cast.ada), db.session()

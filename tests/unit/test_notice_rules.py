@@ -208,6 +208,7 @@ def test_a_mail_is_short_and_clear() -> None:
         "A temporary key ends soon. It can be extended until then.\n\n"
         "Key ID: ABCD-2345\nOrganisation: Acme\nOrganisation ID: ORG-1\n"
         "Issued by: ada@example.com\nEnds: Tue 24 Nov 2026, 15:40 UTC\n\n"
+        "https://p.example/projects?q=ABCD-2345\n\n"
         "Sent by Rolling Window, https://p.example. Times are in UTC.\n"
     )
 
