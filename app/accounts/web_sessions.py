@@ -2,12 +2,13 @@
 
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.authentication import Authentication
+from app.accounts.known_browsers import note_browser
 from app.audit.journal import Withdrawal, note_withdrawal
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
@@ -58,10 +59,12 @@ def sign_in_to_portal(
     who: Authentication,
     now: datetime,
     browser: str = "",
+    browser_token: str | None = None,
     provider_session: str | None = None,
 ) -> str | None:
     """Sign a person in to the portal with a `browser` (in words), or refuse; both are logged.
 
+    By `browser_token` the browser is known again: they are told of a sign-in from a new one.
     `provider_session` is what the identity provider calls its sign-in, None if it was not there.
     Returns the token of the new session, or None if the person is refused: because
     authentication failed, or because their role works on OP Agents alone.
@@ -85,8 +88,10 @@ def sign_in_to_portal(
         )
     )
     user.last_sign_in_at = now
-    way = "provider" if provider_session is not None else None
-    log_event(session, AuditTag.SIGNED_IN, actor=who.actor, now=now, way=way)
+    said: dict[str, Any] = {"way": "provider" if provider_session is not None else None}
+    if browser_token and note_browser(session, user_id=user.id, token=browser_token, now=now):
+        said["new_browser"] = browser or "unknown"
+    log_event(session, AuditTag.SIGNED_IN, actor=who.actor, now=now, **said)
     return token
 
 

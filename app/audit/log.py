@@ -7,12 +7,12 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
-from app.audit.tags import OF_COMMANDS, TAGS, AuditTag, key_id_of
+from app.audit.tags import OF_COMMANDS, TAGS, AuditTag, key_id_of, notice_of
 from app.audit.wording import details
 from app.core.actor import Actor
 from app.core.request_ids import current_request_id
 from app.core.text import EMAIL_LENGTH
-from app.models import AuditEvent, Organisation
+from app.models import AuditEvent, Notice, Organisation
 from app.models.rows import read_rows
 
 
@@ -51,7 +51,7 @@ def log_event(
     subject: str = "",
     **data: str | int | None,
 ) -> None:
-    """Add an event to the audit log, in the caller's transaction.
+    """Add an event to the audit log, in the caller's transaction, and the notice that tells of it.
 
     `subject` is what was acted on, as people know it (a Key ID, a project's or a machine's name,
     an e-mail); `data` holds plain values under names that the tag defines. Never pass a password
@@ -64,7 +64,8 @@ def log_event(
         data |= {"system_user": actor.system_user}
         data |= {"on_behalf_of": actor.email} if actor.user_id is not None else {}
     session.flush()  # what the event is about may be new
-    session.connection().execute(
+    connection = session.connection()
+    event_id = connection.execute(
         _ADDED,
         {
             "happened_at": now,
@@ -79,12 +80,16 @@ def log_event(
             "subject": subject[:300],
             "data": data,
         },
-    )
+    ).scalar_one()
+    if kind := notice_of(tag, data):
+        told = {"kind": kind.value, "happened_at": now, "event_id": event_id, "key_id": ""}
+        connection.execute(_TOLD, told)
     # Counted when it is committed.
     session.info.setdefault("events", []).append((tag, data))
 
 
-_ADDED = insert(AuditEvent)
+_ADDED = insert(AuditEvent).returning(AuditEvent.id)
+_TOLD = insert(Notice)
 
 
 def has_event(

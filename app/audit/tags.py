@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from app.audit.notice_kinds import NoticeKind
 from app.audit.wording import Datum, code, instant, ttl
 
 _PROJECT = {"project_id": None}
@@ -36,7 +37,10 @@ class AuditTag(StrEnum):
     SIGNED_IN = (
         "portal.signed_in",
         "Signed in to the portal",
-        {"way": Datum("by", code(provider="the identity provider"))},
+        {
+            "way": Datum("by", code(provider="the identity provider")),
+            "new_browser": Datum("from a new browser"),
+        },
     )
     SIGN_IN_REFUSED = (
         "portal.sign_in_refused",
@@ -226,6 +230,14 @@ class AuditTag(StrEnum):
         "Changed a policy",
         {"before": Datum("before"), "after": Datum("after")},
     )
+    WEBHOOK_ADDED = "webhook.added", "Added a webhook", {"events": Datum("events")}
+    WEBHOOK_REMOVED = "webhook.removed", "Removed a webhook"
+    WEBHOOK_TESTED = "webhook.tested", "Sent a test to a webhook"
+    NOTICE_GIVEN_UP = (
+        "notice.given_up",
+        "Gave up sending a notice",
+        {"kind": Datum("notice"), "answer": Datum("answer")},
+    )
     REQUEST_MADE = (
         "request.made",
         "Asked for a temporary key",
@@ -302,6 +314,27 @@ _VERBS = {
 """Of those whose label is no verb."""
 TAGS = {tag.value: tag for tag in AuditTag}
 """Each tag by its stored value."""
+
+_NOTICES = {
+    AuditTag.REQUEST_MADE: NoticeKind.REQUEST_MADE,
+    AuditTag.REQUEST_APPROVED: NoticeKind.REQUEST_APPROVED,
+    AuditTag.REQUEST_REFUSED: NoticeKind.REQUEST_REFUSED,
+    AuditTag.LICENSE_ISSUED: NoticeKind.KEY_GENERATED,
+    AuditTag.LICENSE_EXTENDED: NoticeKind.KEY_EXTENDED,
+    AuditTag.LICENSE_REVOKED: NoticeKind.KEY_REVOKED,
+    AuditTag.USER_INVITED: NoticeKind.USER_INVITED,
+    AuditTag.SIGNING_KEY_CREATED: NoticeKind.SIGNING_KEY_ROTATED,
+    AuditTag.SIGNING_KEY_CHOSEN: NoticeKind.SIGNING_KEY_ROTATED,
+}
+"""Those that people, or other programs, are told of."""
+
+
+def notice_of(tag: AuditTag, data: Mapping[str, str | int | None]) -> NoticeKind | None:
+    """What is told of an event, or None."""
+    if tag is AuditTag.SIGNED_IN and "new_browser" in data:
+        return NoticeKind.NEW_BROWSER
+    return _NOTICES.get(tag)
+
 
 _OF_A_KEY = frozenset(
     {

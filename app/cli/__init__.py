@@ -38,6 +38,7 @@ class Commands(AppGroup):
             upgrading,
             users,
             visits,
+            webhooks,
         )
         from app.cli.setup import bind_migrate  # noqa: PLC0415
 
@@ -51,6 +52,7 @@ class Commands(AppGroup):
             policy.group,
             requests.group,
             visits.group,
+            webhooks.group,
             keys.group,
             audit.group,
             jobs.command,

@@ -29,12 +29,14 @@ from app.cli.setup import migration_of, newest_migration
 from app.config import Config, current_config
 from app.core.clock import utcnow
 from app.core.errors import SigningKeyMissing
+from app.core.mail_server import parse_mail_server
 from app.core.permissions import Role, SecondFactorPolicy
 from app.core.text import counted
 from app.extensions import db
 from app.licenses.keyring import PEM_START, list_signing_keys, private_key
 from app.models import AuditEvent, User
 from app.models.database_errors import explain_database_error
+from app.notices.deliveries import count_overdue, last_mail_failure
 
 LEAST_FREE = 500 * 1024 * 1024
 MOST_CLOCK_DIFFERENCE = timedelta(seconds=30)
@@ -125,8 +127,15 @@ def _https(config: Config, _session: Session) -> str:
     return f"Links begin with {config.public_url or f'http://{config.bind}'}."
 
 
-def _mail(_config: Config, _session: Session) -> str:
-    return "This version sends no mail: one-time links are shown, to be copied."
+def _mail(config: Config, session: Session) -> str:
+    if not config.smtp_url:
+        return "No mail is sent (PORTAL_SMTP_URL is not set): one-time links are to be copied."
+    server = parse_mail_server(config.smtp_url)
+    if not config.known_root:
+        raise Broken("Mails cannot name the portal: set PORTAL_PUBLIC_URL to its address.")
+    if answer := last_mail_failure(session):
+        raise Broken(f"The last mail was not taken by {server}: {answer}.")
+    return f"Mail from {config.sender} is handed in at {server}."
 
 
 def _second_factor(config: Config, session: Session) -> str:
@@ -191,6 +200,7 @@ def _signing_keys(config: Config, session: Session) -> str:
 def _background(_config: Config, session: Session) -> str:
     now = utcnow()
     behind = count_pending(session, now, before=now - BEHIND)
+    behind += count_overdue(session, before=now - BEHIND)
     if behind:
         raise Broken(
             f"The background process is behind by {counted(behind, 'event')}: start the portal, or "

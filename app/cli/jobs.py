@@ -7,8 +7,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from threading import Event
+from time import monotonic
 from typing import Any, NamedTuple
 
 import click
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from app.access.requests import lapse_requests
+from app.accounts.known_browsers import purge_known_browsers
 from app.accounts.web_sessions import purge_web_sessions
 from app.agents.purging import purge_agent_sessions
 from app.agents.visiting import store_visits_ends
@@ -37,6 +39,8 @@ from app.core.errors import PortalError
 from app.extensions import db
 from app.models.database_errors import explain_database_error
 from app.models.engine import reading_only, writing
+from app.notices.courier import Courier
+from app.notices.deliveries import purge_deliveries
 from app.throttle import forget_old
 from app.web.logs import set_up_logs
 
@@ -84,6 +88,8 @@ def purge(settings: Config) -> None:
     for some in (
         partial(purge_agent_sessions, keep=keep, limits=settings.agent_limits),
         partial(purge_web_sessions, keep=keep, max_seconds=settings.session_max_seconds),
+        purge_known_browsers,
+        purge_deliveries,
     ):
         for _ in range(STEPS_A_ROUND):
             with _transaction() as session:
@@ -124,7 +130,21 @@ def end_visits(settings: Config) -> None:
                 break
 
 
+def send_notices(settings: Config) -> None:
+    """Send what is due by mail and to webhooks, waiting for nobody who is slow to answer."""
+    _courier(settings).work()
+
+
+@cache
+def _courier(settings: Config) -> Courier:
+    """What is on its way from one round to the next."""
+    return Courier(settings, transaction=_transaction, session=db.session, clock=utcnow)
+
+
+OFTEN = (Job("notices", send_notices),)
+"""What is done each second too: the first try is to follow at once, and the next after five."""
 JOBS = (
+    *OFTEN,
     Job("audit log", prove_record),
     Job("requests", lapse),
     Job("visits", end_visits),
@@ -166,13 +186,13 @@ def command(parent: int | None) -> None:
         with suppress(DBAPIError, OSError), _turn(settings) as is_ours:
             while is_ours() and not stop.is_set():
                 work(settings)
-                _wait(stop, parent)
+                _wait(stop, parent, lambda: work(settings, OFTEN))
         _wait(stop, parent)
 
 
-def work(settings: Config) -> None:
+def work(settings: Config, jobs: tuple[Job, ...] = JOBS) -> None:
     """One round: every job, each by itself."""
-    for job in JOBS:
+    for job in jobs:
         try:
             job.run(settings)
         except PortalError as error:
@@ -189,13 +209,16 @@ def _say(job: Job, sentence: str) -> None:
     log.error("%s: %s", job.name, sentence)
 
 
-def _wait(stop: Event, parent: int | None) -> None:
+def _wait(stop: Event, parent: int | None, meanwhile: Callable[[], object] | None = None) -> None:
     """Until the next round, the end, or the end of the process that started this one."""
-    for _ in range(ROUND_SECONDS // WATCH_SECONDS):
+    until = monotonic() + ROUND_SECONDS
+    while monotonic() < until:
         if parent is not None and os.getppid() != parent:
             stop.set()
         if stop.wait(WATCH_SECONDS):
             return
+        if meanwhile is not None:
+            meanwhile()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from app.core.clock import utcnow
 from app.extensions import db
 from app.licenses.queries import count_all_active
 from app.models.engine import reading_only
+from app.notices.deliveries import count_overdue
 from app.web.proxies import Wsgi
 from app.web.request_log import route
 
@@ -55,7 +56,9 @@ GAUGES: list[tuple[str, str, Callable[[Session], int]]] = [
     (
         "portal_jobs_waiting",
         "Jobs that the background process has not done yet",
-        lambda session: int(count_pending(session, utcnow()) > 0),
+        lambda session: (
+            (count_pending(session, utcnow()) > 0) + (count_overdue(session, before=utcnow()) > 0)
+        ),
     ),
     (
         "portal_sessions_live",

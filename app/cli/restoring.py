@@ -50,6 +50,7 @@ from app.extensions import db
 from app.licenses.keyring import PEM_START
 from app.models.copying import UNFINISHED, has_rows, installation_id, is_unfinished
 from app.models.engine import reading_only
+from app.notices.outbox import forget_undelivered
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,7 @@ def _settle(
 ) -> Settled:
     """In one transaction with the end of the mark: a copy is settled, or nobody starts on it."""
     with changing() as session:
+        forget_undelivered(session, now=utcnow())  # and then tell of what is ended now
         done = settle_restored_copy(
             session,
             journal=journal,

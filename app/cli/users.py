@@ -34,6 +34,7 @@ from app.core.actor import COMMAND_LINE
 from app.core.clock import rfc3339, utcnow, whole_second
 from app.core.permissions import Role
 from app.models import User
+from app.notices.outbox import mail_link
 
 email_argument = click.argument("email", metavar="E", callback=email_value)
 email_option = click.option(
@@ -101,9 +102,14 @@ def invite(email: str, role: str, name: str, organisation_id: str | None) -> Non
             organisation_id=organisation_id,
         )
         token = make_link(session, user=user, actor=COMMAND_LINE, now=utcnow(), lets_in=True)
+        config = current_config()
+        if config.mails_links:
+            mail_link(session, email=user.email, token=token, secret_key=config.secret_key)
         sentence = f"Invited {user.email} ({user.role})."
     click.echo(sentence)
     _print_link(token)
+    if config.mails_links:
+        click.echo("It is mailed as well.")
 
 
 @group.command("list")

@@ -81,6 +81,12 @@ class Config:
     public_url: str = _setting(values.public_url, "")
     ticket_url: str = _setting(values.ticket_url, "")
     """The address of a ticket, with `{ticket}` in the place of its reference; "": no links."""
+    smtp_url: str = _setting(values.mail_server, "", secret=True)
+    """Where mail is handed in; "": no mail is sent."""
+    mail_from: str = _setting(values.sender, "")
+    """Unless set, rolling-window at the portal's own name."""
+    webhook_private: bool = _setting(values.switch, False)
+    """Whether webhooks may be on this machine or in a private network."""
     hosts: tuple[str, ...] = _setting(values.hosts, ())
     """Names, with or without a port, in lower case; empty: see `answered_hosts`."""
     log: str = _setting(values.log_style, "")
@@ -130,6 +136,26 @@ class Config:
             return self.hosts
         named = re.sub(r":[0-9]+$", "", urlsplit(self.public_url).netloc.lower())
         return (named, self.bind.host, "localhost", "127.0.0.1", "[::1]")
+
+    @property
+    def sender(self) -> str:
+        """Whom mails come from."""
+        name = urlsplit(self.public_url).hostname or "localhost"
+        return self.mail_from or f"rolling-window@{name}"
+
+    @property
+    def known_root(self) -> str:
+        """The portal's whole address as settings say it, for who has no request; "": unknown."""
+        if self.public_url:
+            return self.public_url
+        if self.https:
+            return f"https://{self.hosts[0]}" if self.hosts else ""
+        return f"http://{self.bind}" if self.bind.is_loopback and not self.trusted_proxies else ""
+
+    @property
+    def mails_links(self) -> bool:
+        """Whether one-time links can be mailed: they take a server, and an address to lead to."""
+        return bool(self.smtp_url and self.known_root)
 
     @property
     def agent_limits(self) -> SessionLimits:

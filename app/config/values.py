@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from app.core.addresses import is_private_way
 from app.core.durations import Rate, parse_ttl
 from app.core.errors import ConfigError, MalformedTTL
+from app.core.mail_server import parse_mail_server
 from app.core.permissions import PROVIDED_ROLES, Role, SecondFactorPolicy
 from app.core.text import LABEL_LENGTH, is_email
 from app.keyformat.signing_keys import private_key_from_pem
@@ -143,6 +144,27 @@ def sqlite_address(file: Path) -> str:
     name = f"file:{quote(os.fsencode(file))}"
     url = URL.create("sqlite", database=name, query={"mode": "rw", "uri": "true"})
     return url.render_as_string()
+
+
+def mail_server(text: str) -> str:
+    """The address of a mail server, which may hold a password and so is not repeated."""
+    try:
+        parse_mail_server(text)
+    except ValueError:
+        raise ConfigError(
+            "this is no address of a mail server; allowed: smtp://HOST:PORT, smtps://... or "
+            "smtp+starttls://..., with USER:PASSWORD@ before the host where one is needed, and "
+            "@ : / ? # % in those written as %40 %3A %2F %3F %23 %25."
+        ) from None
+    return text
+
+
+def sender(text: str) -> str:
+    if not is_email(text) or not re.fullmatch(
+        r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", text
+    ):
+        raise ConfigError(f"{text!r} is no sender; allowed: such as portal@example.com.")
+    return text
 
 
 def signing_keys(text: str) -> str:

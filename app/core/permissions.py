@@ -34,6 +34,8 @@ class Permission(StrEnum):
     VIEW_POLICY = "view_policy"
     MANAGE_POLICY = "manage_policy"
     VIEW_REQUESTS = "view_requests"
+    VIEW_WEBHOOKS = "view_webhooks"
+    MANAGE_WEBHOOKS = "manage_webhooks"
     DECIDE_REQUESTS = "decide_requests"
     OWN_ACCOUNT = "own_account"
     """Signing in to the portal, and one's own account there."""
@@ -50,6 +52,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.VIEW_USERS,
             Permission.VIEW_POLICY,
             Permission.VIEW_REQUESTS,
+            Permission.VIEW_WEBHOOKS,
             Permission.OWN_ACCOUNT,
         }
     ),

@@ -2,6 +2,7 @@
 
 from app.models.accounts import (
     Identity,
+    KnownBrowser,
     OneTimeLink,
     SignInFailure,
     User,
@@ -18,6 +19,7 @@ from app.models.agents import (
 from app.models.audit import AuditCheckpoint, AuditEvent, AuditLeaf, AuditTile, FeedEvent
 from app.models.base import Base
 from app.models.licenses import KeyInspection, PermanentLicense, SigningKey, TemporaryLicense
+from app.models.notices import Delivery, KeyWatch, Notice, Webhook
 from app.models.policies import Request, StoredPolicy
 from app.models.project_search import ProjectSearch
 from app.models.projects import ImportDraft, Organisation, Project
@@ -40,12 +42,16 @@ __all__ = [
     "Authenticator",
     "Base",
     "Configuration",
+    "Delivery",
     "FeedEvent",
     "FurtherMacId",
     "Identity",
     "ImportDraft",
     "Installation",
     "KeyInspection",
+    "KeyWatch",
+    "KnownBrowser",
+    "Notice",
     "OneTimeLink",
     "Organisation",
     "Passkey",
@@ -64,4 +70,5 @@ __all__ = [
     "UserState",
     "Visit",
     "WebSession",
+    "Webhook",
 ]

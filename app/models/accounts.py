@@ -98,6 +98,16 @@ class WebSession(Base):
     user: Mapped[User] = relationship(lazy="joined")
 
 
+class KnownBrowser(Base):
+    """A browser that a user has signed in to the portal with, known by a cookie of its own."""
+
+    __tablename__ = "known_browsers"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class OneTimeLink(Base):
     """A link with which a person sets their password, once. Its token is stored hashed."""
 

@@ -27,6 +27,7 @@ from app.portal import (
     user_factors,
     users,
     visits,
+    webhooks,
 )
 
 BLUEPRINTS = tuple(
@@ -34,7 +35,7 @@ BLUEPRINTS = tuple(
     for page in (
         *(sign_in, oidc, second_factor, passkeys, new_password, account, account_factors, home),
         *(jumping, projects, imports, licenses, license_options, license_extending, keys),
-        *(revoking, agents, visits, feed, audit, users, user_factors, policy, requests),
-        *(own_access, ready),
+        *(revoking, agents, visits, feed, audit, users, user_factors, policy, webhooks),
+        *(requests, own_access, ready),
     )
 )

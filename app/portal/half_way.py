@@ -2,25 +2,28 @@
 
 from datetime import datetime
 
-from flask import request, session
+from flask import Response, after_this_request, request, session
 from flask_login import current_user, login_user
 
 from app.accounts.authentication import Authentication, lock_user
 from app.accounts.browsers import browser_name
+from app.accounts.known_browsers import KNOWN_FOR
 from app.accounts.second_factor import factors_of
 from app.accounts.second_factor_rules import is_half_way
 from app.accounts.web_sessions import sign_in_to_portal, sign_out_of_portal
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.permissions import Permission, allows, needs_second_factor
-from app.core.tokens import hash_token
+from app.core.tokens import hash_token, new_token
 from app.extensions import db
 from app.models import User
 from app.portal.login import load_user
 from app.web.access import client_address, current_actor
 from app.web.forms_again import KEPT
+from app.web.proxies import path_prefix
 
 HALF_WAY = "half_way"
+BROWSER_COOKIE = "rolling_window_browser"
 
 
 def asks_second_factor(user: User) -> bool:
@@ -74,6 +77,7 @@ def open_session(who: Authentication, provider_session: str | None = None) -> bo
         who=who,
         now=utcnow(),
         browser=browser,
+        browser_token=_browser_token(),
         provider_session=provider_session,
     )
     if token is None:
@@ -85,6 +89,26 @@ def open_session(who: Authentication, provider_session: str | None = None) -> bo
     db.session.flush()
     login_user(load_user(token))
     return True
+
+
+def _browser_token() -> str:
+    """What this browser is known by, in a cookie that outlasts sign-ins; a new one gets it now."""
+    token = request.cookies.get(BROWSER_COOKIE) or new_token()
+
+    def keep(response: Response) -> Response:
+        response.set_cookie(
+            BROWSER_COOKIE,
+            token,
+            max_age=KNOWN_FOR,
+            path=path_prefix() or "/",
+            secure=current_config().https,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+    after_this_request(keep)
+    return token
 
 
 def open_session_of(user: User) -> bool:

@@ -33,6 +33,7 @@ from app.core.permissions import ROLE_LABELS, Permission, Role
 from app.core.text import counted
 from app.extensions import db
 from app.models import Organisation, User, UserState
+from app.notices.outbox import mail_link
 from app.portal.confirmations import Choice, Confirmation, Name, Sentence, ask
 from app.portal.gate import begin_checked_write
 from app.portal.user_form import NewUserForm, UserForm, form_of, version_of
@@ -314,14 +315,19 @@ def _ask(
 
 
 def _show_link(user: User) -> Response:
-    """Make a one-time link and show it, this once."""
-    now = utcnow()
+    """Make a one-time link and show it, this once; that of an invitation is mailed as well."""
+    now, config = utcnow(), current_config()
     token = make_link(db.session(), user=user, actor=current_actor(), now=now)
+    mailed = config.mails_links and mail_link(
+        db.session(), email=user.email, token=token, secret_key=config.secret_key
+    )
     page = render_template(
         "users/link.html",
         user=user,
         link=f"{reached_root()}{LINK_PATH}/{token}",
         works_until=now + LINK_LIFE,
+        mailed=mailed,
+        sends_mail=bool(config.smtp_url),
     )
     return make_response(page, {"Cache-Control": "no-store"})
 

@@ -1,7 +1,7 @@
 """visits: what sessions under temporary keys say of people stays, and so do they
 
 Revision ID: 0019
-Revises: 0017
+Revises: 0018
 """
 
 import secrets
@@ -12,7 +12,7 @@ from alembic import op
 from app.core.text import fold
 
 revision = "0019"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

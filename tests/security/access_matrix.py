@@ -83,6 +83,10 @@ POST   /settings/policy                                        401 403 403 403 4
 POST   /settings/policy/try                                    401 403 403 403 403 200
 POST   /projects/PROJECT/policy                                401 403 403 403 403 303
 POST   /projects/PROJECT/policy/try                            401 403 403 403 403 200
+GET    /settings/webhooks                                      303 403 403 403 200 200
+POST   /settings/webhooks                                      401 403 403 403 403 422
+POST   /settings/webhooks/WEBHOOK/test                         401 403 403 403 403 303
+POST   /settings/webhooks/WEBHOOK/remove                       401 403 403 403 403 303
 GET    /requests                                               303 403 403 403 200 200
 GET    /requests/REQUEST                                       303 403 403 403 200 200
 POST   /requests/REQUEST/approve                               401 403 403 403 403 422

@@ -14,6 +14,7 @@ from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.option_rules import KeyOptions
 from app.models import Base, TemporaryLicense, User
+from app.notices.webhooks import add_webhook
 from tests.agents.stage import LIMITS, issue, signed_in
 from tests.conftest import Cast, Visitor
 from tests.security.access_matrix import AGENTS, PORTAL
@@ -64,6 +65,7 @@ def records_of_acme(app: Flask, cast: Cast) -> dict[str, str]:
             "SESSION": client.id,
             "VISIT": ended_visit(db.session(), cast, key),
             "REQUEST": asked_for(db.session(), cast),
+            "WEBHOOK": listening(app, cast),
             "FINGERPRINT": "000000000000",
             "NAME": "css/theme.css",
             "USER": cast.actor(cast.dev).user_id,
@@ -95,6 +97,19 @@ def ended_visit(session: Session, cast: Cast, key: TemporaryLicense) -> int:
     here = signed_in(session, cast.pat, key, now=utcnow())
     sign_out(session, token=here.token, now=utcnow(), limits=LIMITS)
     return here.agent_session.id
+
+
+def listening(app: Flask, cast: Cast) -> int:
+    """A webhook, which nothing is sent to."""
+    webhook, _ = add_webhook(
+        db.session(),
+        actor=cast.actor(cast.ada),
+        address="https://hooks.example/",
+        events=["key.revoked"],
+        config=app.extensions["config"],
+        now=utcnow(),
+    )
+    return webhook.id
 
 
 def path_of(address: str, records: dict[str, str]) -> str:

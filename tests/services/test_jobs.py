@@ -14,6 +14,7 @@ import pytest
 
 from app.config import ROOT
 from tests.portal_process import FLASK, PATIENCE, Server, served_portal
+from tests.receivers import webhook_receiver
 
 
 def wait_until(condition: Callable[[], bool], log: Path | None = None) -> None:
@@ -70,6 +71,17 @@ def test_serve_starts_it_and_starts_it_again_and_takes_it_along(tmp_path: Path) 
         verified = command(server, "audit", "verify")
         assert (verified.returncode, verified.stderr) == (0, "")
     wait_until(lambda: not Path(f"/proc/{second}").exists())
+
+
+def test_it_tells_of_what_happens(tmp_path: Path) -> None:
+    with (
+        webhook_receiver() as hook,
+        served_portal(tmp_path, PORTAL_WEBHOOK_PRIVATE="on") as server,
+    ):
+        assert command(server, "webhooks", "add", hook.address).returncode == 0
+        assert command(server, "keys", "rotate").returncode == 0
+        wait_until(lambda: len(hook.posted) == 1, server.log)
+        assert hook.posted[0].said["type"] == "signing_key.rotated"
 
 
 def test_it_ends_when_the_server_was_killed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 FACES = {"portal", "browser_agent", "api", "cli"}
 LAYERS = [
     FACES,
-    {"access"},
+    {"access", "notices"},
     {"agents"},
     {"licenses"},
     {"projects", "accounts"},
@@ -26,7 +26,7 @@ LAYERS = [
 ]
 """The rooms of app/, from the top down: each imports those below it, and none beside it."""
 WIRING = {"__init__", "__main__"}
-DOMAIN = {"access", "agents", "licenses", "projects", "accounts", "audit", "throttle"}
+DOMAIN = {"access", "notices", "agents", "licenses", "projects", "accounts", "audit", "throttle"}
 PURE_ALSO = {"itsdangerous", "cryptography"}
 
 

@@ -23,11 +23,15 @@ from app.models import (
     Authenticator,
     Base,
     Configuration,
+    Delivery,
     FeedEvent,
     FurtherMacId,
     Identity,
     ImportDraft,
     KeyInspection,
+    KeyWatch,
+    KnownBrowser,
+    Notice,
     OneTimeLink,
     Organisation,
     Passkey,
@@ -42,6 +46,7 @@ from app.models import (
     UsedCode,
     User,
     Visit,
+    Webhook,
     WebSession,
 )
 from app.models.copying import ROWS_AT_ONCE, is_unfinished
@@ -101,6 +106,7 @@ def add_the_other_tables(connection: Connection) -> None:
     connection.execute(insert(StoredPolicy).values(rules={}, changed_at=NOW, **of_acme))
     asked = {"asked_by_id": user, "asked_at": NOW, "state": "waiting"}
     connection.execute(insert(Request).values(options={"ttl": 3600}, **asked, **of_acme))
+    _add_notices(connection, user)
     draft = {"token": "t", "file_name": "f.csv", "content": bytes(range(256)), "uploaded_at": NOW}
     connection.execute(insert(ImportDraft).values(user_id=user, **draft))
     connection.execute(insert(ImportDraft).values(user_id=2, result={"added": 1}, **draft))
@@ -142,6 +148,19 @@ def add_a_visit(connection: Connection, values: dict[str, object]) -> None:
     people = {"email": "pat@example.com", "name": "Pat", "issued_by": "ada@example.com"}
     as_it_was = {"record_id": "r" * 43, "role": "partner", "search_text": "pat"}
     connection.execute(insert(Visit).values(session_id=9, **people, **as_it_was))
+
+
+def _add_notices(connection: Connection, user: int | None) -> None:
+    told = {"kind": "key.revoked", "happened_at": NOW}
+    connection.execute(insert(Notice).values(event_id=1, sealed=b"s" * 80, **told))
+    connection.execute(insert(KeyWatch).values(key_id="WWWW-WWWW", look_at=NOW))
+    hook = {"address": "https://hooks.example/", "events": ["key.revoked"], "created_at": NOW}
+    connection.execute(insert(Webhook).values(sealed_secret=b"s" * 70, **hook))
+    sent = {"message_id": "msg_1", "data": {"key_id": "ü"}, "address": "a@b.example"}
+    connection.execute(insert(Delivery).values(created_at=NOW, next_try_at=NOW, **sent, **told))
+    connection.execute(
+        insert(KnownBrowser).values(user_id=user, token_hash="b" * 64, last_seen_at=NOW)
+    )
 
 
 def copy(portal: Flask, *to: str) -> Result:

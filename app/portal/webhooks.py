@@ -1,0 +1,129 @@
+"""Webhooks: who listens, what they have answered, and what could not be delivered."""
+
+from flask import Blueprint, Response, flash, make_response, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from wtforms import SelectMultipleField, StringField
+
+from app.audit.notice_kinds import KINDS, NoticeKind
+from app.config import current_config
+from app.core.clock import utcnow
+from app.core.errors import Conflict, InvalidInput
+from app.core.mail_server import parse_mail_server
+from app.core.permissions import Permission
+from app.extensions import db
+from app.models import Webhook
+from app.notices.deliveries import DELIVERED_KEPT, GIVEN_UP_KEPT, last_deliveries, not_delivered
+from app.notices.webhooks import (
+    TEST,
+    add_test,
+    add_webhook,
+    check_address,
+    get_webhook,
+    list_webhooks,
+    remove_webhook,
+)
+from app.portal.gate import begin_checked_write
+from app.web.access import current_actor, needs_proof, requires
+from app.web.forms_again import entered, shown_again_by
+from app.web.htmx import redirect_see_other
+from app.web.transaction import defer_write
+
+blueprint = Blueprint("webhooks", __name__, url_prefix="/settings/webhooks")
+LAST_SHOWN = 10
+NOT_DELIVERED_SHOWN = 50
+
+
+class WebhookForm(FlaskForm):
+    """A new webhook; the service checks it."""
+
+    address = StringField(
+        "Address",
+        render_kw={
+            "aria-required": "true",
+            "autocomplete": "off",
+            "spellcheck": "false",
+            "autocapitalize": "off",
+            "inputmode": "url",
+            "dir": "ltr",
+        },
+    )
+    events = SelectMultipleField("Events", validate_choice=False)
+
+
+@blueprint.get("")
+@requires(Permission.VIEW_WEBHOOKS)
+def show() -> ResponseReturnValue:
+    return _page(WebhookForm(formdata=entered()))
+
+
+@blueprint.post("")
+@requires(Permission.MANAGE_WEBHOOKS)
+@needs_proof
+@defer_write
+def add() -> ResponseReturnValue:
+    form, config = WebhookForm(), current_config()
+    address = (form.address.data or "").strip()
+    db.session.rollback()
+    try:
+        check_address(address, config)
+        begin_checked_write()
+        webhook, secret = add_webhook(
+            db.session(),
+            actor=current_actor(),
+            address=address,
+            events=form.events.data or list(KINDS),
+            config=config,
+            now=utcnow(),
+        )
+    except InvalidInput as error:
+        form[error.field].errors = [error.detail]
+        return _page(form), error.status
+    except Conflict as error:
+        form.address.errors = [error.detail]
+        return _page(form), error.status
+    return _show_secret(webhook, secret)
+
+
+@blueprint.post("/<id:webhook_id>/test")
+@requires(Permission.MANAGE_WEBHOOKS)
+@shown_again_by(lambda **_: show())
+def test(webhook_id: int) -> ResponseReturnValue:
+    webhook = get_webhook(db.session(), webhook_id)
+    add_test(db.session(), webhook, actor=current_actor(), now=utcnow())
+    flash("A test is on its way. Load this page again to see the answer.", "success")
+    return redirect_see_other(url_for("webhooks.show"))
+
+
+@blueprint.post("/<id:webhook_id>/remove")
+@requires(Permission.MANAGE_WEBHOOKS)
+@needs_proof
+@shown_again_by(lambda **_: show())
+def remove(webhook_id: int) -> ResponseReturnValue:
+    webhook = get_webhook(db.session(), webhook_id)
+    remove_webhook(db.session(), webhook, actor=current_actor(), now=utcnow())
+    flash("The webhook was removed.", "success")
+    return redirect_see_other(url_for("webhooks.show"))
+
+
+def _page(form: WebhookForm) -> str:
+    session, config = db.session(), current_config()
+    return render_template(
+        "webhooks/page.html",
+        form=form,
+        kinds=list(NoticeKind),
+        labels={TEST: "A test", **{kind.value: kind.label for kind in NoticeKind}},
+        webhooks=[
+            (webhook, last_deliveries(session, webhook.id, limit=LAST_SHOWN))
+            for webhook in list_webhooks(session)
+        ],
+        not_delivered=not_delivered(session, limit=NOT_DELIVERED_SHOWN),
+        days_kept=(DELIVERED_KEPT.days, GIVEN_UP_KEPT.days),
+        mail_server=str(parse_mail_server(config.smtp_url)) if config.smtp_url else "",
+    )
+
+
+def _show_secret(webhook: Webhook, secret: str) -> Response:
+    """The secret of a new webhook, this once."""
+    page = render_template("webhooks/secret.html", webhook=webhook, secret=secret)
+    return make_response(page, {"Cache-Control": "no-store"})
