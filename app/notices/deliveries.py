@@ -30,12 +30,12 @@ def is_anything_due(session: Session, *, now: datetime) -> bool:
 
 
 def count_overdue(session: Session, *, before: datetime) -> int:
-    """How many notices and deliveries should have been dealt with before this instant."""
-    waiting = Delivery.next_try_at.is_not(None) & (Delivery.next_try_at < before)
-    outbox = select(func.count(Notice.id)).where(Notice.happened_at < before)
-    return (session.scalar(outbox) or 0) + (
-        session.scalar(select(func.count(Delivery.id)).where(waiting)) or 0
-    )
+    """How many notices of before this instant are in the outbox still, as if nobody sent any.
+
+    Deliveries that wait do not count: that may be for their receivers' sake.
+    """
+    overdue = select(func.count(Notice.id)).where(Notice.happened_at < before)
+    return session.scalar(overdue) or 0
 
 
 def due_receivers(session: Session, *, now: datetime) -> list[int | None]:

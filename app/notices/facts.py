@@ -42,9 +42,9 @@ class Told(NamedTuple):
 def facts_of(session: Session, notice: Notice) -> Told | None:
     """What to tell; None if what it was about is not there any more, or is nothing to tell of."""
     event = session.get(AuditEvent, notice.event_id) if notice.event_id is not None else None
-    if event is None and notice.event_id is not None:
+    kind = KINDS.get(notice.kind)  # None: written by another version of the portal
+    if kind is None or (event is None and notice.event_id is not None):
         return None
-    kind = KINDS[notice.kind]
     if kind.startswith("key."):
         told = _of_key(session, kind, notice.key_id, event)
     elif event is None:

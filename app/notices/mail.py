@@ -1,6 +1,7 @@
 """Sending one mail by SMTP."""
 
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,6 +72,12 @@ def _hand_in(connection: smtplib.SMTP, message: EmailMessage) -> Outcome:
     return Outcome(True, "SMTP 250")
 
 
+def _cut(connected: socket.socket) -> None:
+    """Whoever waits on the connection is woken; to close it would not do that."""
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def _connection(server: MailServer, own_name: str) -> Iterator[smtplib.SMTP]:
     """A connection on which a mail can be handed in; it is cut when its time is over.
@@ -82,7 +89,7 @@ def _connection(server: MailServer, own_name: str) -> Iterator[smtplib.SMTP]:
         given["context"] = ssl.create_default_context()
     kind = smtplib.SMTP_SSL if server.scheme == "smtps" else smtplib.SMTP
     connection = kind(server.host, server.port, **given)
-    cut = Timer(ALL_SECONDS, connection.close)
+    cut = Timer(ALL_SECONDS, _cut, [connection.sock])
     cut.daemon = True
     cut.start()
     try:

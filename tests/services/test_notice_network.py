@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from app.core.mail_server import parse_mail_server
-from app.notices import address_rules, posting
+from app.core.mail_server import MailServer, parse_mail_server
+from app.notices import address_rules, mail, posting
 from app.notices.address_rules import literal_ip, read_address
 from app.notices.delivery_rules import Outcome
 from app.notices.mail import compose_mail, send_mail
@@ -182,14 +183,8 @@ def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent("https://hooks.example/").answer == "Its name was not found"
 
 
-@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
-@pytest.mark.parametrize("is_trusted", [True, False])
-def test_mail_is_encrypted_and_the_server_is_who_it_says(
-    certified: Certified, request: pytest.FixtureRequest, scheme: str, is_trusted: bool
-) -> None:
-    if is_trusted:
-        request.getfixturevalue("trusted")
-    message = compose_mail(
+def a_mail() -> EmailMessage:
+    return compose_mail(
         sender="portal@a.example",
         to="b@b.example",
         subject="s",
@@ -197,7 +192,41 @@ def test_mail_is_encrypted_and_the_server_is_who_it_says(
         message_id="msg_1",
         now=NOW,
     )
-    with mail_receiver(tls=certified.server, implicit=scheme == "smtps") as mail:
-        url = f"{scheme}://localhost:{mail.port}"
-        outcome = send_mail(parse_mail_server(url), message)
-    assert (outcome.delivered, len(mail.mails)) == (is_trusted, is_trusted)
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 mail.example\r\n"])
+def test_a_mail_server_that_hangs_or_drips_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, greeting: bytes
+) -> None:
+    monkeypatch.setattr(mail, "STEP_SECONDS", 1)
+    monkeypatch.setattr(mail, "ALL_SECONDS", 1)
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(greeting)
+            while not over.wait(0.1):
+                connection.sendall(greeting[:1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        outcome = send_mail(MailServer("smtp", *listener.getsockname(), "", ""), a_mail())
+        over.set()
+        thread.join()
+    assert not outcome.delivered
+    assert not outcome.final
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_mail_is_encrypted_and_the_server_is_who_it_says(
+    certified: Certified, request: pytest.FixtureRequest, scheme: str, is_trusted: bool
+) -> None:
+    if is_trusted:
+        request.getfixturevalue("trusted")
+    with mail_receiver(tls=certified.server, implicit=scheme == "smtps") as receiver:
+        url = f"{scheme}://localhost:{receiver.port}"
+        outcome = send_mail(parse_mail_server(url), a_mail())
+    assert (outcome.delivered, len(receiver.mails)) == (is_trusted, is_trusted)

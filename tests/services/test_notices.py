@@ -196,6 +196,12 @@ class TestWhoIsTold:
         assert (told["key"], told["refused"]) == (2, 1), "Grace is not told of hers"
         assert told.total() == 4
 
+    def test_what_another_version_has_written_stops_nothing(self, post: Post) -> None:
+        db.session.add(Notice(kind="key.sold", happened_at=NOW))
+        ask(post)
+        post.send()
+        assert len(post.mail.mails) == 2
+
     def test_a_refused_partner_learns_of_no_organisation(
         self, post: Post, hook: WebhookReceiver
     ) -> None:
