@@ -79,6 +79,7 @@ def list_projects() -> ResponseReturnValue:
 
 @blueprint.post("/shown-as")
 @requires(Permission.VIEW_PORTAL)
+@shown_again_by(list_projects)
 def show_as() -> ResponseReturnValue:
     """Rows or cards, kept for this person; then on to the same search."""
     show_projects_as_rows(db.session(), current_user.id, request.form.get("rows") == "1")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.core.tokens import hash_token, new_token
 from app.extensions import db
-from app.models import Agent, AgentSession, AuditEvent, Base, Project
+from app.models import Agent, AgentSession, AuditEvent, Base, Project, Visit
 from tests.agents.console.stage import beside, cookie_of, log_in
 from tests.agents.stage import (
     BEA,
@@ -109,7 +109,8 @@ def test_a_token_of_another_installation(partner: Visitor, key: str, app: Flask)
     """Mallory runs a portal of her own and brings the cookie that it gave her."""
     log_in(partner, key)
     with app.app_context():
-        db.session.execute(AgentSession.__table__.delete())
+        for table in (Visit, AgentSession):
+            db.session.execute(table.__table__.delete())
         db.session.commit()
     assert partner.get("/agent").status_code == 401
 

@@ -101,7 +101,8 @@ def test_a_way_back_stays_on_this_site_as_browsers_read_it(
     assert answer.status_code == 303
     assert urlsplit(urljoin(f"{SITE}/login", answer.location)).netloc == "localhost"
     assert all(
-        value.startswith("rolling_window=") for value in answer.headers.getlist("Set-Cookie")
+        value.startswith(("rolling_window=", "rolling_window_browser="))
+        for value in answer.headers.getlist("Set-Cookie")
     )
 
 

@@ -45,9 +45,10 @@ def test_the_log_has_its_heading_and_columns(ada: Visitor) -> None:
     assert page.status_code == 200
     assert "<title>Audit log · Rolling Window</title>" in page.text
     assert re.search(r"<h1[^>]*>Audit log</h1>", page.text)
+    main = page.text.partition('id="main"')[2].partition("</main>")[0]
     columns = re.findall(r'<th scope="col">([^<]+)</th>', page.text)
     assert columns == ["When", "What happened", "From"]
-    assert re.findall(r"<label[^>]*>([^<]+)</label>", page.text) == [
+    assert re.findall(r'<label class="form-label"[^>]*>([^<]+)</label>', main) == [
         *("Person", "Organisation", "Kind", "Key ID", "From", "To")
     ]
     assert '<button type="submit" class="btn btn-primary">Filter</button>' in page.text

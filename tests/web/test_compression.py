@@ -59,11 +59,11 @@ def test_what_is_short_or_no_page_stays_as_it_is(app: Flask) -> None:
 
 
 def test_a_license_tab_is_small_on_the_wire(ada: Visitor, tab: str) -> None:
-    """12 KB once the browser has the static files, 125 KB at the first visit."""
+    """12 KB once the browser has the static files, 125 KiB at the first visit."""
     page = ada.client.get(tab, headers=GZIP)
     assert len(page.data) < 12_000
     text = gzip.decompress(page.data).decode()
     names = [part.split('"')[0].split("/", 1)[1] for part in text.split('="/static/')[1:]]
     assert len(names) > 15
     files = [load(name) for name in names]
-    assert len(page.data) + sum(len(file.compressed or file.content) for file in files) < 125_000
+    assert len(page.data) + sum(len(file.compressed or file.content) for file in files) < 125 * 1024
