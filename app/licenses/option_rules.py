@@ -1,5 +1,6 @@
 """What a temporary key may carry, and from when to when it works. Pure functions."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -14,6 +15,7 @@ MOST_AHEAD = timedelta(days=30)
 AT_ONCE = timedelta(seconds=60)
 """A start so little in the past means at once."""
 MOST_SIGN_INS = 100
+_KEY_TEXT = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]+")
 USE_WITHIN = (900, 3600, 4 * 3600, 86_400)
 """In seconds: within how long of its start a key may have to be used."""
 
@@ -96,6 +98,10 @@ def _checked_text(field: str, text: str, most: int) -> str:
     text = tidied(one_line(text))
     if len(text) > most:
         raise InvalidInput(field, f"This has {len(text)} characters; a {field} has at most {most}.")
+    if _KEY_TEXT.search(text):
+        raise InvalidInput(
+            field, f"This holds a license key. Leave it out: a {field} is read by many people."
+        )
     if not text.isprintable():
         raise InvalidInput(
             field,
