@@ -48,6 +48,7 @@ from app.core.clock import utcnow
 from app.core.errors import PortalError
 from app.extensions import db
 from app.licenses.keyring import PEM_START
+from app.licenses.offline import publish_all_from_now
 from app.models.copying import UNFINISHED, has_rows, installation_id, is_unfinished
 from app.models.engine import reading_only
 from app.notices.outbox import forget_undelivered
@@ -269,6 +270,7 @@ def _settle(
             limits=config.agent_limits,
         )
         lapse_all_requests(session, now=utcnow())
+        publish_all_from_now(session)
         if is_unfinished(session.connection()):
             UNFINISHED.drop(session.connection())
     return done

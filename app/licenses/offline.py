@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import bindparam, exists, or_, select
+from sqlalchemy import bindparam, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.keyformat.revocation_list import Revocation, sign_revocation_list
@@ -24,6 +24,12 @@ def published_keys(session: Session, now: datetime) -> list[Ed25519PublicKey]:
     signing = current_kid(session)
     keys = read_rows(session, _PUBLISHED, {"signing": signing, "now": now})
     return [public_key_from_bytes(public_key) for public_key in keys.scalars()]
+
+
+def publish_all_from_now(session: Session) -> None:
+    """After a restore: publish every key for good, since nobody knows which have signed records of
+    visits after the copy was made."""
+    session.execute(update(SigningKey).values(signed_visits=True))
 
 
 _TEMPORARY = exists().where(

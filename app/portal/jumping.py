@@ -60,6 +60,7 @@ PAGES = (
     Page("Users", "users.list_users", Permission.VIEW_USERS, "people partners"),
     Page("Requests", "requests.list_requests", Permission.VIEW_REQUESTS, "approve"),
     Page("Policy", "policy.show", Permission.VIEW_POLICY, "settings ceiling"),
+    Page("Webhooks", "webhooks.show", Permission.VIEW_WEBHOOKS, "mail notices settings"),
     Page("Your account", "account.own", Permission.OWN_ACCOUNT, "password second factor"),
     Page("New project", "projects.new_project", Permission.MANAGE_PROJECTS),
     Page("Import", "imports.page", Permission.MANAGE_PROJECTS, "projects csv file"),
@@ -128,7 +129,7 @@ def _projects(found: Found) -> list[Target]:
         targets.append(Target(project.name, detail, address_of_tab("License", project.id)))
     if len(targets) == 1:
         project = found.projects[0]
-        for tab in ("Overview", "Agents", "Feed"):
+        for tab in ("Overview", "Agents", "Visits", "Feed"):
             targets.append(Target(project.name, tab, address_of_tab(tab, project.id)))
     return targets
 

@@ -32,7 +32,7 @@ from app.licenses.keyring import current_kid, ensure_signing_key, rotate_signing
 from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import has_ended
 from app.licenses.services import revoke_license
-from app.models import TemporaryLicense, User
+from app.models import SigningKey, TemporaryLicense, User
 from tests.agents.stage import (
     LIMITS,
     events,
@@ -213,6 +213,8 @@ def test_a_request_of_the_copy_is_not_approved_a_second_time(
     with here.context():
         request = get_request(db.session(), asked)
         assert state_of(request, clock.now()) is RequestState.LAPSED
+        # Nor is it known which keys have signed records of visits since: all stay published.
+        assert set(db.session.scalars(select(SigningKey.signed_visits))) == {True}
 
 
 def test_without_the_journal_no_session_and_no_key_is_good(
