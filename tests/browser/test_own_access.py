@@ -1,14 +1,21 @@
 """A partner asks, collects, works, asks for more and is logged out: all of it, from both chairs."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
+from app.config import ROOT
 from tests.browser.conftest import TEN_MINUTES, Portal, Watch
 from tests.conftest import PASSWORD, Cast, Clock
+
+CLIENTS = ROOT / "clients" / "src"
 
 
 def decide(portal: Portal, page: Page) -> None:
@@ -23,20 +30,45 @@ def decide(portal: Portal, page: Page) -> None:
     expect(page.get_by_text("was approved.")).to_be_visible()
 
 
+def ask(page: Page) -> None:
+    """The partner asks for access to Acme."""
+    page.get_by_role("button", name="Ask for access").click()
+    organisation = page.get_by_role("textbox", name="Organisation ID")
+    expect(organisation).to_be_focused()
+    organisation.fill(Cast.acme)
+    page.get_by_role("textbox", name="Reason").fill("Year-end import")
+    page.get_by_role("button", name="Send request").click()
+    expect(page.get_by_text("Waiting for approval")).to_be_visible()
+
+
+def checked_off_line(record: Path, keys: Path) -> str:
+    """What `license-check visit` says of a record that it takes for good."""
+    program = "import sys; from rolling_window_client.license_check import main; sys.exit(main())"
+    checked = subprocess.run(
+        [sys.executable, "-c", program, "visit", "--keys", keys],
+        input=record.read_text(),
+        env=os.environ | {"PYTHONPATH": str(CLIENTS)},
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stderr
+    return checked.stdout
+
+
 def test_a_partner_asks_collects_works_goes_on_and_is_logged_out(
-    clocked: Portal, clock: Clock, new_context: Callable[..., BrowserContext], watch: Watch
+    clocked: Portal,
+    clock: Clock,
+    cast: Cast,
+    *,
+    new_context: Callable[..., BrowserContext],
+    watch: Watch,
+    tmp_path: Path,
 ) -> None:
     watch.expect(401)
     admin, partner = new_context().new_page(), new_context().new_page()
     clocked.sign_in(partner, "/access", Cast.pat, PASSWORD)
     expect(partner.get_by_text("No keys yet")).to_be_visible()
-    partner.get_by_role("button", name="Ask for access").click()
-    organisation = partner.get_by_role("textbox", name="Organisation ID")
-    expect(organisation).to_be_focused()
-    organisation.fill(Cast.acme)
-    partner.get_by_role("textbox", name="Reason").fill("Year-end import")
-    partner.get_by_role("button", name="Send request").click()
-    expect(partner.get_by_text("Waiting for approval")).to_be_visible()
+    ask(partner)
 
     clocked.sign_in(admin)
     decide(clocked, admin)
@@ -75,6 +107,17 @@ def test_a_partner_asks_collects_works_goes_on_and_is_logged_out(
     partner.reload()
     expect(partner.get_by_text("Key expired")).to_be_visible()
     expect(key).to_have_count(0)
+
+    admin.goto(f"{clocked.url}/projects/{cast.acme_project}/visits")
+    row = admin.get_by_role("row").filter(has_text=Cast.pat)
+    expect(row).to_contain_text("Year-end import")
+    expect(row).to_contain_text("Key expired")
+    admin.get_by_role("main").get_by_role("link", name="24 Nov").first.click()
+    with admin.expect_download() as record:
+        admin.get_by_role("button", name="Download signed record").click()
+    keys = tmp_path / "license-keys.json"
+    keys.write_text(admin.request.get(f"{clocked.url}/.well-known/license-keys.json").text())
+    assert "Year-end import" in checked_off_line(record.value.path(), keys)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
