@@ -104,6 +104,7 @@ def _take(browser: Browser, url: str) -> None:
     portal.goto(f"{url}/audit")
     _shoot(portal, "11-audit")
     _take_agents(browser, portal, url)
+    _take_visits(portal, url)
     _take_own_access(browser, portal, url)
     _take_import(portal, url)
 
@@ -144,6 +145,21 @@ def _take_agents(browser: Browser, portal: Page, url: str) -> None:
     portal.get_by_role("button", name="Detach LAPTOP-7").click()
     expect(portal.get_by_role("dialog")).to_be_visible()
     _shoot(portal, "detach")
+
+
+def _take_visits(portal: Page, url: str) -> None:
+    """The Visits tab of the organisation in which people were, then all keys and the palette."""
+    portal.goto(f"{url}/projects?q=ORG-000001")
+    portal.locator(".project-card a").first.click()
+    portal.get_by_role("link", name="Visits", exact=True).click()
+    expect(portal.get_by_role("img", name="Timeline of visits")).to_be_visible()
+    _shoot(portal, "visits")
+    portal.goto(f"{url}/keys")
+    _shoot(portal, "keys")
+    portal.keyboard.press("Control+k")
+    portal.keyboard.type("north")
+    expect(portal.get_by_role("option").first).to_be_visible()
+    _shoot(portal, "palette")
 
 
 def _take_own_access(browser: Browser, portal: Page, url: str) -> None:
