@@ -147,7 +147,9 @@ def set_up() -> ResponseReturnValue:
     user = _user_to_set_up()
     if user is None:
         return _sign_in_anew()
-    next_address = safe_next(next_of_half_way()) or url_for("account.own")
+    next_address = url_for("account.own")
+    if not current_user.is_authenticated:
+        next_address = start_page(user.role, safe_next(next_of_half_way()))
     actor = Actor(user.id, user.email, user.role, client_address())
     try:
         codes = set_up_authenticator(

@@ -172,7 +172,8 @@ def test_the_path_works_by_keyboard_alone(
     keys.press("Tab")
     keys.type(stage.admin_password)
     keys.press("Enter")
-    tab_to(page, page.get_by_role("button", name="Projects"))
+    expect(page.get_by_role("searchbox", name="Search projects")).to_be_focused()
+    tab_to(page, page.get_by_role("button", name="Projects"), back=True)
     keys.press("Enter")
     tab_to(page, page.get_by_role("link", name="Manage Projects"))
     keys.press("Enter")
@@ -206,10 +207,10 @@ def test_the_path_works_by_keyboard_alone(
     expect(partner.get_by_role("heading", name="Северный Ветер ERP", level=1)).to_be_visible()
 
 
-def tab_to(page: Page, target: object) -> None:
-    """Press Tab until `target` has the focus; a person would give up after forty."""
+def tab_to(page: Page, target: object, *, back: bool = False) -> None:
+    """Press Tab, or to go `back` Shift+Tab, until `target` has the focus; forty times at most."""
     for _ in range(40):
         if target.evaluate("element => element === document.activeElement"):  # type: ignore[attr-defined]
             return
-        page.keyboard.press("Tab")
+        page.keyboard.press("Shift+Tab" if back else "Tab")
     raise AssertionError("the keyboard does not get there")
