@@ -11,9 +11,9 @@ run: fitting-venv $(RUN)
 	@grep -qs '^PORTAL_SAMPLE_DATA=' .env || export PORTAL_SAMPLE_DATA=$${PORTAL_SAMPLE_DATA:-on}; \
 	exec $(VENV)/bin/rolling-window serve
 
-# One more than there are cores: many tests wait for a browser, a server or an instant.
+# Two more than there are cores: many tests wait for a browser, a server or an instant.
 test: fitting-venv $(DEV)
-	$(VENV)/bin/python -m pytest -n 3 --dist worksteal
+	$(VENV)/bin/python -m pytest -n 4 --dist worksteal
 	cd clients && ../$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 check: fitting-venv $(DEV)

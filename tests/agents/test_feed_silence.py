@@ -149,7 +149,7 @@ histories = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 19)), min_
 partners_histories = st.lists(
     st.tuples(st.sampled_from(PARTNERS_DO), st.integers(0, 19)), min_size=5, max_size=15
 )
-some = settings(max_examples=40)
+some = settings(max_examples=20)
 
 
 def set_the_stage(app: Flask) -> History:

@@ -119,7 +119,7 @@ def test_of_two_one_works_and_the_other_takes_over_when_it_is_killed(tmp_path: P
         assert command(server, "audit", "verify").returncode == 0
 
 
-KILLS = int(os.environ.get("TEST_KILLS", "4"))
+KILLS = int(os.environ.get("TEST_KILLS", "2"))
 """How often it is killed; an environment may ask for more."""
 
 

@@ -33,7 +33,7 @@ from app.models import AgentSession, AuditEvent, TemporaryLicense
 from tests.portal_process import ADMIN_EMAIL, ADMIN_PASSWORD, FLASK, PATIENCE, SETTINGS, free_port
 from tests.services.test_jobs import background_of, named_database, wait_until
 
-KILLS = int(os.environ.get("TEST_KILLS", "2"))
+KILLS = int(os.environ.get("TEST_KILLS", "1"))
 ON_REQUEST = pytest.mark.skipif("TEST_KILLS" not in os.environ, reason="TEST_KILLS is not set")
 """On PostgreSQL for whoever asks for it: the suite would take half a minute longer."""
 ADMINS, PARTNERS = 4, 2

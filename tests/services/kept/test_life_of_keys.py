@@ -1,5 +1,6 @@
 """A key's life, whatever happens in whatever order, against a model of thirty lines."""
 
+import os
 import shutil
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -192,7 +193,7 @@ def test_the_life_of_keys(tmp_path: Path) -> None:
     LifeOfKeys.template = tmp_path / "template"
     case = LifeOfKeys.TestCase()
     case.settings = settings(
-        max_examples=12,
+        max_examples=int(os.environ.get("TEST_LIVES", "5")),
         stateful_step_count=14,
         deadline=None,
         suppress_health_check=list(HealthCheck),
