@@ -13,6 +13,7 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
+from shutil import which
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -50,7 +51,8 @@ def main() -> None:
             _wait_for(f"http://{address}/login")
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(
-                    executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+                    executable_path=which("chromium-headless-shell") or which("chromium"),
+                    args=["--no-sandbox"],
                 )
                 _take(browser, f"http://{address}")
                 browser.close()

@@ -78,14 +78,18 @@ def test_a_partner_asks_collects_works_goes_on_and_is_logged_out(
     partner.get_by_role("button", name="Copy", exact=True).click()
     expect(partner.get_by_role("button", name="Copied")).to_be_visible()
 
-    # From the agent's window to its workspace: three fields, the options, and the button.
     agent = partner.context.new_page()
     agent.goto(f"{clocked.url}/agent")
-    agent.get_by_role("textbox", name="Login ID").fill(Cast.pat)
-    agent.get_by_role("textbox", name="Password").fill(PASSWORD)
-    agent.keyboard.press("Control+F10")
-    agent.get_by_role("textbox", name="Registration Key").fill(key.input_value())
-    agent.get_by_role("button", name="Log in").click()
+    to_the_workspace = [
+        lambda: agent.get_by_role("textbox", name="Login ID").fill(Cast.pat),
+        lambda: agent.get_by_role("textbox", name="Password").fill(PASSWORD),
+        lambda: agent.keyboard.press("Control+F10"),
+        lambda: agent.get_by_role("textbox", name="Registration Key").fill(key.input_value()),
+        lambda: agent.get_by_role("button", name="Log in").click(),
+    ]
+    assert len(to_the_workspace) <= 5
+    for interact in to_the_workspace:
+        interact()
     banner = agent.get_by_role("region", name="Temporary license")
     clock.advance(seconds=TEN_MINUTES * 0.85)
     expect(banner.get_by_text("Less than a fifth of its time is left.")).to_be_visible()

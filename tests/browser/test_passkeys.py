@@ -89,7 +89,7 @@ def test_from_the_first_sign_in_to_a_passkey_alone(strict: Portal, context: Brow
     )
     sign_out(strict, page)
     page.get_by_role("button", name="Sign in with a passkey").click()
-    expect(page.get_by_text("No passkey was used")).to_be_visible()
+    expect(page.get_by_role("main").get_by_text("No passkey was used")).to_be_visible()
     expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
