@@ -1,4 +1,5 @@
-// <button data-discloses="id" aria-controls="id"> shows and hides the block with that id, class "disclosed".
+// <button data-discloses="id" aria-controls="id"> shows and hides the block with that id (its class is-shown); with
+// data-focus-first the first field in it gets the focus.
 (() => {
   "use strict";
 
@@ -8,6 +9,6 @@
     const block = document.getElementById(button.dataset.discloses);
     const shown = block.classList.toggle("is-shown");
     button.setAttribute("aria-expanded", String(shown));
-    if (shown) block.querySelector("input:not([type=hidden]), select, textarea")?.focus();
+    if (shown && "focusFirst" in button.dataset) block.querySelector("input:not([type=hidden]), select, textarea")?.focus();
   });
 })();

@@ -169,6 +169,11 @@ def test_every_page_is_accessible_and_as_narrow_as_a_phone(
     for path in pages:
         page.goto(portal.url + path)
         check(page, path)
+    page.goto(f"{portal.url}/projects")
+    expect(page.get_by_role("combobox", name="Plan", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Filters").click()
+    expect(page.get_by_role("combobox", name="Plan", exact=True)).to_be_visible()
+    check(page, "with its filters")
     page.goto(f"{portal.url}/projects/new")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Not saved yet")).to_be_visible()

@@ -76,7 +76,7 @@ def test_the_page_has_its_words_and_a_form_that_works_without_javascript(ada: Vi
     text = ada.get("/projects?q=erp").text
     assert re.search(r"<title>\s*Manage Projects · Rolling Window", text)
     assert re.search(r"<h1[^>]*>\s*Manage Projects", text)
-    (form,) = re.findall(r'<form class="card card-body mb-3".*?</form>', text, re.S)
+    (form,) = re.findall(r'<form class="card card-body mb-3 folds".*?</form>', text, re.S)
     assert 'action="/projects"' in form
     assert re.search(r'<label[^>]*for="search-text">\s*Search projects', form)
     for part in ('type="search"', 'placeholder="Find projects..."', 'value="erp"', ">Search<"):
