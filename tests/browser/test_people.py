@@ -54,8 +54,7 @@ def test_an_invited_person_chooses_a_password_changes_it_and_is_disabled(
     expect(nina.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize(("width", "theme"), [(360, "dark"), (1440, "light")])
 def test_the_pages_are_accessible_and_no_wider_than_the_window(
     portal: Portal, new_context: Callable[..., BrowserContext], width: int, theme: str
 ) -> None:
