@@ -160,7 +160,7 @@ def _take_visits(portal: Page, url: str) -> None:
     _shoot(portal, "keys")
     portal.keyboard.press("Control+k")
     portal.keyboard.type("north")
-    expect(portal.get_by_role("dialog").get_by_role("option").first).to_be_visible()
+    expect(portal.get_by_role("dialog").get_by_text("Northwind Order Hub")).to_be_visible()
     _shoot(portal, "palette")
 
 
