@@ -91,7 +91,10 @@ def _match(session: Session, identity: ProvenIdentity, provider: Actor, now: dat
                 )
         except IntegrityError:
             raise Conflict(IN_ANOTHER_BROWSER) from None
-    if identity_of(session, user.id, identity.issuer) is not None:
+    other = identity_of(session, user.id, identity.issuer)
+    if other is not None and other.subject == identity.subject:
+        raise Conflict(IN_ANOTHER_BROWSER)
+    if other is not None:
         raise IdentityRefused(
             identity.email,
             "taken",

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from app.accounts.users import find_user
 from app.agents.identities import IdentityRefused, ProvenIdentity, admit
 from app.core.actor import Actor
 from app.core.errors import Conflict
@@ -44,6 +46,28 @@ def test_a_first_sign_in_in_several_browsers_makes_one_user(app: Flask, cast: Ca
         assert db.session.scalar(select(func.count(Identity.id))) == 10
         new = select(func.count(User.id)).where(User.email.like("n%@example.com"))
         assert db.session.scalar(new) == 10
+
+
+@pytest.mark.databases("postgres")
+def test_whoever_is_made_in_between_by_another_browser_tries_again(
+    app: Flask, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ada's other browser is let in after this one has looked for her and before it finds her.
+
+    She is herself: she must not read that her address belongs to somebody else. On SQLite nobody
+    else can write in between.
+    """
+    ada = ProvenIdentity(ISSUER, "ada", "ada@example.com", Role.AUDITOR)
+
+    def find_after_the_other(session: Session, email: str) -> User | None:
+        monkeypatch.undo()
+        with ThreadPoolExecutor(1) as other_browser:
+            assert other_browser.submit(admitted, app, ada).result() == "in"
+        return find_user(session, email)
+
+    monkeypatch.setattr("app.agents.identities.find_user", find_after_the_other)
+    assert admitted(app, ada) == "conflict"
+    assert admitted(app, ada) == "in"
 
 
 def test_of_two_who_have_one_e_mail_at_once_one_is_let_in(app: Flask, cast: Cast) -> None:
