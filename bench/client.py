@@ -95,16 +95,16 @@ def serving(command: list[str], environ: dict[str, str], ready: str) -> Iterator
 
 def sign_in(server: Server) -> None:
     """Sign in as the super admin: the session's cookie, and the token that its forms need."""
+    cookies: dict[str, str] = {}
     answer, page = server.ask("GET", "/login")
-    cookie = _cookie(answer)
     form = f"email={quote_plus(EMAIL)}&password={PASSWORD}&csrf_token={_token(page)}"
-    sent = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
-    answer, _ = server.ask("POST", "/login", form, sent)
+    sent = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer, _ = server.ask("POST", "/login", form, sent | {"Cookie": _kept(cookies, answer)})
     if answer.status != 303:
         raise RuntimeError(f"the sign-in was answered {answer.status}")
-    server.headers = {"Cookie": _cookie(answer) or cookie}
+    server.headers = {"Cookie": _kept(cookies, answer)}
     answer, page = server.ask("GET", "/projects/1/license")
-    server.headers["Cookie"] = _cookie(answer) or server.headers["Cookie"]
+    server.headers = {"Cookie": _kept(cookies, answer)}
     server.csrf_token = _token(page)
 
 
@@ -186,8 +186,12 @@ def _children(process: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def _cookie(answer: HTTPResponse) -> str:
-    return (answer.headers.get("Set-Cookie") or "").split(";")[0]
+def _kept(cookies: dict[str, str], answer: HTTPResponse) -> str:
+    """The header with the cookies so far and those that the answer sets."""
+    for one in answer.headers.get_all("Set-Cookie") or []:
+        name, _, value = one.split(";")[0].partition("=")
+        cookies[name] = value
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
 def _token(page: bytes) -> str:

@@ -7,8 +7,8 @@ BASE_DB is an SQLite file with the tables `organisation` and `license_key` (see 
 organisation gets one project, whose id is that of its row, and each key an audit event; SESSIONS
 (2,000) agent sessions are live, with the tokens "bench-token-NNNNNN-" and 24 x; there is a partner
 who signs in. PARAMS_OUT is
-PARAMS_IN and, in its "lists", `key_id`, `own_key` (project and Key ID), `key_text` (of 1,000 active
-keys) and `token`.
+PARAMS_IN and, in its "lists", `key_id`, `own_key` (project and Key ID), `key_organisation`,
+`key_text` (of 1,000 active keys) and `token`.
 """
 
 import json
@@ -212,6 +212,7 @@ def _with_keys(params: dict[str, Any], active: list[Any], config: Config) -> dic
     ours = {
         "key_id": [row[1] for row in active],
         "key_text": texts,
+        "key_organisation": [row[2] for row in active],
         "own_key": [[of_organisation[row[2]], row[1]] for row in active],
         "token": [session_token(number) for number in range(len(active))],
     }

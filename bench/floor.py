@@ -64,7 +64,11 @@ class Recorded:
 
     def _keep(self, _app: Flask, template: Any, context: dict[str, Any], **_: Any) -> None:
         # The last one is the page. What was loaded for it stays loaded when the request ends.
-        self.template, self.values = template, context
+        self.template, self.values = template, dict(context)
+        if count := context.get("requests_waiting"):
+            # What it asks is among the statements.
+            waiting = count()
+            self.values["requests_waiting"] = lambda: waiting
         db.session.expunge_all()
 
     def answer(self) -> ResponseReturnValue:

@@ -37,7 +37,8 @@ class Operation:
 
 def operations(params: dict[str, Any]) -> list[Operation]:
     """All operations on rows of which `params` tells."""
-    return [*_lists(params), *_project(params), *_agents(params), _revoke(params)]
+    groups = _lists(params), _keys(params), _project(params), _agents(params)
+    return [*(one for group in groups for one in group), _revoke(params)]
 
 
 def _lists(params: dict[str, Any]) -> list[Operation]:
@@ -71,6 +72,33 @@ def _lists(params: dict[str, Any]) -> list[Operation]:
     return found
 
 
+def _keys(params: dict[str, Any]) -> list[Operation]:
+    lists = params["lists"]
+    queries = {
+        "keys": [""],
+        "keys, far page": [f"after={number}" for number in range(1, 400)],
+        "keys, active": ["state=active"],
+        "keys, soonest": ["state=active&sort=soonest"],
+        "keys, expired": ["state=expired"],
+        "keys, revoked": ["state=revoked"],
+        "keys, none used up": ["state=used_up"],
+        "keys, ending within an hour": ["within=1h"],
+        "keys of an organisation": [
+            f"organisation={one}" for one in lists["key_organisation"][:400]
+        ],
+        "keys, issued by": ["issued_by=admin%40example.com&state=active"],
+    }
+    found = [
+        Operation(name, [f"/keys?{query}" for query in asked]) for name, asked in queries.items()
+    ]
+    palette = HTMX | {"HX-Target": "div#palette-options"}
+    words = [word.strip("@") for word in lists["rare"][:400]]
+    found.append(Operation("palette", [f"/search?q={word}" for word in words], headers=palette))
+    common = [f"/search?q={word}" for word in lists["common"]]
+    found.append(Operation("palette, common", common, headers=palette))
+    return found
+
+
 def _project(params: dict[str, Any]) -> list[Operation]:
     lists = params["lists"]
     typical = [f"/projects/{number}/license" for number in lists["typical_pk"][:400]]
@@ -80,6 +108,7 @@ def _project(params: dict[str, Any]) -> list[Operation]:
         Operation(
             "License tab, thousand keys", [f"/projects/{n}/license" for n in lists["big_pk"]]
         ),
+        Operation("Visits tab", [f"/projects/{n}/visits" for n in lists["typical_pk"][:400]]),
         Operation("generate", typical, "POST", 303, bodies=["ttl=1d"], form=True),
     ]
 

@@ -45,6 +45,7 @@ class Installation:
             "PORTAL_INSTANCE": str(folder),
             "PORTAL_ADMIN_EMAIL": EMAIL,
             "PORTAL_ADMIN_PASSWORD": PASSWORD,
+            "PORTAL_SECOND_FACTOR": "off",
             "PORTAL_WORKERS": "2",
             "PORTAL_INSPECT_LIMIT": "999999 per second",
             "PORTAL_LICENSE_TTLS": "1h,1d,7d",
