@@ -74,6 +74,7 @@ def _lists(params: dict[str, Any]) -> list[Operation]:
 
 def _keys(params: dict[str, Any]) -> list[Operation]:
     lists = params["lists"]
+    organisations = lists["key_organisation"][:400]
     queries = {
         "keys": [""],
         "keys, far page": [f"after={number}" for number in range(1, 400)],
@@ -83,9 +84,7 @@ def _keys(params: dict[str, Any]) -> list[Operation]:
         "keys, revoked": ["state=revoked"],
         "keys, none used up": ["state=used_up"],
         "keys, ending within an hour": ["within=1h"],
-        "keys of an organisation": [
-            f"organisation={one}" for one in lists["key_organisation"][:400]
-        ],
+        "keys of an organisation": [f"organisation={one}" for one in organisations],
         "keys, issued by": ["issued_by=admin%40example.com&state=active"],
     }
     found = [
