@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, literal_column, select
+from sqlalchemy import ColumnElement, and_, literal_column, not_, or_, select
 from sqlalchemy.orm import Session
 
 from app.audit.log import AuditEntry, entries_of
 from app.core.errors import InvalidInput
-from app.models import AuditEvent, Organisation
+from app.core.text import fold
+from app.models import AuditEvent, ProjectSearch
 from app.models.positions import read_stretch
+from app.models.project_search import BEGINNING_LENGTH
 
 SAME_NAME = 20
 """The most organisations of one name that are looked for."""
+LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,13 @@ def _of_organisation(session: Session, text: str) -> ColumnElement[bool]:
 
 
 def organisations_named(session: Session, text: str) -> list[str]:
-    """The IDs of the organisations whose whole name is `text`, in any case."""
-    named = select(Organisation.id).where(func.lower(Organisation.name) == text.lower())
+    """The IDs of the organisations whose whole name is `text`, but for case and accents."""
+    begin = f"{fold(text)}\n"[:BEGINNING_LENGTH]
+    by_name, archived = ProjectSearch.by_organisation, and_(ProjectSearch.archived)
+    is_named = and_(by_name >= begin, by_name <= begin + LAST_CHARACTER)
+    # Each half has an index of its own.
+    either = or_(and_(archived, is_named), and_(not_(archived), is_named))
+    named = select(ProjectSearch.organisation_id).where(either).distinct()
     return list(session.scalars(named.limit(SAME_NAME)))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, true
+from sqlalchemy import ColumnElement, and_, select, true
 from sqlalchemy.orm import Session
 
 from app.accounts.users import must_find_user
@@ -166,7 +166,7 @@ def offered_selections(session: Session, now: datetime) -> Offered:
     organisations = session.execute(
         select(Organisation.id, Organisation.name)
         .where(Organisation.id.in_(select(TemporaryLicense.organisation_id).where(is_open)))
-        .order_by(func.lower(Organisation.name), Organisation.id)
+        .order_by(Organisation.search_text, Organisation.id)
         .limit(MOST_OFFERED)
     )
     return Offered(

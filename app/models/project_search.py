@@ -16,6 +16,8 @@ BESIDE_MODELS = ("project_words", "project_terms", "ix_project_search_grams")
 
 SORT_KEY = Text().with_variant(Text(collation="C"), "postgresql")
 """Compared by code points, as SQLite and Python do."""
+BEGINNING_LENGTH = 200
+"""How many characters of a search text it is sorted by, as migration 0005 has it."""
 
 
 def is_of_models(name: str | None, _kind: str, _parents: object) -> bool:

@@ -7,13 +7,15 @@ import pytest
 from sqlalchemy import delete, event, select
 from sqlalchemy.orm import Session
 
-from app.audit.finding import AuditPage, AuditSearch, find_events, parse_day
+from app.audit.finding import AuditPage, AuditSearch, find_events, organisations_named, parse_day
 from app.audit.log import AuditEntry, latest_entries, log_event
 from app.audit.tags import AuditTag
 from app.core.actor import SYSTEM, Actor
 from app.core.errors import InvalidInput
 from app.core.permissions import Role
 from app.models import AuditEvent
+from app.projects.fields import ProjectFields
+from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, Cast
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
@@ -140,6 +142,32 @@ def test_what_is_too_long_to_store_is_cut(session: Session) -> None:
     session.commit()
     entry = latest_entries(session, limit=50)[0]
     assert (len(entry.who), len(entry.subject)) == (254, 300)
+
+
+NAMED = [
+    ("Ørsted Energi", "ØRSTED energi"),
+    ("Øresund", "Øresund"),
+    ("Łódź Foods", "lodz foods"),
+    ("東京電力", "東京電力"),
+    ("Straße " * 28 + "1", "strasse " * 28 + "1"),
+    ("A" * 199, "a" * 199),
+]
+
+
+@pytest.mark.parametrize(("name", "asked"), NAMED)
+def test_an_organisation_is_found_by_its_whole_name_in_any_script(
+    session: Session, cast: Cast, name: str, asked: str
+) -> None:
+    """SQLite's lower() knows the letters of English alone."""
+    fields = ProjectFields("ORG-9", name, "Nine")
+    ada = cast.actor(cast.ada)
+    project = create_project(session, actor=ada, fields=fields, now=NOW).project
+    session.flush()
+    assert organisations_named(session, asked) == ["ORG-9"]
+    assert organisations_named(session, asked[1:]) == []
+    archive_project(session, actor=ada, project_id=project.id, now=NOW)
+    session.flush()
+    assert organisations_named(session, asked) == ["ORG-9"]
 
 
 def stored(session: Session, tag: str, **data: object) -> AuditEntry:
