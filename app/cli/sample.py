@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_new_password, random_password
@@ -17,7 +17,8 @@ from app.core.actor import Actor
 from app.core.permissions import Role
 from app.licenses.option_rules import KeyOptions
 from app.licenses.services import issue_license, revoke_license
-from app.models import AuditEvent, Organisation, User
+from app.models import AuditEvent, Notice, Organisation, User
+from app.notices.key_watch import skip_past, watch_key
 from app.projects.fields import ProjectFields
 from app.projects.services import create_project
 
@@ -118,12 +119,21 @@ def load_sample_data(
             now=began,
             organisation_id=organisation_ids[0] if who.role is Role.CLIENT else None,
         )
-    _issue_keys(session, organisation_ids, config, now)
-    _tell_as_of_now(session, last_event, now)
+    key_ids = _issue_keys(session, organisation_ids, config, now)
+    _tell_nobody(session, last_event, key_ids, now)
+    _log_as_of_now(session, last_event, now)
     return made
 
 
-def _tell_as_of_now(session: Session, last_event: int, now: datetime) -> None:
+def _tell_nobody(session: Session, last_event: int, key_ids: list[str], now: datetime) -> None:
+    """What was made up to have happened is no news; of what comes next people are told."""
+    session.execute(delete(Notice).where(Notice.event_id > last_event))
+    for key_id in key_ids:
+        watch_key(session, key_id, now)
+    skip_past(session, now=now)
+
+
+def _log_as_of_now(session: Session, last_event: int, now: datetime) -> None:
     """The tree of a log that was signed takes no events that say they are older: these are new."""
     if newest_checkpoint(session) is not None:
         session.execute(
@@ -155,12 +165,13 @@ def _make_projects(session: Session, began: datetime, now: datetime) -> list[str
 
 def _issue_keys(
     session: Session, organisation_ids: list[str], config: Config, now: datetime
-) -> None:
+) -> list[str]:
+    """Generate the sample keys; returns their Key IDs."""
     user = _super_admin(session)
     if user is None:
-        return
+        return []
     admin = Actor(user.id, user.email, user.role, SAMPLER.address)
-    ttls = sorted(config.license_ttls)
+    ttls, key_ids = sorted(config.license_ttls), []
     for key in KEYS:
         ttl = ttls[min(key.ttl, len(ttls) - 1)]
         issued_at = now - timedelta(seconds=ttl * key.age)
@@ -173,9 +184,11 @@ def _issue_keys(
             signing_keys=config.signing_keys,
             now=issued_at,
         )
+        key_ids.append(license.key_id)
         if key.revoked is not None:
             revoked_at = issued_at + timedelta(seconds=ttl * key.revoked)
             revoke_license(session, actor=admin, key_id=license.key_id, now=revoked_at)
+    return key_ids
 
 
 def _start(key: Key, now: datetime) -> datetime | None:

@@ -3,23 +3,23 @@
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
-from threading import Timer
-from typing import Any
+from threading import Event, Timer
 
 from app.core.mail_server import MailServer
 from app.notices.delivery_rules import Outcome, smtp_outcome
 
 STEP_SECONDS = 10
-"""How long a mail server may take over one answer."""
+"""How long a mail server may keep silent."""
 ALL_SECONDS = 30
-"""And over all of a mail."""
+"""And take over all of a mail, from its greeting on."""
+Watch = Callable[[socket.socket], None]
 UNWRITABLE = Outcome(False, "The address cannot be written in a mail", final=True)
 
 
@@ -72,10 +72,55 @@ def _hand_in(connection: smtplib.SMTP, message: EmailMessage) -> Outcome:
     return Outcome(True, "SMTP 250")
 
 
-def _cut(connected: socket.socket) -> None:
-    """Whoever waits on the connection is woken; to close it would not do that."""
-    with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+class _Connection(smtplib.SMTP):
+    """A connection with a mail server; what it opens is given to `watch` before anybody waits."""
+
+    def __init__(self, server: MailServer, own_name: str, watch: Watch) -> None:
+        self._watch = watch
+        self._tls = ssl.create_default_context() if server.scheme == "smtps" else None
+        super().__init__(server.host, server.port, local_hostname=own_name, timeout=STEP_SECONDS)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """The standard library's place for whoever has a connection of their own."""
+        opened = socket.create_connection((host, port), timeout)
+        self._watch(opened)
+        return self._tls.wrap_socket(opened, server_hostname=host) if self._tls else opened
+
+
+@contextmanager
+def _time_limit() -> Iterator[Watch]:
+    """Raises TimeoutError after `ALL_SECONDS`, whatever is waited for on what it watches.
+
+    To close a connection would not wake who waits on it, and an encrypted one is another object:
+    so it is cut by a handle that stays.
+    """
+    handles: list[socket.socket] = []
+    over = Event()
+
+    def cut() -> None:
+        over.set()
+        for handle in handles:
+            with suppress(OSError):
+                handle.shutdown(socket.SHUT_RDWR)
+
+    def watch(opened: socket.socket) -> None:
+        handles.append(opened.dup())
+        if over.is_set():
+            raise TimeoutError
+
+    timer = Timer(ALL_SECONDS, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield watch
+    except OSError as error:
+        if over.is_set():
+            raise TimeoutError from error
+        raise
+    finally:
+        timer.cancel()
+        for handle in handles:
+            handle.close()
 
 
 @contextmanager
@@ -84,15 +129,7 @@ def _connection(server: MailServer, own_name: str) -> Iterator[smtplib.SMTP]:
 
     It never goes on in clear where the settings ask for encryption.
     """
-    given: dict[str, Any] = {"local_hostname": own_name, "timeout": STEP_SECONDS}
-    if server.scheme == "smtps":
-        given["context"] = ssl.create_default_context()
-    kind = smtplib.SMTP_SSL if server.scheme == "smtps" else smtplib.SMTP
-    connection = kind(server.host, server.port, **given)
-    cut = Timer(ALL_SECONDS, _cut, [connection.sock])
-    cut.daemon = True
-    cut.start()
-    try:
+    with _time_limit() as watch, closing(_Connection(server, own_name, watch)) as connection:
         if server.scheme == "smtp+starttls":
             connection.starttls(context=ssl.create_default_context())
         if server.user:
@@ -100,6 +137,3 @@ def _connection(server: MailServer, own_name: str) -> Iterator[smtplib.SMTP]:
         yield connection
         with suppress(OSError, smtplib.SMTPException):
             connection.quit()
-    finally:
-        cut.cancel()
-        connection.close()

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from flask import Flask
@@ -18,7 +19,9 @@ from app.core.actor import SYSTEM
 from app.core.permissions import Role
 from app.licenses.queries import licenses_of
 from app.licenses.rules import LicenseState, license_state
-from app.models import AuditEvent, Organisation, Project, TemporaryLicense, User
+from app.models import AuditEvent, Delivery, Organisation, Project, TemporaryLicense, User
+from app.notices.key_watch import look_at_keys
+from app.notices.outbox import spread_notices
 from tests.conftest import NOW, Cast, Visitor
 
 CHOICES = (3600, 10800, 21600, 43200, 86400, 259200, 604800)
@@ -160,6 +163,27 @@ def test_everything_happened_in_the_past_and_is_in_the_audit_log(session: Sessio
     assert tags["project.created"] == count(session, Project)
     assert tags["user.created"] == 5
     assert tags["license.issued"] == count(session, TemporaryLicense)
+
+
+def test_nobody_is_told_of_what_was_made_up(session: Session) -> None:
+    """Whoever tries it out with mail set up gets no news of keys that ended before the start."""
+    load(session)
+    ends = [license.ends_at for license in session.scalars(select(TemporaryLicense))]
+    first_end = min(end for end in ends if end > NOW)
+    told = [kind for kind, _ in deliveries(session, NOW)]
+    assert told == []
+    assert ("key.expired", first_end) in deliveries(session, first_end)
+
+
+def deliveries(session: Session, now: datetime) -> list[tuple[str, datetime]]:
+    """What the background process makes of the outbox."""
+    for step in (
+        partial(spread_notices, mail=True),
+        look_at_keys,
+        partial(spread_notices, mail=True),
+    ):
+        step(session, now=now)
+    return [(made.kind, made.happened_at) for made in session.scalars(select(Delivery))]
 
 
 def test_the_start_loads_it_once_and_tells_the_sign_ins_once(
