@@ -1,10 +1,10 @@
 """The audit log: what was done and what was refused."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, literal_column, select
 from sqlalchemy.orm import Session
 
 from app.audit.tags import OF_COMMANDS, TAGS, AuditTag, key_id_of, notice_of
@@ -92,35 +92,33 @@ _ADDED = insert(AuditEvent).returning(AuditEvent.id)
 _TOLD = insert(Notice)
 
 
-def has_event(
+def keys_with_event(
     session: Session,
     *tags: AuditTag,
     actor: Actor,
-    organisation_id: str,
-    subject: str,
+    key_ids: Collection[str],
     since: datetime,
-) -> bool:
-    """Whether an event of one of `tags` was logged at or after `since`, of this and by `actor`."""
+) -> set[str]:
+    """Those of `key_ids` about which an event of one of `tags` by `actor` was logged since then."""
     values = {
-        "organisation_id": organisation_id,
+        "key_ids": list(key_ids),
         "since": since,
-        "subject": subject,
         "actor_id": actor.user_id,
         "tags": [tag.value for tag in tags],
     }
-    return read_rows(session, _FIRST_OF, values).first() is not None
+    return set(read_rows(session, _KEYS_WITH, values).scalars())
 
 
-_FIRST_OF = (
-    select(AuditEvent.id)
+_KEYS_WITH = (
+    select(AuditEvent.key_id)
     .where(
-        AuditEvent.organisation_id == bindparam("organisation_id"),
+        AuditEvent.key_id.in_(bindparam("key_ids", expanding=True)),
+        AuditEvent.key_id != literal_column("''"),  # as the index of keys has it
         AuditEvent.happened_at >= bindparam("since"),
-        AuditEvent.subject == bindparam("subject"),
         AuditEvent.actor_id == bindparam("actor_id"),
         AuditEvent.tag.in_(bindparam("tags", expanding=True)),
     )
-    .limit(1)
+    .distinct()
 )
 
 

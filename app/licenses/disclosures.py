@@ -1,12 +1,12 @@
 """The record of every time that somebody is shown a whole key, or copies one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.audit.log import has_event, log_event
+from app.audit.log import keys_with_event, log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import NotFound
@@ -22,14 +22,19 @@ def was_disclosed(
     session: Session, *tags: AuditTag, actor: Actor, license: AnyKey, since: datetime
 ) -> bool:
     """Whether one of `tags` was logged for this person and key at or after `since`."""
-    return has_event(
-        session,
-        *tags,
-        actor=actor,
-        organisation_id=license.organisation_id,
-        subject=license.key_id,
-        since=since,
-    )
+    return bool(disclosed(session, *tags, actor=actor, licenses=[license], since=since))
+
+
+def disclosed(
+    session: Session,
+    *tags: AuditTag,
+    actor: Actor,
+    licenses: Sequence[AnyKey],
+    since: datetime,
+) -> set[str]:
+    """The Key IDs of those keys for which `was_disclosed` holds, by one query."""
+    key_ids = [license.key_id for license in licenses]
+    return keys_with_event(session, *tags, actor=actor, key_ids=key_ids, since=since)
 
 
 def log_disclosure(

@@ -16,6 +16,7 @@ from app.core.clock import utcnow
 from app.extensions import db
 from app.licenses.disclosures import (
     JUST_UNDER_A_MINUTE,
+    disclosed,
     log_collecting,
     log_disclosure,
     was_disclosed,
@@ -66,11 +67,8 @@ def log_collection(licenses: Sequence[TemporaryLicense]) -> bool:
     timer = "X-Timer" in request.headers
     since = current_user.signed_in_at if timer else utcnow() - JUST_UNDER_A_MINUTE
     tags = (AuditTag.LICENSE_COLLECTED, AuditTag.LICENSE_VIEWED)
-    new = [
-        license
-        for license in licenses
-        if not was_disclosed(session, *tags, actor=actor, license=license, since=since)
-    ]
+    known = disclosed(session, *tags, actor=actor, licenses=licenses, since=since)
+    new = [license for license in licenses if license.key_id not in known]
 
     def log_all(session: Session) -> None:
         for license in new:

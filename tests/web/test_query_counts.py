@@ -1,14 +1,17 @@
 """How many queries a request makes: the same, however many rows there are."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 from sqlalchemy import event, insert
 from sqlalchemy.orm import Session
 
+from app.access.requests import add_request
 from app.extensions import db
 from app.keyformat.key_ids import new_key_id
+from app.licenses.option_rules import KeyOptions
 from app.models import Organisation, TemporaryLicense
 from tests.agents.api_stage import RealAgent, to_the_app
 from tests.agents.stage import issue, signed_in, text_of
@@ -108,6 +111,33 @@ def test_a_visits_tab_makes_six_however_many_visits_there_are(
         queries.clear()
         assert ada.get(f"/projects/{cast.acme_project}/{path}").status_code == 200
         assert len(queries) <= most, queries
+
+
+@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.usefixtures("clock")
+def test_my_access_makes_as_many_however_many_keys_and_requests_there_are(
+    app: Flask, pat: Visitor, cast: Cast, queries: list[str], count: int
+) -> None:
+    with app.app_context():
+        session = db.session()
+        for _ in range(count):
+            own = KeyOptions(DAY, recipient=cast.pat)
+            key = issue(session, cast, ttl=DAY, options=own)
+            add_request(
+                session,
+                actor=cast.actor(cast.pat),
+                organisation_id=cast.acme,
+                options=KeyOptions(DAY, ends_at=key.expires_at + timedelta(days=1)),
+                length=DAY,
+                now=NOW,
+                extends=key,
+            )
+        session.commit()
+    pat.get("/access")
+    for headers in ({}, POLL):
+        queries.clear()
+        assert pat.client.get("/access", headers=headers).status_code == 200
+        assert len(queries) <= 7, queries
 
 
 def test_generating_a_key_makes_twelve_statements_and_one_more_for_a_new_choice(
