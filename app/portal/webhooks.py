@@ -1,5 +1,7 @@
 """Webhooks: who listens, what they have answered, and what could not be delivered."""
 
+from dataclasses import dataclass
+
 from flask import Blueprint, Response, flash, make_response, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
@@ -12,7 +14,7 @@ from app.core.errors import Conflict, InvalidInput
 from app.core.mail_server import parse_mail_server
 from app.core.permissions import Permission
 from app.extensions import db
-from app.models import Webhook
+from app.models import Delivery, Webhook
 from app.notices.deliveries import DELIVERED_KEPT, GIVEN_UP_KEPT, last_deliveries, not_delivered
 from app.notices.webhooks import (
     TEST,
@@ -26,7 +28,7 @@ from app.notices.webhooks import (
 from app.portal.gate import begin_checked_write
 from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import entered, shown_again_by
-from app.web.htmx import redirect_see_other
+from app.web.htmx import fingerprint, is_seen, redirect_see_other, render
 from app.web.transaction import defer_write
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/settings/webhooks")
@@ -51,10 +53,33 @@ class WebhookForm(FlaskForm):
     events = SelectMultipleField("Events", validate_choice=False)
 
 
+@dataclass(frozen=True)
+class Told:
+    """The webhooks, each with what it was told last, and what could not be delivered to anybody."""
+
+    webhooks: list[tuple[Webhook, list[Delivery]]]
+    not_delivered: list[Delivery]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that changes when anything shown changes."""
+        lists = [each for _, each in self.webhooks] + [self.not_delivered]
+        webhooks = [webhook.id for webhook, _ in self.webhooks]
+        return fingerprint(
+            [
+                webhooks,
+                [[(one.id, one.tried_at, one.given_up_at) for one in each] for each in lists],
+            ]
+        )
+
+
 @blueprint.get("")
 @requires(Permission.VIEW_WEBHOOKS)
 def show() -> ResponseReturnValue:
-    return _page(WebhookForm(formdata=entered()))
+    told = _told()
+    if is_seen(told.fingerprint):
+        return "", 204
+    return _page(WebhookForm(formdata=entered()), told)
 
 
 @blueprint.post("")
@@ -78,10 +103,10 @@ def add() -> ResponseReturnValue:
         )
     except InvalidInput as error:
         form[error.field].errors = [error.detail]
-        return _page(form), error.status
+        return _page(form, _told(), error.status)
     except Conflict as error:
         form.address.errors = [error.detail]
-        return _page(form), error.status
+        return _page(form, _told(), error.status)
     return _show_secret(webhook, secret)
 
 
@@ -91,7 +116,7 @@ def add() -> ResponseReturnValue:
 def test(webhook_id: int) -> ResponseReturnValue:
     webhook = get_webhook(db.session(), webhook_id)
     add_test(db.session(), webhook, actor=current_actor(), now=utcnow())
-    flash("A test is on its way. Load this page again to see the answer.", "success")
+    flash("A test is on its way. Its answer will stand with the webhook.", "success")
     return redirect_see_other(url_for("webhooks.show"))
 
 
@@ -106,18 +131,25 @@ def remove(webhook_id: int) -> ResponseReturnValue:
     return redirect_see_other(url_for("webhooks.show"))
 
 
-def _page(form: WebhookForm) -> str:
-    session, config = db.session(), current_config()
-    return render_template(
+def _told() -> Told:
+    session = db.session()
+    webhooks = list_webhooks(session)
+    return Told(
+        [(each, last_deliveries(session, each.id, limit=LAST_SHOWN)) for each in webhooks],
+        not_delivered(session, limit=NOT_DELIVERED_SHOWN),
+    )
+
+
+def _page(form: WebhookForm, told: Told, status: int = 200) -> Response:
+    config = current_config()
+    return render(
         "webhooks/page.html",
+        "webhooks/_told.html",
+        status,
         form=form,
+        told=told,
         kinds=list(NoticeKind),
         labels={TEST: "A test", **{kind.value: kind.label for kind in NoticeKind}},
-        webhooks=[
-            (webhook, last_deliveries(session, webhook.id, limit=LAST_SHOWN))
-            for webhook in list_webhooks(session)
-        ],
-        not_delivered=not_delivered(session, limit=NOT_DELIVERED_SHOWN),
         days_kept=(DELIVERED_KEPT.days, GIVEN_UP_KEPT.days),
         mail_server=str(parse_mail_server(config.smtp_url)) if config.smtp_url else "",
     )

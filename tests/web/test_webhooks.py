@@ -108,11 +108,16 @@ def test_a_test_is_put_on_its_way_and_its_answer_shown(app: Flask, ada: Visitor)
     assert "A test Tue 24 Nov 2026, 15:40 UTC Waiting 0 None yet Not yet" in words(
         ada.get(PAGE).text
     )
+    [seen] = re.findall(r'name="seen" value="([0-9a-f]+)"', ada.get(PAGE).text)
+    refresh = f"{PAGE}?seen={seen}"
+    assert ada.get(refresh, htmx=True).status_code == 204
     with app.app_context():
         delivery = db.session.scalars(select(Delivery)).one()
         note_outcome(db.session(), delivery.id, Outcome(False, "HTTP 410", final=True), now=NOW)
         db.session.commit()
-    page = words(ada.get(PAGE).text)
+    part = ada.get(refresh, htmx=True).text
+    assert "Add webhook" not in part  # what was typed there stays
+    page = words(part)
     assert "Not delivered 1 HTTP 410" in page
     assert f"A test Tue 24 Nov 2026, 15:40 UTC {ADDRESS} 1 HTTP 410" in page
 
