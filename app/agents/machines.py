@@ -19,6 +19,7 @@ from app.core.actor import Actor
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict, NotFound
 from app.core.permissions import Permission
+from app.licenses.option_rules import checked_reason
 from app.models import Agent, AgentSession, FurtherMacId, PermanentLicense
 
 
@@ -129,15 +130,22 @@ def dissociate(
 
 
 def revoke_permanent_license(
-    session: Session, *, actor: Actor, agent_id: int, now: datetime, limits: SessionLimits
+    session: Session,
+    *,
+    actor: Actor,
+    agent_id: int,
+    now: datetime,
+    limits: SessionLimits,
+    reason: str = "",
 ) -> list[AgentSession]:
     """Revoke an agent's permanent license: its client users are logged out and stay out.
 
     To let them in again, dissociate the agent; the next sign-in registers its machine again.
-    Returns the sessions that this ended. Raises NotAllowed, NotFound, and Conflict if the license
-    is revoked already.
+    Returns the sessions that this ended. Raises NotAllowed, NotFound, InvalidInput (field
+    "reason"), and Conflict if the license is revoked already.
     """
     actor.must(Permission.REVOKE_LICENSES)
+    reason = checked_reason(reason)
     agent = get_agent(session, agent_id, lock=True)
     if agent.license.revoked_at is not None:
         raise Conflict(f"The license of {agent.mac_id} is revoked already.")
@@ -152,7 +160,7 @@ def revoke_permanent_license(
     )
     _revoke_license(agent.license, actor, now)
     note_withdrawal(session, Withdrawal.LICENSE_REVOKED, agent.id, now)
-    log_agent_change(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now)
+    log_agent_change(session, _LICENSE_REVOKED, agent=agent, actor=actor, now=now, reason=reason)
     return ended
 
 

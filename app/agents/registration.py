@@ -204,10 +204,12 @@ def log_agent_change(
     actor: Actor,
     now: datetime,
     client: str = "",
+    **data: str,
 ) -> None:
     """Add a change of an agent to the audit log and to its organisation's Feed.
 
     `client` is the e-mail of the client user who made the change, blank for the vendor's staff.
+    `data` is for the audit log alone.
     """
     tag, kind = change
     log_event(
@@ -219,6 +221,7 @@ def log_agent_change(
         subject=machine_name(agent),
         mac_id=agent.mac_id,
         key_id=agent.license.key_id,
+        **data,
     )
     add_entry(
         session,

@@ -217,7 +217,7 @@ class AuditTag(StrEnum):
     PERMANENT_LICENSE_REVOKED = (
         "license.permanent_revoked",
         "Revoked a machine's license",
-        _MACHINE,
+        _MACHINE | {"reason": Datum("reason")},
     )
     CONFIGURATION_SAVED = "agent.configuration_saved", "Saved configuration data", _MACHINE
     CONFIGURATION_REFUSED = (

@@ -295,7 +295,7 @@ def revoke(key_id: str | None, reason: str, admin_email: str, **whose: Any) -> N
     now = utcnow()
     with changing() as session:
         actor = actor_who_may(session, admin_email, Permission.REVOKE_LICENSES)
-        sentence = _revoke_either(session, actor, key_id, now)
+        sentence = _revoke_either(session, actor, key_id, reason, now)
     click.echo(sentence)
 
 
@@ -324,12 +324,12 @@ def _revoke_many(selection: KeySelection, reason: str, admin_email: str) -> None
     click.echo(f"{counted(len(revoked), 'key')} revoked.", err=True)
 
 
-def _revoke_either(session: Session, actor: Actor, key_id: str, now: datetime) -> str:
+def _revoke_either(session: Session, actor: Actor, key_id: str, reason: str, now: datetime) -> str:
     """Revoke the license and return a sentence about it. Raises NotFound."""
     temporary = find_license(session, key_id)
     permanent = find_permanent_license(session, key_id)
     if temporary is not None and not has_ended(temporary, now):
-        revoke_license(session, actor=actor, key_id=temporary.key_id, now=now)
+        revoke_license(session, actor=actor, key_id=temporary.key_id, now=now, reason=reason)
         return f"{temporary.key_id} was revoked."
     if permanent is not None and permanent.revoked_at is None:
         ended = revoke_permanent_license(
@@ -338,6 +338,7 @@ def _revoke_either(session: Session, actor: Actor, key_id: str, now: datetime) -
             agent_id=permanent.agent_id,
             now=now,
             limits=current_config().agent_limits,
+            reason=reason,
         )
         return f"{permanent.key_id} was revoked; sessions ended: {len(ended)}."
     if (license := temporary or permanent) is None:

@@ -18,7 +18,7 @@ from app.cli.common import (
     ttl_value,
 )
 from app.config import current_config
-from app.core.clock import rfc3339, utcnow
+from app.core.clock import rfc3339, utcnow, whole_second
 from app.core.permissions import Permission
 
 HEADINGS = ("ID", "Asked by", "Asked at", "Organisation", "Seconds", "For", "Extends", "Reason")
@@ -41,7 +41,7 @@ def list_command(as_json: bool) -> None:
                 {
                     "id": request.id,
                     "asked_by": request.asked_by.email,
-                    "asked_at": rfc3339(request.asked_at),
+                    "asked_at": rfc3339(whole_second(request.asked_at)),
                     "organisation_id": request.organisation_id,
                     "ttl": asked_length(asked, request.asked_at),
                     "for": asked.recipient or None,

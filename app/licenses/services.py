@@ -30,6 +30,7 @@ from app.licenses.option_rules import (
     KeyOptions,
     KeyWindow,
     checked_options,
+    checked_reason,
     key_window,
 )
 from app.licenses.queries import (
@@ -197,13 +198,14 @@ def lock_license(session: Session, license: TemporaryLicense) -> TemporaryLicens
 
 
 def revoke_license(
-    session: Session, *, actor: Actor, key_id: str, now: datetime
+    session: Session, *, actor: Actor, key_id: str, now: datetime, reason: str = ""
 ) -> TemporaryLicense:
     """Revoke a temporary license at the whole second of `now`; one that has ended is unchanged.
 
-    Raises NotFound, NotAllowed.
+    Raises NotFound, NotAllowed, and InvalidInput (field "reason").
     """
     actor.must(Permission.REVOKE_LICENSES)
+    reason = checked_reason(reason)
     license = lock_by_key_id(session, key_id)
     if has_ended(license, now):
         return license
@@ -218,6 +220,7 @@ def revoke_license(
         organisation_id=license.organisation_id,
         subject=license.key_id,
         expires_at=license.expires_at.isoformat(),
+        reason=reason,
     )
     return license
 

@@ -302,6 +302,19 @@ class TestRevoke:
         assert (answer.exit_code, answer.stdout) == (0, f"{row['key_id']} was revoked.\n")
         assert run(app, "licenses", "check", stdin=row["license_key"]).exit_code == 1
 
+    def test_a_reason_stands_in_the_audit_log(self, app: Flask) -> None:
+        """It was taken, and forgotten."""
+        why = ("--reason", "Laptop stolen", *AS_ADA)
+        assert run(app, "licenses", "revoke", issue(app)["key_id"], *why).exit_code == 0
+        with app.app_context():
+            tag = AuditEvent.tag == "license.revoked"
+            event = db.session().scalars(select(AuditEvent).where(tag)).one()
+            assert event.data["reason"] == "Laptop stolen"
+        answer = run(
+            app, "licenses", "revoke", issue(app)["key_id"], "--reason", "x" * 501, *AS_ADA
+        )
+        assert (answer.exit_code, "501 characters" in answer.stderr) == (1, True)
+
     def test_again_changes_nothing_and_says_so(self, app: Flask) -> None:
         row = issue(app)
         run(app, "licenses", "revoke", row["key_id"], *AS_ADA)
