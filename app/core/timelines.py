@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-MOST_LANES = 12
+LANES_HEIGHT = 168
+"""Of all lanes together, in pixels: of many each is lower."""
+HIGHEST_LANE, LOWEST_LANE = 14, 2
+MOST_LANES = LANES_HEIGHT // LOWEST_LANE
 MOST_TICKS = 6
 DAY = timedelta(days=1)
 LEAST_SPAN = timedelta(minutes=1)
@@ -41,6 +44,10 @@ class Timeline(Generic[Bar]):
     @property
     def lanes(self) -> int:
         return max((bar.lane for bar in self.bars), default=-1) + 1
+
+    @property
+    def lane_height(self) -> int:
+        return min(LANES_HEIGHT // max(self.lanes, 1), HIGHEST_LANE)
 
 
 class Scale:

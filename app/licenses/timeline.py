@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from app.core.timelines import DAY, Lanes, Scale, Timeline
+from app.core.timelines import Lanes, Scale, Timeline
 from app.licenses.key_records import KeyRecord
 from app.licenses.queries import state_of
 from app.licenses.rules import LicenseState
@@ -35,7 +35,7 @@ def timeline(
     begins_at = now - PAST
     shown = [key for key in keys if key.ended_at > begins_at and key.issued_at <= now]
     shown.sort(key=lambda key: (key.starts_at, key.id))
-    scale = Scale(begins_at, max([now + DAY, *(key.ended_at for key in shown)]))
+    scale = Scale(begins_at, max([now, *(key.ended_at for key in shown)]))
     lanes, bars = Lanes(), []
     for key in shown:
         starts_at = min(key.starts_at, key.ended_at)

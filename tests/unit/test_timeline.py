@@ -44,6 +44,8 @@ def test_the_picture_reaches_from_a_week_ago_to_the_latest_end() -> None:
     assert (drawn.begins_at, drawn.ends_at) == (NOW - PAST, NOW + 7 * DAY)
     [bar] = drawn.bars
     assert (bar.x, bar.width, drawn.now) == (42.86, 57.14, 50.0)
+    assert timeline([key(1, -24, 1)], {}, NOW).ends_at == NOW + HOUR
+    assert timeline([key(1, -24, -1)], {}, NOW).ends_at == NOW
 
 
 def test_a_session_lies_inside_its_bar() -> None:
@@ -72,8 +74,17 @@ def test_states_are_told_apart_and_what_is_long_over_is_left_out() -> None:
 
 
 def test_what_has_no_room_is_counted() -> None:
-    drawn = timeline([key(number, -1, 1) for number in range(20)], {}, NOW)
-    assert (drawn.lanes, len(drawn.bars), drawn.left_out) == (MOST_LANES, MOST_LANES, 8)
+    drawn = timeline([key(number, -1, 1) for number in range(1000)], {}, NOW)
+    assert (drawn.lanes, len(drawn.bars)) == (MOST_LANES, MOST_LANES)
+    assert drawn.left_out == 1000 - MOST_LANES
+
+
+@pytest.mark.parametrize("count", [0, 1, 12, 13, 50, MOST_LANES])
+def test_many_windows_at_once_make_lower_bars_and_no_higher_picture(count: int) -> None:
+    drawn = timeline([key(number, -1, 1) for number in range(count)], {}, NOW)
+    assert (len(drawn.bars), drawn.left_out) == (count, 0)
+    assert 2 <= drawn.lane_height <= 14
+    assert drawn.lanes * drawn.lane_height <= 12 * 14
 
 
 @given(
