@@ -11,7 +11,7 @@ LANES_HEIGHT = 168
 """Of all lanes together, in pixels: of many each is lower."""
 HIGHEST_LANE, LOWEST_LANE = 14, 2
 MOST_LANES = LANES_HEIGHT // LOWEST_LANE
-MOST_TICKS = 6
+MOST_TICKS = 5
 DAY = timedelta(days=1)
 LEAST_SPAN = timedelta(minutes=1)
 LEAST_WIDTH = 0.4
