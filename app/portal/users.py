@@ -327,7 +327,6 @@ def _show_link(user: User) -> Response:
         link=f"{reached_root()}{LINK_PATH}/{token}",
         works_until=now + LINK_LIFE,
         mailed=mailed,
-        sends_mail=bool(config.smtp_url),
     )
     return make_response(page, {"Cache-Control": "no-store"})
 

@@ -2,6 +2,7 @@
 
 from flask import Flask, has_request_context, request
 
+from app.config import current_config
 from app.core.clock import iso, utc_text, utcnow
 from app.core.durations import format_ttl, time_left
 from app.web.assets import asset_address
@@ -23,6 +24,7 @@ def init_app(app: Flask) -> None:
             "times": _times(),
             "server_now": utcnow(),
             "path_prefix": path_prefix(),
+            "sends_mail": bool(current_config().smtp_url),
         }
     )
 

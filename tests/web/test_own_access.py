@@ -51,7 +51,8 @@ def test_a_key_made_by_name_is_collected_and_the_admin_sees_when(
 ) -> None:
     license = made_for(app, ada, tab, cast.pat, reason="Year-end import")
     admins = words(ada.get(tab))
-    assert "pat@example.com can collect it under My access." in admins
+    hint = "pat@example.com can collect it under My access. This portal sends no mail: tell them."
+    assert hint in admins
     assert "Collected Not yet" in admins
     page = pat.get("/access")
     assert page.headers["Cache-Control"] == "no-store"
