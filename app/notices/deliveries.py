@@ -110,11 +110,16 @@ def last_deliveries(session: Session, webhook_id: int, *, limit: int) -> list[De
     return list(session.scalars(own.order_by(Delivery.id.desc()).limit(limit)))
 
 
-def not_delivered(session: Session, *, limit: int) -> list[Delivery]:
-    """The latest that were given up, of mails and webhooks alike, the newest first."""
+def count_not_delivered(session: Session) -> int:
+    """How many were given up."""
+    return session.scalar(select(func.count(Delivery.given_up_at))) or 0
+
+
+def not_delivered(session: Session, *, limit: int, offset: int = 0) -> list[Delivery]:
+    """Those that were given up, of mails and webhooks alike, the newest first."""
     query = select(Delivery).where(Delivery.given_up_at.is_not(None))
     newest = query.order_by(Delivery.given_up_at.desc(), Delivery.id.desc())
-    return list(session.scalars(newest.limit(limit)))
+    return list(session.scalars(newest.offset(offset).limit(limit)))
 
 
 def last_mail_failure(session: Session) -> str:

@@ -12,10 +12,17 @@ from app.config import current_config
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
 from app.core.mail_server import parse_mail_server
+from app.core.paging import Page
 from app.core.permissions import Permission
 from app.extensions import db
 from app.models import Delivery, Webhook
-from app.notices.deliveries import DELIVERED_KEPT, GIVEN_UP_KEPT, last_deliveries, not_delivered
+from app.notices.deliveries import (
+    DELIVERED_KEPT,
+    GIVEN_UP_KEPT,
+    count_not_delivered,
+    last_deliveries,
+    not_delivered,
+)
 from app.notices.webhooks import (
     TEST,
     add_test,
@@ -29,11 +36,12 @@ from app.portal.gate import begin_checked_write
 from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import fingerprint, is_seen, redirect_see_other, render
+from app.web.paging import requested_page
 from app.web.transaction import defer_write
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/settings/webhooks")
 LAST_SHOWN = 10
-NOT_DELIVERED_SHOWN = 50
+PAGE_SIZE = 50
 
 
 class WebhookForm(FlaskForm):
@@ -55,22 +63,19 @@ class WebhookForm(FlaskForm):
 
 @dataclass(frozen=True)
 class Told:
-    """The webhooks, each with what it was told last, and what could not be delivered to anybody."""
+    """The webhooks, each with what it was told last, and a page of what was not delivered."""
 
     webhooks: list[tuple[Webhook, list[Delivery]]]
     not_delivered: list[Delivery]
+    page: Page
 
     @property
     def fingerprint(self) -> str:
         """A hash that changes when anything shown changes."""
         lists = [each for _, each in self.webhooks] + [self.not_delivered]
         webhooks = [webhook.id for webhook, _ in self.webhooks]
-        return fingerprint(
-            [
-                webhooks,
-                [[(one.id, one.tried_at, one.given_up_at) for one in each] for each in lists],
-            ]
-        )
+        tries = [[(one.id, one.tried_at, one.given_up_at) for one in each] for each in lists]
+        return fingerprint([self.page, webhooks, tries])
 
 
 @blueprint.get("")
@@ -134,9 +139,11 @@ def remove(webhook_id: int) -> ResponseReturnValue:
 def _told() -> Told:
     session = db.session()
     webhooks = list_webhooks(session)
+    page = requested_page(size=PAGE_SIZE, total=count_not_delivered(session))
     return Told(
         [(each, last_deliveries(session, each.id, limit=LAST_SHOWN)) for each in webhooks],
-        not_delivered(session, limit=NOT_DELIVERED_SHOWN),
+        not_delivered(session, limit=page.size, offset=page.offset),
+        page,
     )
 
 

@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from app.extensions import db
 from app.models import AuditEvent, Delivery, Notice, Webhook, WebSession
@@ -131,6 +131,23 @@ def test_removing_it_keeps_the_list_of_what_it_did_not_get(app: Flask, ada: Visi
     assert "There is no webhook." in page
     assert f"{ADDRESS} 0 The webhook was removed" in page
     assert ada.post(action).status_code == 404
+
+
+def test_all_that_was_not_delivered_can_be_read_page_by_page(app: Flask, ada: Visitor) -> None:
+    """A mail server was down for a day: everybody who heard nothing is listed, not the last 50."""
+    with app.app_context():
+        same = {"kind": "key.expired", "happened_at": NOW, "data": {}, "created_at": NOW}
+        rows = [
+            same | {"message_id": f"msg_{n}", "address": f"p{n}@example.com", "given_up_at": NOW}
+            for n in range(60)
+        ]
+        db.session.execute(insert(Delivery), rows)
+        db.session.commit()
+    first, second = ada.get(PAGE).text, ada.get(f"{PAGE}?page=2").text
+    listed = re.findall(r"p\d+@example.com", first + second)
+    assert (len(listed), len(set(listed))) == (60, 60)
+    assert f'hx-get="{PAGE}?page=2"' in second
+    assert f'href="{PAGE}?page=2"' in first
 
 
 def test_an_auditor_reads_without_buttons(ada: Visitor, audrey: Visitor) -> None:
