@@ -49,7 +49,7 @@ def sign_visit_record(
         "issued_by": facts.issued_by,
         "machine": facts.machine,
         "mac": facts.mac_id,
-        "address": facts.address,
+        "address": facts.address or None,
         "start": numeric_date(facts.started_at),
         "end": numeric_date(facts.ended_at),
         "ended_by": facts.ended_by,

@@ -83,6 +83,7 @@ def test_it_says_who_was_there_when() -> None:
     )
     assert read.started_at == datetime(2026, 11, 24, 11, 33, 20, tzinfo=UTC)
     assert (read.ticket, read.logout_confirmed, read.kid) == (None, None, kid(SIGNING_KEY))
+    assert read_visit_record(record(CLAIMS | {"address": None}), KEYS).address is None
 
 
 @pytest.mark.parametrize("name", CLAIMS)

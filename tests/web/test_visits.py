@@ -19,7 +19,7 @@ from app.keyformat.signing_keys import kid_of
 from app.licenses.keyring import current_kid, make_signing_key
 from app.licenses.offline import published_keys
 from app.licenses.option_rules import KeyOptions
-from app.models import SigningKey
+from app.models import AgentSession, SigningKey
 from tests.agents.stage import HOUR, LIMITS, MAC, events, issue, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor, signing_keys
 from tests.web.pages import words
@@ -199,6 +199,9 @@ def test_the_record_of_a_visit_that_has_ended(
     header, claims = claims_of(answer)
     with app.app_context():
         kid = current_kid(db.session())
+        # Behind a proxy on a socket, of which the settings say nothing, nobody has an address.
+        db.session.get_one(AgentSession, visits[1]).address = ""
+        db.session.commit()
     assert header == {"alg": "EdDSA", "typ": "visit+jwt", "kid": kid}
     start, end = int(AT.timestamp()), int(LATER.timestamp())
     assert claims == {
@@ -226,6 +229,7 @@ def test_the_record_of_a_visit_that_has_ended(
     _, other = claims_of(audrey.post(f"{tab}/{visits[1]}/record"))
     assert other["jti"] != claims["jti"]
     assert (other["ended_by"], other["logout_confirmed"]) == ("ended_by_admin", None)
+    assert other["address"] is None
 
 
 def test_whoever_is_there_has_no_record_yet(ada: Visitor, tab: str, visits: list[int]) -> None:

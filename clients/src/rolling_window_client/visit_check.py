@@ -116,7 +116,7 @@ def _as_lines(record: VisitRecord | None) -> Iterator[str]:
     yield f"Reason:       {record.reason or '-'}"
     yield f"Ticket:       {record.ticket or '-'}"
     yield f"Key ID:       {record.key_id}, issued by {record.issued_by}"
-    yield f"Machine:      {record.machine} ({record.mac_id}), from {record.address}"
+    yield f"Machine:      {record.machine} ({record.mac_id}), from {record.address or 'unknown'}"
     yield f"Start:        {instant(record.started_at)}"
     yield f"End:          {instant(record.ended_at)} ({record.ended_by})"
     yield f"Log-out:      {'confirmed ' + instant(confirmed) if confirmed else 'not confirmed'}"

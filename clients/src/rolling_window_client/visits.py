@@ -37,7 +37,7 @@ class VisitRecord:
     issued_by: str
     machine: str
     mac_id: str
-    address: str
+    address: str | None
     started_at: datetime
     ended_at: datetime
     ended_by: str
@@ -76,7 +76,7 @@ def _record_of(claims: Mapping[str, object], kid: str) -> VisitRecord:
         issued_by=_text(claims["issued_by"]),
         machine=_text(claims["machine"]),
         mac_id=_text(claims["mac"]),
-        address=_text(claims["address"]),
+        address=_text_or_none(claims["address"]),
         started_at=_instant(claims["start"]),
         ended_at=_instant(claims["end"]),
         ended_by=_text(claims["ended_by"]),
