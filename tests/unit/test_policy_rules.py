@@ -250,10 +250,31 @@ class TestPatterns:
         assert refused.value.field == "ticket_pattern"
         assert monotonic() - began < 2
 
-    @pytest.mark.parametrize("pattern", ["(", "[a", "*", "(?P<x>a)(?P=y)", "a{2,1}", "\\"])
+    @pytest.mark.parametrize("pattern", ["(", "[a", "*", "(?P<x>a)(?P=y)", "a{2,1}", "\\", "(?au)x", "(?V0V1)x"])
     def test_one_that_cannot_be_read_is_refused(self, pattern: str) -> None:
         with pytest.raises(InvalidInput, match="no pattern that can be read"):
             check_policy(Policy(ticket_pattern=pattern), CHOICES, USE_WITHIN)
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            "(?:(?:(?:(?:a{50}){50}){50}){50})",
+            "(?x)(?:(?:(?:a) {50}) {50}(?#x)) {50}",
+            "(?x)(?:(?:a)#\n{50})#\n{50}",
+            "[0-9]{9999999}",
+            "\\\\{9999999,}",
+        ],
+    )
+    def test_one_whose_repetitions_fill_the_memory_is_refused_unread(self, pattern: str) -> None:
+        """Mallory's pattern would take gigabytes before any ticket is held against it."""
+        with pytest.raises(InvalidInput) as refused:
+            check_policy(Policy(ticket_pattern=pattern), CHOICES, USE_WITHIN)
+        assert refused.value.field == "ticket_pattern"
+
+    def test_counts_of_usual_references_are_read(self) -> None:
+        uuid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+        assert fits("0a1b2c3d-0000-4000-8000-0123456789ab", uuid)
+        assert fits("AB-12-12", "(?:[A-Z]{2})(?:-[0-9]{2}){2}")
 
     def test_a_long_one_is_refused(self) -> None:
         compiled("a" * LONGEST_PATTERN)
