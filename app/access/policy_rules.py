@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from app.access.patterns import compiled, fits
 from app.core.durations import KeyLimits, format_ttl
 from app.core.errors import InvalidInput
+from app.core.text import REASON_LENGTH
 from app.licenses.option_rules import KeyOptions
 
 T = TypeVar("T")
@@ -281,5 +282,5 @@ def check_policy(policy: Policy, choices: Sequence[int], use_within: Sequence[in
         compiled(policy.ticket_pattern)
 
 
-LONGEST_LEAST = 200
-"""The most that may be asked of a reason, which has at most 500 characters."""
+LONGEST_LEAST = REASON_LENGTH
+"""The most that may be asked of a reason: no longer one is taken."""

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, SelectField, StringField
@@ -11,7 +12,7 @@ from app.access.policy_rules import PolicyInForce
 from app.core.clock import utc_text
 from app.core.durations import format_ttl, parse_ttl, short_ttl
 from app.core.errors import InvalidInput, MalformedTTL
-from app.core.instants import NoInstant, read_local, zone_named
+from app.core.instants import UTC_ZONE, NoInstant, read_local, zone_named
 from app.licenses.key_records import KeyRecord
 from app.licenses.option_rules import MOST_SIGN_INS, USE_WITHIN, KeyOptions
 
@@ -65,9 +66,18 @@ class KeyForm(FlaskForm):
             if getattr(holds, f"{name}_required").value and name in self:
                 self[name].render_kw = {**self[name].render_kw, "aria-required": "true"}
 
-    def _instant(self, name: str) -> datetime | None:
+    @property
+    def shown_in(self) -> ZoneInfo:
+        """The zone in which sentences are told: UTC if this portal does not know the browser's."""
         try:
-            return read_local(self[name].data or "", zone_named(self.zone.data or ""))
+            return zone_named(self.zone.data or "")
+        except NoInstant:
+            return UTC_ZONE
+
+    def _instant(self, name: str) -> datetime | None:
+        text = (self[name].data or "").strip()
+        try:
+            return read_local(text, zone_named(self.zone.data or "")) if text else None
         except NoInstant as error:
             raise InvalidInput(name, str(error)) from None
 
@@ -149,10 +159,9 @@ class GenerateForm(KeyForm):
         """ "Until Thu 26 Nov 2026, 12:00", as it was typed; "" if no end is given."""
         try:
             ends_at = self._instant("ends_at")
-            zone = zone_named(self.zone.data or "")
-        except (InvalidInput, NoInstant):
+        except InvalidInput:
             return ""
-        return f"Until {utc_text(ends_at.astimezone(zone))}" if ends_at else ""
+        return f"Until {utc_text(ends_at.astimezone(self.shown_in))}" if ends_at else ""
 
 
 class AskForm(KeyForm):

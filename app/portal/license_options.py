@@ -13,7 +13,6 @@ from app.accounts.users import get_user
 from app.config import current_config
 from app.core.clock import utcnow, whole_second
 from app.core.errors import InvalidInput
-from app.core.instants import zone_named
 from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.option_rules import checked_options, key_window
@@ -89,5 +88,5 @@ def preview_of(form: GenerateForm, organisation_id: str, now: datetime) -> dict[
         label = getattr(form, error.field, form.ttl).label.text
         return shown | {"wrong": f"{label}: {error.detail}"}
     if bound or not options.is_plain:
-        shown["sentence"] = wording(options, window, zone_named(form.zone.data or ""))
+        shown["sentence"] = wording(options, window, form.shown_in)
     return shown

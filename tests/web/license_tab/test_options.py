@@ -149,6 +149,20 @@ def test_the_sentence_says_it_before_anything_is_generated(
     assert stored(app) == []
 
 
+def test_a_zone_that_the_portal_does_not_know_matters_only_where_a_time_was_typed(
+    app: Flask, ada: Visitor, tab: str
+) -> None:
+    """Some browsers call their zone Etc/Unknown: a key without times is generated all the same."""
+    unknown = {"zone": "Etc/Unknown", "reason": "Printer"}
+    assert "until Tue 24 Nov 2026, 18:40 UTC" in preview(ada, tab, **unknown, sign_ins="2")
+    answer = generate(ada, tab, **unknown, starts="2026-11-26T10:00")
+    assert "does not know the time zone Etc/Unknown" in words(answer)
+    assert 'id="starts-error"' in answer.text
+    assert 'id="ends-error"' not in answer.text
+    assert stored(app) == []
+    assert generate(ada, tab, **unknown).status_code == 303
+
+
 def test_an_end_stands_in_the_place_of_the_ttl(ada: Visitor, tab: str) -> None:
     answer = generate(ada, tab, "3h", ends="2026-11-26T13:00", sign_ins="0")
     assert '<option selected value="until">Until Thu 26 Nov 2026, 13:00</option>' in answer.text
