@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from app.core.durations import format_ttl
+from app.core.clock import whole_second
+from app.core.durations import format_length
 from app.core.errors import InvalidInput
 from app.licenses.option_rules import KeyOptions
 
@@ -41,6 +42,7 @@ def asked_length(asked: KeyOptions, asked_at: datetime) -> int:
     """How many seconds the key was to work."""
     if asked.ends_at is None:
         return asked.ttl
+    asked_at = whole_second(asked_at)
     start = max(asked.starts_at or asked_at, asked_at)
     return int((asked.ends_at - start).total_seconds())
 
@@ -59,9 +61,9 @@ def check_given(asked: KeyOptions, given: KeyOptions, *, most: int, length: int)
     if length > most:
         raise InvalidInput(
             "ends_at" if given.ends_at else "ttl",
-            f"No more than was asked for: {format_ttl(most)}.",
+            f"No more than was asked for: {format_length(most)}.",
         )
-    if asked.recipient and given.recipient != asked.recipient:
+    if asked.recipient and given.recipient.lower() != asked.recipient.lower():
         raise InvalidInput("recipient", f"It was asked for {asked.recipient}, and nobody else.")
     for name in ("sign_ins", "use_within"):
         before, after = getattr(asked, name), getattr(given, name)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from app.core.durations import format_ttl
+from app.core.durations import format_length
 
 Wording = Callable[[Any], str | datetime]
 """Turns a stored value into text, or into an instant that a page shows in local time.
@@ -29,7 +29,7 @@ def code(**words: str) -> Wording:
 
 def ttl(value: Any) -> str:
     """A TTL in seconds, as "3 hrs"."""
-    return format_ttl(value) if isinstance(value, int) and value > 0 else text(value)
+    return format_length(value) if isinstance(value, int) and value > 0 else text(value)
 
 
 def instant(value: Any) -> str | datetime:

@@ -63,6 +63,9 @@ MAX_DIGITS = 6
 
 _TTL = re.compile(rf"([0-9]{{1,{MAX_DIGITS}}})\s*([a-z]+)")
 
+MOST_OF_ONE_UNIT = 99
+"""A length of more minutes or seconds than this is told as a countdown is."""
+
 _HOW_TO_WRITE = "Write a whole number and a unit, such as 30m, 3h or 1d (units: s, m, h, d)."
 
 _QUOTED_CHARACTERS = 20
@@ -90,6 +93,15 @@ def format_ttl(seconds: int) -> str:
     """
     count, unit = _in_largest_whole_unit(seconds)
     return f"{count} {unit.one if count == 1 else unit.many}"
+
+
+def format_length(seconds: int) -> str:
+    """How long a key works, also where that is no TTL but runs to an end: "3 hrs", "3 hr 59 min".
+
+    Raises ValueError unless `seconds` is positive.
+    """
+    count, _ = _in_largest_whole_unit(seconds)
+    return format_ttl(seconds) if count <= MOST_OF_ONE_UNIT else time_left(seconds)
 
 
 def short_ttl(seconds: int) -> str:

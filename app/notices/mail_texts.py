@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from app.audit.notice_kinds import NoticeKind
 from app.core.clock import utc_text
-from app.core.durations import format_ttl
+from app.core.durations import format_length
 from app.core.permissions import TEMPORARY_KEY_ROLES
 from app.core.text import one_line, shortened
 
@@ -148,7 +148,7 @@ def _fact(name: str, data: Mapping[str, Any]) -> str:
     if name in _INSTANTS:
         return _moment(str(value))
     if name == "ttl" and isinstance(value, int):
-        return format_ttl(value)
+        return format_length(value)
     return "yes" if value is True else _shown(value)
 
 

@@ -1,7 +1,7 @@
 """The form on the License tab that generates a key."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -126,6 +126,13 @@ class GenerateForm(KeyForm):
             use_within=self._use_within(),
         )
 
+    def fill_instants(self, starts_at: datetime | None, ends_at: datetime | None) -> None:
+        """Fill in a start and an end, in UTC; in a browser times.js tells them in its zone."""
+        for field, moment in ((self.starts_at, starts_at), (self.ends_at, ends_at)):
+            if moment is not None:
+                field.data = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}"
+                field.render_kw = {**field.render_kw, "data-utc": f"{field.data}:00Z"}
+
     def obey(self, holds: PolicyInForce) -> None:
         """Offer what the policy in force allows, and say what it asks for."""
         within = holds.use_within.value
@@ -186,13 +193,17 @@ class AskForm(KeyForm):
         self._require(holds)
 
 
-def form_like(license: KeyRecord) -> GenerateForm:
-    """The form, filled in with what a key carries; its start and its end are left out."""
+def form_like(license: KeyRecord, choices: tuple[int, ...], now: datetime) -> GenerateForm:
+    """The form, filled in with what a key carries; a start or an end that is over is left out.
+
+    The end stands there only if its length is none of the TTLs on offer, `choices`.
+    """
     first_ttl = license.first_ttl_seconds or license.ttl_seconds
+    ends_at = license.starts_at + timedelta(seconds=first_ttl)
     within = 0
     if license.use_by:
         within = int((license.use_by - license.starts_at).total_seconds())
-    return GenerateForm(
+    form = GenerateForm(
         formdata=None,
         ttl=short_ttl(first_ttl),
         reason=license.reason,
@@ -202,20 +213,24 @@ def form_like(license: KeyRecord) -> GenerateForm:
         first_machine=license.first_machine,
         use_within=short_ttl(within) if within else "",
     )
+    form.fill_instants(
+        license.starts_at if license.starts_at > now else None,
+        ends_at if ends_at > now and first_ttl not in choices else None,
+    )
+    return form
 
 
 def form_for(options: KeyOptions) -> GenerateForm:
-    """The form, filled in with what a key is to carry; its times in UTC."""
-    local = "%Y-%m-%dT%H:%M"
-    return GenerateForm(
+    """The form, filled in with what a key is to carry; its times in UTC, and the browser's."""
+    form = GenerateForm(
         formdata=None,
         ttl=short_ttl(options.ttl) if options.ttl else "",
         reason=options.reason,
         ticket=options.ticket,
         recipient=options.recipient,
-        starts_at=options.starts_at.strftime(local) if options.starts_at else "",
-        ends_at=options.ends_at.strftime(local) if options.ends_at else "",
         sign_ins=str(options.sign_ins or ""),
         first_machine=options.first_machine,
         use_within=short_ttl(options.use_within) if options.use_within else "",
     )
+    form.fill_instants(options.starts_at, options.ends_at)
+    return form

@@ -10,6 +10,7 @@ from flask_login import current_user
 from htmx_flask import request
 
 from app.access.issuing import issue_under_policy
+from app.access.policies import policy_in_force
 from app.accounts.users import remember_ttl
 from app.agents.live_sessions import live_sessions_under
 from app.agents.logout_status import EndedSession, ended_by_revocation
@@ -17,7 +18,7 @@ from app.agents.spans import spans_under
 from app.audit.tags import AuditTag
 from app.config import current_config
 from app.core.clock import utc_text, utcnow
-from app.core.durations import format_ttl
+from app.core.durations import format_length
 from app.core.errors import InvalidInput, NotFound, SigningKeyMissing
 from app.core.permissions import Permission
 from app.core.timelines import Timeline
@@ -26,6 +27,7 @@ from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.licenses.disclosures import log_disclosure
 from app.licenses.key_records import KeyRecord, is_later, list_keys
+from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import (
     count_licenses,
     find_license,
@@ -118,8 +120,9 @@ def generate(project_id: int) -> ResponseReturnValue:
         flash(WAITING.format(made.id), "success")
         return redirect_see_other(tab_address(project_id, key=None))
     license, key = made
-    message = f"{license.key_id} was generated. It works for {format_ttl(license.ttl_seconds)}"
-    message += f" from {utc_text(license.starts_at)} UTC." if is_later(license) else "."
+    message = (
+        f"{license.key_id} was generated. {_told_of_length(license, options, organisation_id)}"
+    )
     ttl = None if form.ttl.data == UNTIL else form.ttl.data
     address = tab_address(project_id, key=license.key_id, ttl=ttl)
     if not is_partial():
@@ -238,7 +241,7 @@ def _first_form(listing: Listing) -> GenerateForm:
     """The form as the tab shows it at first: as it was typed, or like the chosen key."""
     may_issue = current_user.may(Permission.ISSUE_LICENSES)
     if may_issue and listing.chosen and listing.shows(request.args.get("like", "")):
-        return form_like(listing.chosen)
+        return form_like(listing.chosen, current_config().license_ttls, listing.now)
     return GenerateForm(formdata=entered(), ttl=request.args.get("ttl"))
 
 
@@ -367,6 +370,17 @@ def _told_of_revocation(people: int) -> str:
     if people == 0:
         return "Nobody was signed in under it."
     return f"{people} {'person is' if people == 1 else 'people are'} being logged out."
+
+
+def _told_of_length(license: KeyRecord, options: KeyOptions, organisation_id: str) -> str:
+    """How long a new key works, from when, and who has cut the TTL that was chosen."""
+    told = f"It works for {format_length(license.ttl_seconds)}"
+    if is_later(license):
+        told += f" from {utc_text(license.starts_at)} UTC"
+    if license.ttl_seconds < options.ttl:
+        holds = policy_in_force(db.session(), current_config(), organisation_id)
+        told += f", cut to {holds.ceiling.level.ceiling}"
+    return f"{told}."
 
 
 def tab_address(project_id: int, *, key: str | None, ttl: str | None = None) -> str:

@@ -10,6 +10,7 @@ from wtforms import StringField
 
 from app.access.issuing import approve_request
 from app.access.policies import policy_in_force
+from app.access.policy_rules import Level, PolicyInForce
 from app.access.request_rules import RequestState, as_of_now, asked_length, read_options
 from app.access.requests import (
     count_waiting,
@@ -21,12 +22,15 @@ from app.access.requests import (
 )
 from app.config import current_config
 from app.core.clock import utcnow
+from app.core.durations import format_ttl
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
 from app.extensions import db
 from app.licenses.option_rules import KeyOptions
+from app.licenses.recipients import offered_recipients
 from app.models import Organisation, Request
-from app.portal.license_form import GenerateForm, form_for
+from app.portal.license_form import UNTIL, GenerateForm, form_for
+from app.portal.ticket_links import ticket_address
 from app.web.access import current_actor, requires
 from app.web.forms_again import entered, shown_again_by
 from app.web.htmx import redirect_see_other
@@ -86,7 +90,7 @@ def approve(request_id: int) -> ResponseReturnValue:
             actor=current_actor(),
             config=current_config(),
             request_id=request_id,
-            options=None if request.extends_id else form.options(),
+            options=None if request.extends_id else _given(form, read_options(request.options)),
             clock=utcnow,
         )
     except InvalidInput as error:
@@ -118,6 +122,20 @@ def refuse(request_id: int) -> ResponseReturnValue:
         return _page(request, _form_of(request), form, error.detail), error.status
     flash(f"Request {request_id} was refused.", "success")
     return redirect_see_other(url_for("requests.list_requests"))
+
+
+def _given(form: GenerateForm, asked: KeyOptions) -> KeyOptions:
+    """What the form gives; a TTL that was chosen stands in the place of the end asked for.
+
+    Raises InvalidInput with the name of a field of the form.
+    """
+    given = form.options()
+    if asked.ends_at and form.ttl.data != UNTIL:
+        filled_in = asked.ends_at.replace(second=0)
+        if given.ends_at == filled_in:
+            form.ends_at.data = ""
+            given = form.options()
+    return given
 
 
 def _asked(request: Request) -> tuple[KeyOptions, int]:
@@ -154,4 +172,20 @@ def _page(request: Request, form: GenerateForm, refusal: RefuseForm, conflict: s
         organisation=session.get(Organisation, request.organisation_id),
         may_decide=state is RequestState.WAITING and current_user.may(Permission.DECIDE_REQUESTS),
         own=request.asked_by_id == current_user.id,
+        ceiling=_ceiling_in_words(holds),
+        recipients=_offered(asked),
+        ticket_address=ticket_address,
     )
+
+
+def _ceiling_in_words(holds: PolicyInForce) -> str:
+    """To what a longer TTL is cut, and by whom; "" if none that is offered is longer."""
+    ceiling, level = holds.ceiling
+    return "" if level is Level.SETTINGS else f"{format_ttl(ceiling)}: {level.ceiling}"
+
+
+def _offered(asked: KeyOptions) -> list[str]:
+    """For whom it can be: for whom it was asked, if for anybody."""
+    if asked.recipient:
+        return [asked.recipient]
+    return [user.email for user in offered_recipients(db.session(), "")]

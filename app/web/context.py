@@ -4,7 +4,7 @@ from flask import Flask, has_request_context, request
 
 from app.config import current_config
 from app.core.clock import iso, utc_text, utcnow
-from app.core.durations import format_ttl, time_left
+from app.core.durations import format_length, time_left
 from app.web.assets import asset_address
 from app.web.proxies import path_prefix, public_address
 
@@ -15,7 +15,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters |= {
         "iso": iso,
         "time_left": time_left,
-        "ttl": format_ttl,
+        "ttl": format_length,
         "utc_text": utc_text,
     }
     app.context_processor(

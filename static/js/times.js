@@ -5,6 +5,8 @@
 //   <option data-ended="2026-11-24T18:40:00Z" data-prefix="K7QF-3MXP · Key expired · " data-suffix="...">
 //   <span data-zone-name> gets the zone's name, <span data-times-name> a few words for it
 //   <input type="hidden" data-zone-field> sends the zone in which a datetime-local field was typed
+//   <input type="datetime-local" data-utc="2026-11-24T18:40:00Z"> was filled in by the server
+//   <option value="until"> says which end its form's "ends" holds
 //   <button data-times-choice="local|utc"> chooses; the cookie "times" keeps it
 //
 // An instant that the zone's clocks show twice, because they are set back, carries its offset: "02:30 (UTC+2)".
@@ -65,6 +67,20 @@
     if (text !== null && element.textContent !== text) element.textContent = text;
   }
 
+  // As a datetime-local field has it.
+  function typed(at) {
+    return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${clock(at)}`;
+  }
+
+  // What was typed stays the same instant when another zone is chosen.
+  function retype(toUTC) {
+    document.querySelectorAll("form:has([data-zone-field]) input[type=datetime-local]").forEach((field) => {
+      const at = new Date(toUTC ? field.value : `${field.value}Z`);
+      if (Number.isNaN(at.getTime())) return;
+      field.value = toUTC ? at.toISOString().slice(0, 16) : typed(at);
+    });
+  }
+
   const root = document.documentElement;
   const inUTC = () => root.dataset.times === "utc";
 
@@ -80,6 +96,14 @@
     "[data-zone-name]": (element) => write(element, inUTC() ? "" : zone && ` (${zone})`),
     "[data-times-name]": (element) => write(element, inUTC() ? "UTC" : `this browser's time zone${zone && ` (${zone})`}`),
     "[data-zone-field]": (field) => { field.value = inUTC() ? "UTC" : zone; },
+    "[data-utc]": (field) => {
+      if (!inUTC()) field.value = typed(new Date(field.dataset.utc));
+      field.removeAttribute("data-utc");
+    },
+    'option[value="until"]': (option) => {
+      const end = option.form?.elements.ends?.value;
+      if (end) write(option, `Until ${local(end, "long") ?? end}`);
+    },
     "[data-times-choice]": (button) => {
       button.setAttribute("aria-pressed", String(button.dataset.timesChoice === root.dataset.times));
     },
@@ -92,6 +116,7 @@
   document.addEventListener("click", (event) => {
     const choice = event.target.closest("[data-times-choice]")?.dataset.timesChoice;
     if (!choice) return;
+    if (choice !== root.dataset.times) retype(choice === "utc");
     root.dataset.times = choice;
     const secure = location.protocol === "https:" ? "; Secure" : "";
     const life = choice === "utc" ? 365 * 24 * 3600 : 0;

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.durations import format_ttl, parse_ttl, short_ttl, time_left
+from app.core.durations import format_length, format_ttl, parse_ttl, short_ttl, time_left
 from app.core.errors import MalformedTTL
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -129,6 +129,14 @@ def test_a_ttl_reads_in_the_largest_unit_that_divides_it(
 def test_what_is_written_is_read_back(seconds: int) -> None:
     assert parse_ttl(short_ttl(seconds)) == seconds
     assert parse_ttl(format_ttl(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(4, "4 sec"), (90 * MINUTE, "90 min"), (14_382, "3 hr 59 min"), (8 * DAY, "8 days")],
+)
+def test_a_length_that_is_no_ttl_reads_as_a_countdown_does(seconds: int, words: str) -> None:
+    assert format_length(seconds) == words
 
 
 @pytest.mark.parametrize("seconds", [0, -1])

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.access.policy_rules import Policy
 from app.extensions import db
 from app.models import Request
-from tests.conftest import Cast, Clock, Visitor
+from tests.conftest import NOW, Cast, Clock, Visitor
 from tests.web.license_tab.stage import generate, stored
 from tests.web.test_policy import set_policy
 
@@ -88,6 +88,45 @@ def test_ones_own_has_no_button_and_is_403(app: Flask, ada: Visitor, tab: str) -
     assert ">Approve<" not in ada.get(address).text
     assert ada.post(f"{address}/approve", {"ttl": "1d"}).status_code == 403
     assert stored(app) == []
+
+
+def test_an_end_that_was_asked_for_is_told_in_the_browsers_zone_and_gives_way_to_a_ttl(
+    app: Flask, ada: Visitor, grace: Visitor, tab: str
+) -> None:
+    """Grace shortens it by the dropdown; the end that stood there filled in would be obeyed."""
+    typed = {"ends": "2026-11-25T15:40", "sign_ins": "2", "ticket": "OPS-1"}
+    address = ask(app, ada, tab, **typed)
+    page = grace.get(address).text
+    assert 'data-utc="2026-11-25T15:40:00Z"' in page
+    assert "data-zone-field" in page
+    assert '<option selected value="until">' in page
+    assert '<datalist id="recipients">' in page
+    shown = words(re.sub("<[^>]+>", " ", page))
+    assert "How long 1 day Ends Wed 25 Nov 2026, 15:40 UTC Sign-ins 2 Ticket OPS-1" in shown
+    answer = grace.post(f"{address}/approve", typed | {"ttl": "3h"})
+    assert answer.status_code == 303
+    [license] = stored(app)
+    assert license.ttl_seconds == 3 * HOUR
+
+
+def test_another_end_may_be_typed_in_the_browsers_zone(
+    app: Flask, ada: Visitor, grace: Visitor, tab: str
+) -> None:
+    address = ask(app, ada, tab, ends="2026-11-25T15:40")
+    earlier = {"ttl": "1h", "ends": "2026-11-25T10:00", "zone": "Europe/Berlin"}
+    assert grace.post(f"{address}/approve", earlier).status_code == 303
+    [license] = stored(app)
+    assert license.expires_at == NOW.replace(day=25, hour=9, minute=0)
+
+
+def test_a_ceiling_that_cuts_is_said_before(
+    app: Flask, cast: Cast, ada: Visitor, grace: Visitor, tab: str
+) -> None:
+    address = ask(app, ada, tab)
+    assert "are cut to" not in grace.get(address).text
+    set_policy(app, cast, Policy(approval_above=4 * HOUR, ceiling=6 * HOUR))
+    cut = "Longer ones are cut to 6 hrs: the policy's ceiling."
+    assert cut in words(grace.get(address).text)
 
 
 def test_refusing_asks_why_and_tells_it(app: Flask, ada: Visitor, grace: Visitor, tab: str) -> None:

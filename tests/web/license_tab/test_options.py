@@ -207,7 +207,21 @@ def test_another_like_it_fills_the_form(app: Flask, ada: Visitor, tab: str) -> N
         assert filled in page, filled
     assert re.search(r'<input[^>]* checked[^>]*name="first_machine"', page)
     assert re.search(r'name="sign_ins"[^>]*value="2"', page)
-    assert not re.search(r'name="starts"[^>]*value="2', page)
+    assert 'data-utc="2026-11-26T09:00:00Z"' in page  # its start is still to come
+    assert not re.search(r'name="ends"[^>]*value="2', page)
+
+
+def test_another_like_it_has_the_same_end_while_that_is_to_come(
+    app: Flask, ada: Visitor, tab: str, clock: Clock
+) -> None:
+    generate(ada, tab, ends="2026-11-24T17:13")
+    [license] = stored(app)
+    like = f"{tab}?key={license.key_id}&like={license.key_id}"
+    page = ada.get(like).text
+    assert '<option selected value="until">Until Tue 24 Nov 2026, 17:13</option>' in page
+    assert "1 hr 33 min" in ada.get(tab).text  # as it was told
+    later(app, clock, hours=2)
+    assert 'value="until"' not in ada.get(like).text
 
 
 def test_a_ticket_is_a_link_where_the_setting_says_where_to(
