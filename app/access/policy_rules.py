@@ -150,13 +150,14 @@ def apply_policy(options: KeyOptions, holds: PolicyInForce, *, cut: Sequence[int
         if options.ttl in cut:
             cuts.append(f"cut to {longest}")
             options = replace(options, ttl=ceiling.value)
-    if within.value is not None and options.use_within is None:
-        cuts.append(f"to be used within {format_ttl(within.value)}: {within.level}")
-        options = replace(options, use_within=within.value)
-    elif within.value is not None and (options.use_within or 0) > within.value:
-        raise InvalidInput(
-            "use_within", f"At most {format_ttl(within.value)}: that is set by {within.level}."
-        )
+    if within.value is not None:
+        options = replace(options, use_within=options.use_within or within.value)
+        if (options.use_within or 0) > within.value:
+            raise InvalidInput(
+                "use_within", f"At most {format_ttl(within.value)}: that is set by {within.level}."
+            )
+        if options.use_within == within.value and (options.ends_at or options.ttl > within.value):
+            cuts.append(f"to be used within {format_ttl(within.value)}: {within.level}")
     return Allowed(options, tuple(cuts))
 
 

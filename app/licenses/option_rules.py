@@ -127,7 +127,7 @@ def key_window(options: KeyOptions, limits: KeyLimits, now: datetime) -> KeyWind
         if expires_at <= starts_at:
             raise InvalidInput("ends_at", "It must end after it starts.")
         check_ceiling(starts_at, expires_at, limits)
-    return KeyWindow(starts_at, expires_at, _use_by(starts_at, expires_at, options.use_within))
+    return KeyWindow(starts_at, expires_at, last_use(starts_at, expires_at, options.use_within))
 
 
 def _start(asked: datetime | None, now: datetime) -> datetime:
@@ -146,8 +146,8 @@ def _start(asked: datetime | None, now: datetime) -> datetime:
     return max(asked, now)
 
 
-def _use_by(starts_at: datetime, expires_at: datetime, within: int | None) -> datetime | None:
-    """One that is not before the end has no effect."""
+def last_use(starts_at: datetime, expires_at: datetime, within: int | None) -> datetime | None:
+    """By when a key must be used so as not to end then; one not before its end has no effect."""
     use_by = starts_at + timedelta(seconds=within) if within else expires_at
     return use_by if use_by < expires_at else None
 

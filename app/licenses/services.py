@@ -32,6 +32,7 @@ from app.licenses.option_rules import (
     checked_options,
     checked_reason,
     key_window,
+    last_use,
 )
 from app.licenses.queries import (
     bound_machine,
@@ -375,7 +376,9 @@ def _is_asked_for(license: KeyRecord, options: KeyOptions) -> bool:
     """Whether a license is what these options asked for at first."""
     first_ttl = license.first_ttl_seconds or license.ttl_seconds
     ends_at = license.starts_at + timedelta(seconds=first_ttl)
+    starts_at = max(options.starts_at or license.issued_at, license.issued_at)
     ends_so = ends_at == options.ends_at if options.ends_at else first_ttl == options.ttl
+    used_so = license.use_by == last_use(starts_at, ends_at, options.use_within)
     asked = (options.reason, options.ticket, options.sign_ins, options.first_machine)
     carried = (
         license.reason,
@@ -384,4 +387,10 @@ def _is_asked_for(license: KeyRecord, options: KeyOptions) -> bool:
         license.first_machine,
     )
     same_recipient = (license.recipient or "") == options.recipient.lower()
-    return ends_so and asked == carried and same_recipient
+    return (
+        starts_at == license.starts_at
+        and ends_so
+        and used_so
+        and asked == carried
+        and same_recipient
+    )

@@ -39,6 +39,7 @@ from app.models import Request, TemporaryLicense
 from app.portal.license_form import PLAIN, AskForm
 from app.portal.showings import NOT_LOGGED, log_collection
 from app.portal.start_page import start_endpoint
+from app.portal.ticket_links import ticket_address
 from app.web.access import current_actor, requires
 from app.web.forms_again import entered, shown_again_by, undone
 from app.web.htmx import fingerprint, is_seen, redirect_see_other, render
@@ -240,6 +241,7 @@ def _page(
         "extended": extended,
         "more_form": _offered_more(more_form, holds) if extended else None,
         "conflict": conflict,
+        "ticket_address": ticket_address,
     }
     return render("access/own.html", "access/_own.html", status, **context)
 

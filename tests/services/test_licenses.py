@@ -180,6 +180,19 @@ class TestTheSameForm:
             issue(session, cast, form_token="form", ttl=3 * HOUR)
 
     @pytest.mark.parametrize(
+        "changed", [{"starts_at": NOW + timedelta(hours=2)}, {"use_within": 900}]
+    )
+    def test_with_another_start_or_use_within_is_not_the_same(
+        self, session: Session, cast: Cast, changed: dict[str, Any]
+    ) -> None:
+        """Ada goes back in her browser, chooses a start, and would be given the key of before."""
+        first = issue(session, cast, form_token="form")
+        with pytest.raises(InvalidInput, match=first.key_id):
+            issue(session, cast, form_token="form", **changed)
+        again = issue(session, cast, form_token="other", **changed)
+        assert issue(session, cast, form_token="other", **changed) is again
+
+    @pytest.mark.parametrize(
         "other", [{"organisation_id": Cast.bolt}, {"who": Cast.grace}], ids=["place", "person"]
     )
     def test_of_somebody_else_or_for_another_organisation_is_refused(

@@ -230,6 +230,22 @@ def test_a_ttl_on_offer_is_cut_to_the_ceiling_and_said_so() -> None:
     assert key_window(allowed.options, holds.limits(CHOICES), NOW).ttl == 4 * HOUR
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (KeyOptions(DAY, use_within=HOUR), True),  # as the form has it chosen at first
+        (KeyOptions(DAY, use_within=900), False),
+        (KeyOptions(HOUR), False),  # no longer than that: it has no effect
+        (KeyOptions(0, ends_at=NOW + timedelta(hours=9)), True),
+    ],
+)
+def test_the_longest_time_to_be_used_in_is_named_as_the_policys(
+    asked: KeyOptions, *, named: bool
+) -> None:
+    allowed = apply_policy(asked, holding(Policy(use_within=HOUR)))
+    assert allowed.cuts == (("to be used within 1 hr: the policy",) if named else ())
+
+
 def test_without_a_policy_nothing_is_changed() -> None:
     asked = KeyOptions(DAY, reason="x", ticket="y")
     assert apply_policy(asked, holding()) == (asked, ())
@@ -250,7 +266,9 @@ class TestPatterns:
         assert refused.value.field == "ticket_pattern"
         assert monotonic() - began < 2
 
-    @pytest.mark.parametrize("pattern", ["(", "[a", "*", "(?P<x>a)(?P=y)", "a{2,1}", "\\", "(?au)x", "(?V0V1)x"])
+    @pytest.mark.parametrize(
+        "pattern", ["(", "[a", "*", "(?P<x>a)(?P=y)", "a{2,1}", "\\", "(?au)x", "(?V0V1)x"]
+    )
     def test_one_that_cannot_be_read_is_refused(self, pattern: str) -> None:
         with pytest.raises(InvalidInput, match="no pattern that can be read"):
             check_policy(Policy(ticket_pattern=pattern), CHOICES, USE_WITHIN)
@@ -314,7 +332,7 @@ def test_what_cannot_be_read_names_its_rule(name: str, text: str) -> None:
         Policy(ceiling=0),
         Policy(default_ttl=2 * HOUR),
         Policy(use_within=60),
-        Policy(reason_length=201),
+        Policy(reason_length=501),
         Policy(reason_length=-1),
     ],
 )

@@ -170,6 +170,8 @@ def test_a_policy_cuts_what_the_tab_offers_and_says_so(
     generate(ada, f"{overview}/license", "1d")
     [license] = stored(app)
     assert license.ttl_seconds == 4 * HOUR
+    told = words(ada.get(f"{overview}/license").text)  # the form may be older than the policy
+    assert "was generated. It works for 4 hrs, cut to the policy's ceiling." in told
 
 
 def test_what_a_policy_asks_for_is_refused_beside_its_field(
