@@ -144,7 +144,7 @@ def test_the_page_is_accessible_and_no_wider_than_a_telephone(
     page.get_by_role("textbox", name="Reason").press("Enter")
     expect(page.get_by_text("Waiting for approval")).to_be_visible()
     check("waiting")
-    page.get_by_role("button", name="Withdraw").click()
+    page.get_by_role("button", name="Withdraw", exact=True).click()
     expect(page.get_by_text("Withdrawn", exact=True)).to_be_visible()
 
 

@@ -1,6 +1,7 @@
 """More options in a real browser: opened, filled in, said in words, and sent."""
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -96,6 +97,12 @@ def test_a_start_is_that_of_the_viewers_clock(at_tab: Page, place: Place) -> Non
     [scheduled] = groups(at_tab)["Scheduled"]
     assert starts[-5:] in scheduled
     assert keys(at_tab).input_value() in scheduled
+    button(at_tab, "Generate another like it").click()
+    expect(textbox(at_tab, "Starts")).to_have_value(starts)
+    at_tab.locator("[aria-controls=menu-user]").click()
+    button(at_tab, "UTC").click()
+    three_hours_less = str(datetime.fromisoformat(starts) - timedelta(hours=3))
+    expect(textbox(at_tab, "Starts")).to_have_value(three_hours_less.replace(" ", "T")[:16])
 
 
 def test_a_key_is_extended_in_the_dialog(at_tab: Page, place: Place, watch: Watch) -> None:
