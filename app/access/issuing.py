@@ -20,7 +20,7 @@ from app.access.requests import add_request, decide, lock_waiting
 from app.config import Config
 from app.core.actor import Actor
 from app.core.clock import whole_second
-from app.core.errors import Conflict, NotAllowed
+from app.core.errors import Conflict, InvalidInput, NotAllowed
 from app.core.permissions import TEMPORARY_KEY_ROLES, Permission
 from app.licenses.extending import extend_license
 from app.licenses.key_records import KeyRecord
@@ -153,11 +153,14 @@ def approve_request(
     request_id: int,
     options: KeyOptions | None,
     clock: Callable[[], datetime],
+    cut_ttl: bool = True,
 ) -> Request:
     """Give what was asked for, or less of it by `options`; the time starts now.
 
-    The policy of now holds. Raises NotFound, NotAllowed for who has asked, Conflict if it is
-    decided or can only be refused, and InvalidInput with the name of one of KeyOptions' fields.
+    The policy of now holds; a TTL above its ceiling is cut if `cut_ttl`, else refused. More time
+    with a key is given as it was asked for. Raises NotFound, NotAllowed for who has asked, Conflict
+    if it is decided or can only be refused, and InvalidInput with the name of one of KeyOptions'
+    fields.
     """
     actor.must(Permission.DECIDE_REQUESTS)
     request = lock_waiting(session, request_id, clock)
@@ -166,22 +169,20 @@ def approve_request(
     now, asked = clock(), read_options(request.options)
     _check_organisation(session, config, request)
     if request.extends is not None:
-        ends_at = asked.ends_at
-        if ends_at is None:
-            raise Conflict("This request names no end.")
-        license = _extend(
-            session,
-            actor=actor,
-            config=config,
-            license=request.extends,
-            ends_at=ends_at,
-            reason=asked.reason,
-            clock=clock,
+        if options is not None:
+            raise InvalidInput("ttl", "More time is given as it was asked for, or refused.")
+        license = _give_more_time(
+            session, actor=actor, config=config, request=request, asked=asked, clock=clock
         )
         given = license.id, license.key_id
     else:
         terms = _terms(
-            session, config, request.organisation_id, options or as_of_now(asked, now), now=now
+            session,
+            config,
+            request.organisation_id,
+            options or as_of_now(asked, now),
+            now=now,
+            cut_ttl=cut_ttl,
         )
         most = asked_length(asked, request.asked_at)
         check_given(asked, terms.options, most=most, length=terms.window.ttl)
@@ -197,6 +198,32 @@ def approve_request(
     request.license_id = given[0]
     decide(session, request, RequestState.APPROVED, actor=actor, now=now, key_id=given[1])
     return request
+
+
+def _give_more_time(
+    session: Session,
+    *,
+    actor: Actor,
+    config: Config,
+    request: Request,
+    asked: KeyOptions,
+    clock: Callable[[], datetime],
+) -> TemporaryLicense:
+    """Extend as it was asked for. Raises Conflict if that cannot be any more."""
+    if request.extends is None or asked.ends_at is None:
+        raise Conflict("This request names no end.")
+    try:
+        return _extend(
+            session,
+            actor=actor,
+            config=config,
+            license=request.extends,
+            ends_at=asked.ends_at,
+            reason=asked.reason,
+            clock=clock,
+        )
+    except InvalidInput as error:
+        raise Conflict(f"{error.detail} Refuse this request.") from None
 
 
 def _check_organisation(session: Session, config: Config, request: Request) -> None:

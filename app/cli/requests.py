@@ -26,7 +26,7 @@ HEADINGS = ("ID", "Asked by", "Asked at", "Organisation", "Seconds", "For", "Ext
 
 @click.group("requests")
 def group() -> None:
-    """Keys that wait for a second super admin."""
+    """Keys that were asked for, and wait to be approved or refused."""
 
 
 @group.command("list")
@@ -80,14 +80,21 @@ def approve(request_id: int, ttl: int | None, admin_email: str, as_json: bool) -
             request_id=request_id,
             options=options,
             clock=utcnow,
+            cut_ttl=ttl is None,
         )
         session.flush()
         session.refresh(request)
-        key_id = request.license.key_id if request.license else ""
+        license = request.license
+        row = {
+            "request_id": request_id,
+            "key_id": license.key_id if license else None,
+            "expires_at": rfc3339(license.expires_at) if license else None,
+        }
     if as_json:
-        print_json({"request_id": request_id, "key_id": key_id})
+        print_json(row)
     else:
-        click.echo(f"Request {request_id} was approved: {key_id}.")
+        told = f"{row['key_id']} works until {row['expires_at']}"
+        click.echo(f"Request {request_id} was approved: {told}.")
 
 
 @group.command()

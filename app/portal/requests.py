@@ -21,7 +21,7 @@ from app.access.requests import (
     waiting_requests,
 )
 from app.config import current_config
-from app.core.clock import utcnow
+from app.core.clock import utc_text, utcnow
 from app.core.durations import format_ttl
 from app.core.errors import Conflict, InvalidInput
 from app.core.permissions import Permission
@@ -98,7 +98,7 @@ def approve(request_id: int) -> ResponseReturnValue:
         return _page(request, form, RefuseForm(formdata=None)), error.status
     except Conflict as error:
         return _page(request, form, RefuseForm(formdata=None), error.detail), error.status
-    flash(f"Request {request_id} was approved.", "success")
+    flash(f"Request {request_id} was approved. {_told_of_key(request)}", "success")
     return redirect_see_other(url_for("requests.show", request_id=request_id))
 
 
@@ -176,6 +176,15 @@ def _page(request: Request, form: GenerateForm, refusal: RefuseForm, conflict: s
         recipients=_offered(asked),
         ticket_address=ticket_address,
     )
+
+
+def _told_of_key(request: Request) -> str:
+    """Until when the key works that a request has got, which may be less than was asked for."""
+    db.session.flush()
+    db.session.refresh(request)
+    if (license := request.license) is None:
+        return ""
+    return f"{license.key_id} works until {utc_text(license.expires_at)} UTC."
 
 
 def _ceiling_in_words(holds: PolicyInForce) -> str:

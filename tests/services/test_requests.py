@@ -284,6 +284,12 @@ def test_extending_beyond_it_makes_a_request_too(
     assert isinstance(request, Request)
     session.commit()
     assert license.expires_at == NOW + timedelta(hours=1)
+    with pytest.raises(InvalidInput, match="as it was asked for, or refused"):
+        approve(session, cast, config, request, options=KeyOptions(HOUR))
+    set_policy(session, cast, config, Policy(ceiling=4 * HOUR))
+    with pytest.raises(Conflict, match=r"at most 4 hrs: the policy's ceiling.*Refuse this"):
+        approve(session, cast, config, request)
+    set_policy(session, cast, config, Policy(approval_above=4 * HOUR))
     assert approve(session, cast, config, request).id == license.id
     assert license.expires_at == late
 
@@ -375,8 +381,14 @@ class TestCommands:
         assert "Asked by" in run(app, "requests", "list").stdout
         own = run(app, "requests", "approve", str(first), "--as", Cast.ada)
         assert (own.exit_code, "another super admin" in own.stderr) == (1, True)
-        given = run(app, "requests", "approve", str(first), "--as", Cast.grace, "--ttl", "6h")
-        assert given.exit_code == 0
+        approve = ["requests", "approve", str(first), "--as", Cast.grace, "--ttl", "6h"]
+        set_policy_by_command = ["policy", "set", "--as", Cast.ada]
+        run(app, *set_policy_by_command, "ceiling=5h")
+        cut = run(app, *approve)
+        assert (cut.exit_code, "at most 5 hrs: the policy's ceiling" in cut.stderr) == (1, True)
+        run(app, *set_policy_by_command, "ceiling=")
+        given = run(app, *approve)
+        assert (given.exit_code, "works until 2026-11-24T21:40:00Z" in given.stdout) == (0, True)
         assert run(app, "requests", "approve", str(first), "--as", Cast.grace).exit_code == 1
         refuse = ["requests", "refuse", str(second), "--as", Cast.grace, "--reason", "No"]
         assert run(app, *refuse).exit_code == 0

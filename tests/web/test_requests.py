@@ -67,7 +67,7 @@ def test_another_super_admin_approves(app: Flask, ada: Visitor, grace: Visitor, 
     [license] = stored(app)
     assert (license.ttl_seconds, license.reason) == (6 * HOUR, "Migration")
     decided = grace.get(address).text
-    assert license.key_id in decided
+    assert f"approved. {license.key_id} works until Tue 24 Nov 2026, 21:40 UTC." in decided
     assert "rw1." not in decided
     assert "waiting</span>" not in decided
 
