@@ -98,6 +98,8 @@ def _show(
 ) -> Response:
     now = utcnow()
     holds = policy_in_force(db.session(), current_config(), project.organisation_id)
+    if holds.reason_required.value:
+        form.reason.render_kw = {**form.reason.render_kw, "aria-required": "true"}
     response = render(
         "licenses/extend.html",
         "licenses/_extend_dialog.html",

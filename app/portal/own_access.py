@@ -271,6 +271,8 @@ def _offered_more(form: MoreTimeForm | None, holds: PolicyInForce) -> MoreTimeFo
     form = form or MoreTimeForm(formdata=None)
     choices = holds.limits(current_config().license_ttls).choices
     form.ttl.choices = [(short_ttl(choice), format_ttl(choice)) for choice in choices]
+    if holds.reason_required.value:
+        form.reason.render_kw = {**form.reason.render_kw, "aria-required": "true"}
     return form
 
 

@@ -45,7 +45,8 @@ def save() -> ResponseReturnValue:
 @defer_write
 def try_ticket() -> ResponseReturnValue:
     form = InstallationForm()
-    return _page(form, _try(form))
+    tried = _try(form)
+    return _page(form, tried), _status(form)
 
 
 @blueprint.post("/projects/<id:project_id>/policy")
@@ -65,7 +66,12 @@ def save_of_organisation(project_id: int) -> ResponseReturnValue:
 @defer_write
 def try_ticket_of_organisation(project_id: int) -> ResponseReturnValue:
     project, form = get_project(db.session(), project_id), OrganisationForm()
-    return overview_page(project, card(form, project.organisation_id, _try(form)))
+    tried = _try(form)
+    return overview_page(project, card(form, project.organisation_id, tried)), _status(form)
+
+
+def _status(form: PolicyForm) -> int:
+    return 422 if form.errors else 200
 
 
 def _save(form: PolicyForm, organisation_id: str | None = None) -> int | None:

@@ -74,9 +74,9 @@
 
   // What was typed stays the same instant when another zone is chosen.
   function retype(toUTC) {
-    document.querySelectorAll("form:has([data-zone-field]) input[type=datetime-local]").forEach((field) => {
+    document.querySelectorAll("input[type=datetime-local]").forEach((field) => {
       const at = new Date(toUTC ? field.value : `${field.value}Z`);
-      if (Number.isNaN(at.getTime())) return;
+      if (Number.isNaN(at.getTime()) || !field.form?.querySelector("[data-zone-field]")) return;
       field.value = toUTC ? at.toISOString().slice(0, 16) : typed(at);
     });
   }
