@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 from app.access.policies import policy_in_force
 from app.access.policy_rules import PolicyInForce, apply_policy, check_reason
 from app.access.request_rules import RequestState
-from app.access.requests import add_request, decide, get_request, lock_waiting, waiting
+from app.access.requests import (
+    add_request,
+    decide,
+    get_request,
+    lock_waiting,
+    request_of_form,
+    waiting,
+)
 from app.config import Config
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
@@ -26,7 +33,6 @@ from app.licenses.option_rules import (
 from app.licenses.queries import has_ended, lock_by_key_id
 from app.models import AgentSession, Organisation, Request, TemporaryLicense
 from app.projects.rules import check_identifier
-from app.throttle import one_at_a_time
 
 MOST_WAITING = 5
 MOST_LISTED = 20
@@ -49,11 +55,6 @@ def ask_for_key(
     and InvalidInput with "organisation_id" or the name of one of KeyOptions' fields.
     """
     holds = _may_ask(session, actor, config)
-    if form_token is not None:
-        one_at_a_time(session, f"form {form_token}")
-        query = select(Request).where(Request.form_token == form_token)
-        if made := session.scalar(query.where(Request.asked_by_id == actor.user_id)):
-            return made
     organisation_id = check_identifier(
         "organisation_id", "Organisation ID", organisation_id, ORGANISATION_ID_LENGTH
     )
@@ -62,6 +63,15 @@ def ask_for_key(
     asked = replace(checked_options(options), recipient=actor.email)
     asked = apply_policy(asked, holds, cut=config.license_ttls).options
     window = key_window(asked, holds.limits(config.license_ttls), now)
+    made = request_of_form(
+        session,
+        actor=actor,
+        form_token=form_token,
+        organisation_id=organisation_id,
+        options=asked,
+    )
+    if made is not None:
+        return made
     _check_number(session, actor, now)
     return add_request(
         session,

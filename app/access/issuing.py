@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.access.policies import policy_in_force
@@ -16,7 +15,7 @@ from app.access.request_rules import (
     check_given,
     read_options,
 )
-from app.access.requests import add_request, decide, lock_waiting
+from app.access.requests import add_request, decide, lock_waiting, request_of_form
 from app.config import Config
 from app.core.actor import Actor
 from app.core.clock import whole_second
@@ -37,7 +36,6 @@ from app.licenses.recipients import find_recipient
 from app.licenses.services import issue_license
 from app.models import Organisation, Request, TemporaryLicense
 from app.projects.services import get_organisation
-from app.throttle import one_at_a_time
 
 
 class _Terms(NamedTuple):
@@ -66,12 +64,16 @@ def issue_under_policy(
     for what the policy asks for and the options have not.
     """
     actor.must(Permission.ISSUE_LICENSES)
-    if form_token is not None:
-        one_at_a_time(session, f"form {form_token}")
-        query = select(Request).where(Request.form_token == form_token)
-        if made := session.scalar(query.where(Request.asked_by_id == actor.user_id)):
-            return made
     terms = _terms(session, config, organisation_id, options, now=now, cut_ttl=cut_ttl)
+    made = request_of_form(
+        session,
+        actor=actor,
+        form_token=form_token,
+        organisation_id=organisation_id,
+        options=terms.options,
+    )
+    if made is not None:
+        return made
     if not terms.holds.needs_approval(terms.window.ttl):
         return _issue(
             session,

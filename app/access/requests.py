@@ -14,13 +14,14 @@ from app.core.errors import Conflict, InvalidInput, NotFound
 from app.core.permissions import Permission
 from app.licenses.option_rules import KeyOptions, checked_reason
 from app.models import Request, TemporaryLicense
+from app.throttle import one_at_a_time
 
 LAPSED_AT_ONCE = 100
 _WORDS = {
-    RequestState.APPROVED: "approved",
-    RequestState.REFUSED: "refused",
-    RequestState.WITHDRAWN: "withdrawn",
-    RequestState.LAPSED: "not decided in time",
+    RequestState.APPROVED: "was approved",
+    RequestState.REFUSED: "was refused",
+    RequestState.WITHDRAWN: "was withdrawn",
+    RequestState.LAPSED: "has lapsed",
 }
 
 
@@ -60,6 +61,33 @@ def add_request(
         ticket=options.ticket,
         extends=extends.key_id if extends else None,
     )
+    return request
+
+
+def request_of_form(
+    session: Session,
+    *,
+    actor: Actor,
+    form_token: str | None,
+    organisation_id: str,
+    options: KeyOptions,
+) -> Request | None:
+    """What the same form has asked for before; None if it has not, or is not known.
+
+    Raises InvalidInput (field "ttl") if that was something else.
+    """
+    if form_token is None:
+        return None
+    one_at_a_time(session, f"form {form_token}")
+    query = select(Request).where(Request.form_token == form_token)
+    request = session.scalar(query.where(Request.asked_by_id == actor.user_id))
+    asked = (organisation_id, stored_options(options))
+    if request is not None and (request.organisation_id, request.options) != asked:
+        raise InvalidInput(
+            "ttl",
+            f"This form has sent {name_of(request)} already, with other choices. For another one, "
+            "press the button once more.",
+        )
     return request
 
 
@@ -112,7 +140,7 @@ def lock_waiting(session: Session, request_id: int, now: Callable[[], datetime])
     state = state_of(request, now())
     if state is not RequestState.WAITING:
         by = f" by {request.decided_by.email}" if request.decided_by else ""
-        raise Conflict(f"This request was {_WORDS[state]}{by} already. Nothing was changed.")
+        raise Conflict(f"This request {_WORDS[state]}{by} already. Nothing was changed.")
     return request
 
 

@@ -173,7 +173,7 @@ def _page(request: Request, form: GenerateForm, refusal: RefuseForm, conflict: s
         may_decide=state is RequestState.WAITING and current_user.may(Permission.DECIDE_REQUESTS),
         own=request.asked_by_id == current_user.id,
         ceiling=_ceiling_in_words(holds),
-        recipients=_offered(asked),
+        recipients=_offered(asked) if state is RequestState.WAITING else [],
         ticket_address=ticket_address,
     )
 

@@ -251,7 +251,7 @@ def test_undecided_for_seven_days_it_lapses(session: Session, cast: Cast, config
     assert lapse_requests(session, now=just) == 0
     assert state_of(request, over) is RequestState.LAPSED
     assert waiting_requests(session, over) == []
-    with pytest.raises(Conflict, match="was not decided in time already"):
+    with pytest.raises(Conflict, match="This request has lapsed already"):
         approve(session, cast, config, request, now=over)
     assert lapse_requests(session, now=over) == 1
     assert request.state == RequestState.LAPSED
@@ -264,6 +264,8 @@ def test_the_same_form_sent_twice_makes_one_request(
 ) -> None:
     first = ask(session, cast, config, form_token="a-form")
     assert ask(session, cast, config, form_token="a-form") is first
+    with pytest.raises(InvalidInput, match=f"has sent request {first.id} already"):
+        ask(session, cast, config, form_token="a-form", sign_ins=1)
     assert count_waiting(session, NOW) == 1
 
 
