@@ -2,7 +2,6 @@
 
 import json
 import threading
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,14 +14,7 @@ from sqlalchemy.orm import Session
 from app.access.issuing import approve_request, extend_under_policy, issue_under_policy
 from app.access.policies import save_policy
 from app.access.policy_rules import ALWAYS, Policy
-from app.access.request_rules import (
-    LAPSES_AFTER,
-    RequestState,
-    asked_length,
-    check_given,
-    read_options,
-    stored_options,
-)
+from app.access.request_rules import LAPSES_AFTER, RequestState, read_options
 from app.access.requests import (
     count_waiting,
     lapse_requests,
@@ -322,27 +314,6 @@ def test_of_two_admins_at_once_one_decides(app: Flask, cast: Cast, config: Confi
     assert told.startswith("This request was approved by grace@example.com already.")
     with app.app_context():
         assert keys(db.session()) == 1
-
-
-def test_what_is_stored_is_read_again() -> None:
-    options = KeyOptions(0, "r", "t", "d", NOW, NOW + timedelta(hours=1), 3, True, 900)
-    assert read_options(json.loads(json.dumps(stored_options(options)))) == options
-
-
-def test_an_end_beyond_what_was_asked_for_is_refused_at_its_field() -> None:
-    with pytest.raises(InvalidInput) as refused:
-        check_given(KeyOptions(HOUR), KeyOptions(0, ends_at=NOW), most=HOUR, length=HOUR + 1)
-    assert refused.value.field == "ends_at"
-
-
-def test_a_person_is_the_same_in_any_case_and_a_fraction_of_a_second_is_no_more() -> None:
-    asked = KeyOptions(0, recipient=Cast.dev, ends_at=NOW + timedelta(hours=1))
-    most = asked_length(asked, NOW + timedelta(seconds=0.7))
-    assert most == HOUR
-    given = replace(asked, recipient=Cast.dev.upper())
-    check_given(asked, given, most=most, length=HOUR)
-    with pytest.raises(InvalidInput, match="No more than was asked for: 3 hr 59 min"):
-        check_given(asked, given, most=14_382, length=5 * HOUR)
 
 
 # By command
