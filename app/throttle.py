@@ -4,17 +4,30 @@ The counts are kept in the database, so that they hold across workers and restar
 """
 
 import hmac
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Select, bindparam, delete, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Engine,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.durations import Rate
 from app.models import Agent, KeyInspection, SignInFailure
+from app.models.engine import writing
 from app.models.rows import read_rows
 from app.models.types import UTCDateTime
 
@@ -65,6 +78,18 @@ def count_inspection(session: Session, *, address: str, now: datetime, limit: Ra
     if wait == 0:
         session.connection().execute(_INSPECTED, whose | {"inspected_at": now})
     return wait
+
+
+def wait_to_inspect(
+    engine: Engine, *, address: str, limit: Rate, clock: Callable[[], datetime]
+) -> int:
+    """Count an inspection of a key before the key is looked at: 0, or the seconds to wait.
+
+    In a short transaction of its own, so that others who write wait less.
+    """
+    with writing(), Session(engine) as session, session.begin():
+        wait_for_turn(session, address=address)
+        return count_inspection(session, address=address, now=clock(), limit=limit)
 
 
 def forget_old(session: Session, *, now: datetime, failures: Rate, inspections: Rate) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
 
 from app.accounts.authentication import authenticate
 from app.agents.codes import EndCause, EndCode, RefusalCode
@@ -33,8 +32,7 @@ from app.core.text import counted
 from app.extensions import csrf, db
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key
-from app.models.engine import writing
-from app.throttle import count_inspection, wait_for_turn
+from app.throttle import wait_to_inspect
 from app.web.access import client_address, public
 from app.web.deadline import answer_before
 from app.web.errors import problem
@@ -218,7 +216,9 @@ def put_configuration(body: AnyObject) -> Response:
     },
 )
 def inspect(body: InspectBody) -> Response:
-    wait_seconds = _count_inspection()
+    wait_seconds = wait_to_inspect(
+        db.engine, address=client_address(), limit=current_config().inspect_limit, clock=utcnow
+    )
     if wait_seconds:
         return _throttled("Too many keys were inspected from your address.", wait_seconds)
     inspection = inspect_key(db.session(), text=body.registration_key, now=utcnow())
@@ -226,15 +226,6 @@ def inspect(body: InspectBody) -> Response:
         expired = replace(inspection, state=LicenseState.EXPIRED, expires_at=inspection.ends_at)
         answer_before(inspection.ends_at, lambda: _inspected(expired))
     return _inspected(inspection)
-
-
-def _count_inspection() -> int:
-    """Count it before the key is looked at, in a short transaction: others who write wait less."""
-    with writing(), Session(db.engine) as own, own.begin():
-        wait_for_turn(own, address=client_address())
-        return count_inspection(
-            own, address=client_address(), now=utcnow(), limit=current_config().inspect_limit
-        )
 
 
 def _inspected(inspection: Inspection) -> Response:

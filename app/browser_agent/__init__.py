@@ -1,5 +1,5 @@
 """The OP Agent in the browser."""
 
-from app.browser_agent import views
+from app.browser_agent import inspecting, views
 
-BLUEPRINTS = (views.blueprint,)
+BLUEPRINTS = (views.blueprint, inspecting.blueprint)

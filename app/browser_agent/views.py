@@ -4,7 +4,6 @@ It has its own cookie: being signed in here is independent of being signed in on
 """
 
 import hashlib
-from datetime import datetime
 from math import ceil
 
 from flask import (
@@ -12,7 +11,6 @@ from flask import (
     Response,
     flash,
     g,
-    get_template_attribute,
     make_response,
     request,
     session,
@@ -20,10 +18,9 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
-from markupsafe import escape
 
 from app.accounts.authentication import authenticate
-from app.agents.codes import AT, EndCause, EndCode, RefusalCode
+from app.agents.codes import EndCause, EndCode, RefusalCode
 from app.agents.configuration import configuration_of, save_configuration
 from app.agents.heartbeats import LiveSession, heartbeat, live_session_of
 from app.agents.mac import new_local_mac, normalise_mac
@@ -33,6 +30,7 @@ from app.agents.sessions import confirm_end, lock_session, session_behind, sign_
 from app.agents.sign_in import SignedIn, Throttled, sign_in
 from app.agents.sign_in_rules import Refusal
 from app.browser_agent.forms import AgentSignInForm
+from app.browser_agent.wording import with_instant
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.errors import InvalidInput
@@ -175,7 +173,7 @@ def _after_the_end(end: SessionEnd, live: LiveSession | None) -> dict[str, objec
     key_ended = end.code in (EndCode.KEY_EXPIRED, EndCode.KEY_REVOKED)
     return {
         "form": AgentSignInForm(formdata=None, login_id=live.login_id if live else ""),
-        "ended": _sentence(end.sentence, end.at),
+        "ended": with_instant(end.sentence, end.at),
         "key_options_open": live is not None and live.key_expires_at is not None,
         "key_needed_for": live if live and key_ended else None,
     }
@@ -257,7 +255,7 @@ def _save_configuration(agent_session: AgentSession) -> Refusal | None:
 def _refused(form: AgentSignInForm, refusal: Refusal) -> Response:
     note_refusal(refusal.code.value)
     field = form[refusal.code.field]
-    field.errors = [_sentence(refusal.sentence, refusal.at)]
+    field.errors = [with_instant(refusal.sentence, refusal.at)]
     return _sign_in_window(form, 401 if refusal.code is RefusalCode.INVALID_CREDENTIALS else 422)
 
 
@@ -286,14 +284,6 @@ def _end_session_of_cookie() -> None:
     if token is not None:
         limits = current_config().agent_limits
         sign_out(db.session(), token=token, now=utcnow(), limits=limits)
-
-
-def _sentence(sentence: str, at: datetime | None) -> str:
-    """A sentence as HTML, with its instant in the viewer's time zone (UTC on hover)."""
-    if at is None:
-        return sentence
-    near_time = get_template_attribute("macros/time.html", "near_time")
-    return escape(sentence).replace(AT, near_time(at, utcnow()))
 
 
 def _own_mac() -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from urllib.parse import unquote_plus
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -73,6 +74,22 @@ def test_with_anything_in_the_key_field_the_checkbox_is_unchecked_and_disabled(
     expect(checkbox).not_to_be_checked()
     key.fill("")
     expect(checkbox).to_be_enabled()
+
+
+def test_a_pasted_key_is_inspected_at_once_and_the_password_stays_where_it_is(
+    stage: Stage, page: Page
+) -> None:
+    page.goto(f"{stage.portal.url}/agent")
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.keyboard.press("Control+F10")
+    key = stage.issue(3 * 3600)
+    with page.expect_request("**/agent/inspect") as asked:
+        page.get_by_role("textbox", name="Registration Key").fill(key)
+    expect(page.get_by_role("status").filter(has_text=f"{NAME}, ends")).to_contain_text(
+        "2 hr 59 min left"
+    )
+    assert key in unquote_plus(asked.value.post_data or "")
+    assert "password" not in (asked.value.post_data or "")
 
 
 def test_while_checking_it_says_so(stage: Stage, page: Page, watch: Watch) -> None:

@@ -146,6 +146,7 @@ GET    /agent                                                  200 200 401 200 2
 POST   /agent/configuration                                    401 401 401 403 303
 POST   /agent/confirm                                          204 204 204 204 204
 POST   /agent                                                  422 422 422 422 422
+POST   /agent/inspect                                          200 200 200 200 200
 GET    /api/agent/v1/session                                   401 401 401 200 200
 GET    /api/agent/v1/configuration                             401 401 401 200 200
 PUT    /api/agent/v1/configuration                             401 401 401 403 204 {"interval":15}
