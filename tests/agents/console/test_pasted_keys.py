@@ -49,7 +49,7 @@ def test_what_it_is_stands_under_the_field(partner: Visitor, key: str) -> None:
     ],
 )
 def test_a_key_with_options(
-    app: Flask, cast: Cast, clock: Clock, partner: Visitor, kind: str, sentence: str
+    app: Flask, cast: Cast, *, clock: Clock, partner: Visitor, kind: str, sentence: str
 ) -> None:
     assert said(pasted(partner, key_with(app, cast, OTHERS[kind]))) == sentence
 
