@@ -192,6 +192,7 @@ def part_of_licenses(
         session.scalars(
             select(TemporaryLicense)
             .where(TemporaryLicense.organisation_id == organisation_id)
+            .options(joinedload(TemporaryLicense.recipient))
             .order_by(*_list_order(now))
             .offset(offset)
             .limit(limit)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.users import must_find_user
 from app.audit.journal import Withdrawal, note_withdrawal
@@ -64,6 +64,7 @@ def keys_to_revoke(
     query = (
         select(TemporaryLicense)
         .where(_selected(session, selection), TemporaryLicense.is_open(now))
+        .options(joinedload(TemporaryLicense.recipient))
         .order_by(TemporaryLicense.ends_at, TemporaryLicense.id)
         .limit(MOST_AT_ONCE + 1)
     )

@@ -46,6 +46,7 @@ from app.web.htmx import fingerprint, is_seen, redirect_see_other, render
 
 blueprint = Blueprint("own_access", __name__, url_prefix="/access")
 WORKING = (LicenseState.ACTIVE, LicenseState.SCHEDULED)
+OVER = (LicenseState.EXPIRED, LicenseState.REVOKED)
 ASKED = "Request {} was sent. You see here when a super admin has decided."
 
 
@@ -74,6 +75,15 @@ class OwnAccess:
     now: datetime
     keys: list[OwnKey] = field(repr=False)
     requests: list[OwnRequest]
+
+    @property
+    def working(self) -> list[OwnKey]:
+        """What can be used, now or later; an invalid key too, which time may mend."""
+        return [own for own in self.keys if own.state not in OVER]
+
+    @property
+    def ended(self) -> list[OwnKey]:
+        return [own for own in self.keys if own.state in OVER]
 
     @property
     def fingerprint(self) -> str:

@@ -173,7 +173,7 @@ def test_an_unknown_organisation_is_answered_like_any_other(
     page = pat.get("/access").text
     assert "Acme" not in page
     assert page.count("Waiting for approval</span>") == 2
-    assert f"Unknown {unknown.organisation_id}" in words(ada.get(f"/requests/{unknown.id}"))
+    assert f"Unknown ( {unknown.organisation_id} )" in words(ada.get(f"/requests/{unknown.id}"))
     answer = ada.post(f"/requests/{unknown.id}/approve", {"ttl": "3h", "for": cast.pat})
     assert answer.status_code == 409
     assert "There is no organisation 'ORG-999999'. Refuse this request." in words(answer)
