@@ -2,7 +2,8 @@
 // ([data-retry]), and by itself when the network is back.
 //
 // A form that the browser itself would send is sent only when the portal answers, or what was typed would give way to
-// the browser's error page. Results of a search that could not be renewed are marked as old (#old-results).
+// the browser's error page. What a search has found and could not renew is marked as old, on a list's page with words
+// (#old-results).
 //
 //   reach.lost(source, submitter), reach.found(source)   for who sends something without htmx
 (() => {
@@ -10,6 +11,7 @@
 
   const PATIENCE = 30000; // ms, as htmx has
   const TIMER = '[hx-trigger*="every "]';
+  const FOUND = "#results, #hits, #palette-options";
   const notice = document.getElementById("failure-notice");
   let failed = null; // what to try again: { source, submitter }
   let byItself = false;
@@ -23,11 +25,11 @@
     notice.querySelector("[data-words]").textContent = shown ? notice.dataset.text : "";
   }
 
-  function markOld(old) {
+  function markOld(target, old) {
+    if (!target?.matches(FOUND)) return;
+    target.classList.toggle("is-old", old);
     const note = document.getElementById("old-results");
-    if (!note) return;
-    note.hidden = !old;
-    document.getElementById("results").classList.toggle("is-old", old);
+    if (note && target.id === "results") note.hidden = !old;
   }
 
   function lost(source, submitter = null) {
@@ -85,13 +87,13 @@
   document.addEventListener("htmx:error", (event) => {
     const { ctx } = event.detail;
     if (!ctx || ctx.response) return;
-    if (ctx.target?.id === "results") markOld(true);
+    markOld(ctx.target, true);
     lost(ctx.sourceElement);
   });
 
   document.addEventListener("htmx:after:request", (event) => {
     const { sourceElement, target } = event.detail.ctx;
-    if (target?.id === "results") markOld(false);
+    markOld(target, false);
     found(sourceElement);
   });
 
@@ -108,7 +110,7 @@
   document.addEventListener("submit", async (event) => {
     const { target: form, submitter } = event;
     const method = submitter?.getAttribute("formmethod") ?? form.method;
-    if (event.defaultPrevented || method.toLowerCase() !== "post" || form.matches("[hx-post]")) return;
+    if (event.defaultPrevented || method.toLowerCase() === "dialog" || form.matches("[hx-get], [hx-post]")) return;
     if (form.dataset.sending) return;
     event.preventDefault();
     if (asking === form) return;

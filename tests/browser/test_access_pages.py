@@ -73,6 +73,10 @@ def test_each_is_accessible_and_no_wider_than_its_window(
         assert found.violations_count == 0, (path, found.generate_report())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     assert page.evaluate(ROWS, "header nav .navbar-nav > li") == 1
+    page.goto(f"{clocked.url}/keys")
+    page.emulate_media(media="print")
+    expect(page.get_by_role("table")).to_be_visible()
+    expect(page.get_by_role("checkbox")).to_have_count(0)
 
 
 def test_a_start_that_was_asked_for_is_shown_and_kept_in_the_readers_zone(

@@ -197,6 +197,22 @@ class TestTheSearch:
         expect(page.get_by_text("this is what an earlier search found")).to_be_hidden()
         expect(page.get_by_text(GONE)).to_be_hidden()
 
+    def test_on_home_what_was_found_is_marked_and_enter_leads_to_no_error_page(
+        self, ten: Place, page: Page
+    ) -> None:
+        ten.portal.sign_in(page)
+        search = page.get_by_role("searchbox", name="Search projects")
+        search.fill("bolt")
+        expect(page.get_by_role("link", name="Bolt Shop")).to_be_visible()
+        page.context.set_offline(True)
+        search.fill("acme erp")
+        gone(page)
+        expect(page.locator("#hits")).to_have_class(re.compile("is-old"))
+        search.press("Enter")
+        expect(search).to_have_value("acme erp")
+        page.context.set_offline(False)
+        expect(page).to_have_title(re.compile("^License · Acme ERP"))
+
     def test_try_again_does(self, ten: Place, page: Page) -> None:
         ten.portal.sign_in(page, "/projects")
         page.route("**/projects?q=acme*", lambda route: route.abort())
