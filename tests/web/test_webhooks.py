@@ -105,9 +105,7 @@ def test_a_test_is_put_on_its_way_and_its_answer_shown(app: Flask, ada: Visitor)
     page = ada.get(PAGE).text
     [action] = re.findall(r'action="([^"]+/test)"', page)
     assert ada.post(action).status_code == 303
-    assert "A test 24 Nov 15:40 UTC Waiting 0 None yet Not yet" in words(
-        ada.get(PAGE).text
-    )
+    assert "A test 24 Nov 15:40 UTC Waiting 0 None yet Not yet" in words(ada.get(PAGE).text)
     [seen] = re.findall(r'name="seen" value="([0-9a-f]+)"', ada.get(PAGE).text)
     refresh = f"{PAGE}?seen={seen}"
     assert ada.get(refresh, htmx=True).status_code == 204
