@@ -251,6 +251,7 @@ def _log_in(
     page.get_by_role("textbox", name="Registration Key").fill(key)
     page.get_by_role("textbox", name="MAC ID").fill(mac_id)
     if shoot:
+        expect(page.get_by_role("status").filter(has_text=" left")).to_be_visible()
         _shoot(page, "7-agent-key")
     page.get_by_role("button", name="Log in").click()
 
