@@ -110,9 +110,15 @@
   document.addEventListener("submit", async (event) => {
     const { target: form, submitter } = event;
     const method = submitter?.getAttribute("formmethod") ?? form.method;
-    if (event.defaultPrevented || method.toLowerCase() === "dialog" || form.matches("[hx-get], [hx-post]")) return;
+    // What is only looked for waits for nobody: it is held back where there is no network at all.
+    const changes = method.toLowerCase() === "post";
+    if (event.defaultPrevented || form.matches("[hx-get], [hx-post]") || (!changes && navigator.onLine)) return;
     if (form.dataset.sending) return;
     event.preventDefault();
+    if (!changes) {
+      lost(form, submitter);
+      return;
+    }
     if (asking === form) return;
     asking = form;
     const answers = await reachable();
