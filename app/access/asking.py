@@ -35,6 +35,8 @@ from app.models import AgentSession, Organisation, Request, TemporaryLicense
 from app.projects.rules import check_identifier
 
 MOST_WAITING = 5
+A_DAY, MOST_A_DAY = timedelta(days=1), 50
+"""Each is told to every super admin and webhook, even if it is withdrawn at once."""
 MOST_LISTED = 20
 
 
@@ -80,6 +82,7 @@ def ask_for_key(
         options=asked,
         length=window.ttl,
         now=now,
+        recipient_id=actor.user_id,
         form_token=form_token,
     )
 
@@ -173,4 +176,10 @@ def _check_number(session: Session, actor: Actor, now: datetime) -> None:
         raise InvalidInput(
             "organisation_id",
             f"{MOST_WAITING} requests of yours wait already. Withdraw one, or wait.",
+        )
+    own = select(func.count(Request.id)).where(Request.asked_by_id == actor.user_id)
+    if (session.scalar(own.where(Request.asked_at > now - A_DAY)) or 0) >= MOST_A_DAY:
+        raise InvalidInput(
+            "organisation_id",
+            f"You have sent {MOST_A_DAY} requests within a day, which is the most. Wait.",
         )

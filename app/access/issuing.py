@@ -13,9 +13,14 @@ from app.access.request_rules import (
     as_of_now,
     asked_length,
     check_given,
-    read_options,
 )
-from app.access.requests import add_request, decide, lock_waiting, request_of_form
+from app.access.requests import (
+    add_request,
+    asked_options,
+    decide,
+    lock_waiting,
+    request_of_form,
+)
 from app.config import Config
 from app.core.actor import Actor
 from app.core.clock import whole_second
@@ -85,8 +90,8 @@ def issue_under_policy(
             form_token=form_token,
         )
     get_organisation(session, organisation_id)
-    if terms.options.recipient:
-        find_recipient(session, terms.options.recipient)
+    email = terms.options.recipient
+    recipient = find_recipient(session, email) if email else None
     return add_request(
         session,
         actor=actor,
@@ -94,6 +99,7 @@ def issue_under_policy(
         options=terms.options,
         length=terms.window.ttl,
         now=now,
+        recipient_id=recipient.id if recipient else None,
         form_token=form_token,
     )
 
@@ -168,7 +174,7 @@ def approve_request(
     request = lock_waiting(session, request_id, clock)
     if request.asked_by_id == actor.user_id:
         raise NotAllowed("You have asked for this yourself: another super admin decides.")
-    now, asked = clock(), read_options(request.options)
+    now, asked = clock(), asked_options(session, request)
     _check_organisation(session, config, request)
     if request.extends is not None:
         if options is not None:
@@ -187,7 +193,7 @@ def approve_request(
             cut_ttl=cut_ttl,
         )
         most = asked_length(asked, request.asked_at)
-        check_given(asked, terms.options, most=most, length=terms.window.ttl)
+        check_given(as_of_now(asked, now), terms.options, most=most, length=terms.window.ttl)
         record, _ = _issue(
             session,
             actor=actor,

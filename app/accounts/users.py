@@ -17,7 +17,13 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
-from app.core.permissions import Permission, Role, allows
+from app.core.permissions import (
+    Permission,
+    Role,
+    SecondFactorPolicy,
+    allows,
+    needs_second_factor,
+)
 from app.core.text import PERSON_LENGTH, fold, is_email, printable, shortened, tidied
 from app.models import Organisation, User, UserState
 
@@ -118,14 +124,21 @@ def list_users(session: Session) -> list[User]:
 
 
 def update_user(
-    session: Session, *, email: str, fields: UserFields, actor: Actor, now: datetime
+    session: Session,
+    *,
+    email: str,
+    fields: UserFields,
+    actor: Actor,
+    now: datetime,
+    second_factor: SecondFactorPolicy = SecondFactorPolicy.SUPER_ADMIN,
 ) -> tuple[User, bool]:
     """Change a user: (the user, whether what they may do or where they belong has changed).
 
     With the e-mail, links made for the one before end. With another role that does not see all of
-    the portal, their sessions there end. Raises NotFound, NotAllowed, InvalidInput (also field
-    "role" for one's own), and Conflict for the last super admin's role. Call
-    `agents.people.change_user` instead, which also ends their sessions on OP Agents.
+    the portal, or that by `second_factor` first needs one, their sessions there end. Raises
+    NotFound, NotAllowed, InvalidInput (also field "role" for one's own), and Conflict for the last
+    super admin's role. Call `agents.people.change_user` instead, which also ends their sessions on
+    OP Agents.
     """
     actor.must(Permission.MANAGE_USERS)
     user, admins = _lock_user_and_admins(session, email)
@@ -137,11 +150,20 @@ def update_user(
     _write(user, fields)
     if fields.email != before.email:
         end_links(session, user=user, now=now)
-    if fields.role is not before.role and not allows(fields.role, Permission.VIEW_PORTAL):
+    if fields.role is not before.role and not _may_stay(before.role, fields.role, second_factor):
         end_web_sessions(session, user_id=user.id, now=now)
     _log_changes(session, before, fields, actor=actor, now=now)
     moved = (before.role, before.organisation_id) != (fields.role, fields.organisation_id)
     return user, moved
+
+
+def _may_stay(before: Role, role: Role, second_factor: SecondFactorPolicy) -> bool:
+    """Whether sessions at the portal go on with another role: none was asked for a factor that the
+    role needs and the one before did not."""
+    asked = needs_second_factor(second_factor, before)
+    return allows(role, Permission.VIEW_PORTAL) and (
+        asked or not needs_second_factor(second_factor, role)
+    )
 
 
 def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -> User:

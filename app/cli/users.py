@@ -136,7 +136,14 @@ def set_role(email: str, role: str, organisation_id: str | None) -> None:
     with changing() as session:
         fields = fields_of(lock_by_email(session, email))
         fields = replace(fields, role=Role(role), organisation_id=organisation_id)
-        user = change_user(session, email=email, fields=fields, actor=COMMAND_LINE, now=utcnow())
+        user = change_user(
+            session,
+            email=email,
+            fields=fields,
+            actor=COMMAND_LINE,
+            now=utcnow(),
+            second_factor=current_config().second_factor,
+        )
         sentence = f"{user.email} is now {user.role}."
     click.echo(sentence)
 
