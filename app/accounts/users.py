@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.browsers import end_web_sessions
@@ -267,18 +267,31 @@ def has_one_super_admin(session: Session) -> bool:
     return len(session.scalars(query.limit(2)).all()) == 1
 
 
+def lock_admins_and(session: Session, user_id: int | None) -> list[User]:
+    """The super admins and a user, locked until the commit.
+
+    In the order of their ids: of two super admins who act on each other's accounts at once, each of
+    whom holds their own, neither could go on.
+    """
+    query = select(User).where(or_(User.role == Role.SUPER_ADMIN, User.id == user_id))
+    locked = query.order_by(User.id).with_for_update(key_share=True)
+    return list(session.scalars(locked.execution_options(populate_existing=True)))
+
+
 def _lock_user_and_admins(session: Session, email: str) -> tuple[User, list[User]]:
     """The user, and, if that is one, the super admins who can sign in; all locked.
 
-    Locked in the order of their ids, so that two of them who are disabled at once wait for each
-    other, and the second is seen to be the last.
+    Two of them who are disabled at once wait for each other, and the second is seen to be the last.
     """
     admins: list[User] = []
     known = find_user(session, email)
     if known is not None and known.role is Role.SUPER_ADMIN:
-        query = select(User).where(User.role == Role.SUPER_ADMIN).order_by(User.id)
-        locked = session.scalars(query.with_for_update().execution_options(populate_existing=True))
-        admins = [admin for admin in locked if admin.state is UserState.ACTIVE]
+        locked = lock_admins_and(session, known.id)
+        admins = [
+            user
+            for user in locked
+            if user.role is Role.SUPER_ADMIN and user.state is UserState.ACTIVE
+        ]
     return lock_by_email(session, email), admins
 
 

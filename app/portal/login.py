@@ -3,14 +3,17 @@
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
-from flask import Response, g, request, session
+from flask import Response, current_app, g, request, session
 from flask_login import UserMixin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.accounts.users import lock_admins_and
 from app.accounts.web_sessions import (
     EndedSession,
+    SignedInSession,
     WebSessionEnd,
     find_ended_web_session,
     find_web_session,
@@ -64,14 +67,17 @@ class PortalUser(UserMixin):
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_user(token: str) -> PortalUser | None:
     config, now = current_config(), utcnow()
-    web_session = find_web_session(
+    find = partial(
+        find_web_session,
         db.session(),
         token=token,
         now=now,
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
-        lock=not is_reading(),
     )
+    if not is_reading() and _changes_users():
+        _lock_admins_first(find())
+    web_session = find(lock=not is_reading())
     if web_session is None:
         return None
     active_at = now if _counts(web_session.last_active_at, now) else web_session.last_active_at
@@ -89,6 +95,17 @@ def load_user(token: str) -> PortalUser | None:
         idle_ends_at=active_at + timedelta(seconds=config.session_idle_seconds),
         token=token,
     )
+
+
+def _changes_users() -> bool:
+    view = current_app.view_functions.get(request.endpoint or "")
+    return getattr(view, "permission", None) is Permission.MANAGE_USERS
+
+
+def _lock_admins_first(found: SignedInSession | None) -> None:
+    """Before a super admin's own account is locked by itself: all that may be, in one order."""
+    if found is not None and allows(found.role, Permission.MANAGE_USERS):
+        lock_admins_and(db.session(), (request.view_args or {}).get("user_id"))
 
 
 def _counts(last_active_at: datetime, now: datetime) -> bool:
