@@ -54,7 +54,8 @@ def ask_for_key(
 
     Whether there is such an organisation is not looked at: only who decides learns that, and the
     policy of the installation alone is obeyed here. Raises NotAllowed where partners may not ask,
-    and InvalidInput with "organisation_id" or the name of one of KeyOptions' fields.
+    Conflict if the form is somebody else's, and InvalidInput with "organisation_id" or the name of
+    one of KeyOptions' fields.
     """
     holds = _may_ask(session, actor, config)
     organisation_id = check_identifier(

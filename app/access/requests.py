@@ -86,17 +86,18 @@ def request_of_form(
 ) -> Request | None:
     """What the same form has asked for before; None if it has not, or is not known.
 
-    Raises InvalidInput (field "ttl") if that was something else.
+    Raises InvalidInput (field "ttl") if that was something else, and Conflict if somebody else has
+    sent a form with this token.
     """
     if form_token is None:
         return None
     one_at_a_time(session, f"form {form_token}")
-    query = select(Request).where(Request.form_token == form_token)
-    request = session.scalar(query.where(Request.asked_by_id == actor.user_id))
-    asked = (organisation_id, options)
-    if request is not None and (
-        (request.organisation_id, read_options(request.options)) != asked
-    ):
+    request = session.scalar(select(Request).where(Request.form_token == form_token))
+    if request is None:
+        return None
+    if request.asked_by_id != actor.user_id:
+        raise Conflict("This form was sent before, by somebody else. Load the page again.")
+    if (request.organisation_id, read_options(request.options)) != (organisation_id, options):
         raise InvalidInput(
             "ttl",
             f"This form has sent {name_of(request)} already, with other choices. For another one, "

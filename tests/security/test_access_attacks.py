@@ -146,6 +146,16 @@ def test_the_end_of_waiting_requests_is_no_way_round_their_number(
     asked_by_pat(session, cast, config, NOW + timedelta(days=1))
 
 
+def test_the_form_of_somebody_else_is_nobodys_second_one(
+    app: Flask, cast: Cast, clock: Clock, pat: Visitor
+) -> None:
+    """Pat sends the token of another person's form: no answer is theirs, and none is a crash."""
+    dev = Visitor(app.test_client())
+    dev.sign_in(cast.dev)
+    form = {"organisation_id": cast.acme, "ttl": "1h", "form_token": "of-dev"}
+    assert [who.post("/access", form).status_code for who in (dev, pat)] == [303, 409]
+
+
 def test_an_approval_starts_no_key_sooner_than_was_asked_for() -> None:
     """Ada asks for tomorrow's maintenance. Grace wants in tonight, and policy wants two for it."""
     asked = KeyOptions(HOUR, starts_at=NOW + timedelta(days=1))
