@@ -110,6 +110,14 @@ def one_at_a_time(session: Session, name: str) -> None:
         read_rows(session, _LOCK, {"name": name})
 
 
+def while_nobody(session: Session, name: str) -> None:
+    """Wait until no transaction that called `one_at_a_time` with `name` goes on, and let none begin
+    before the commit; those that call this go on beside each other."""
+    session.connection()
+    if session.get_bind().dialect.name == "postgresql":
+        read_rows(session, _SHARED_LOCK, {"name": name})
+
+
 def counted_as(address: str) -> str:
     """The address that a request is counted under: an IPv6 address counts as its /64 network."""
     try:
@@ -176,3 +184,4 @@ _OLD_OF_THE_DAY = delete(SignInFailure).where(_outside(SignInFailure.failed_at),
 _OLD_INSPECTIONS = delete(KeyInspection).where(_outside(KeyInspection.inspected_at))
 _INSPECTED = insert(KeyInspection)
 _LOCK = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("name"))))
+_SHARED_LOCK = select(func.pg_advisory_xact_lock_shared(func.hashtext(bindparam("name"))))

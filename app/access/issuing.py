@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.access.policies import policy_in_force
+from app.access.policies import hold_policies, policy_in_force
 from app.access.policy_rules import PolicyInForce, apply_policy, check_reason
 from app.access.request_rules import (
     RequestState,
@@ -69,6 +69,7 @@ def issue_under_policy(
     for what the policy asks for and the options have not.
     """
     actor.must(Permission.ISSUE_LICENSES)
+    hold_policies(session)
     terms = _terms(session, config, organisation_id, options, now=now, cut_ttl=cut_ttl)
     made = request_of_form(
         session,
@@ -120,6 +121,7 @@ def extend_under_policy(
     that the policy asks for.
     """
     actor.must(Permission.ISSUE_LICENSES)
+    hold_policies(session)
     license = lock_by_key_id(session, key_id)
     reason, ends_at = checked_reason(reason), whole_second(ends_at)
     holds = policy_in_force(session, config, license.organisation_id)
@@ -171,6 +173,7 @@ def approve_request(
     fields.
     """
     actor.must(Permission.DECIDE_REQUESTS)
+    hold_policies(session)
     request = lock_waiting(session, request_id, clock)
     if request.asked_by_id == actor.user_id:
         raise NotAllowed("You have asked for this yourself: another super admin decides.")
