@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.accounts.browsers import end_web_sessions
@@ -267,15 +267,22 @@ def has_one_super_admin(session: Session) -> bool:
     return len(session.scalars(query.limit(2)).all()) == 1
 
 
-def lock_admins_and(session: Session, user_id: int | None) -> list[User]:
-    """The super admins and a user, locked until the commit.
+def lock_before_own(session: Session, user_id: int) -> None:
+    """Before somebody locks their own account, and then that of `user_id`: if this is a super
+    admin's, lock all of them.
 
-    In the order of their ids: of two super admins who act on each other's accounts at once, each of
-    whom holds their own, neither could go on.
+    Of two super admins who act on each other's accounts at once, each of whom holds their own,
+    neither could go on.
     """
-    query = select(User).where(or_(User.role == Role.SUPER_ADMIN, User.id == user_id))
-    locked = query.order_by(User.id).with_for_update(key_share=True)
-    return list(session.scalars(locked.execution_options(populate_existing=True)))
+    if session.scalar(select(User.role).where(User.id == user_id)) is Role.SUPER_ADMIN:
+        _lock_admins(session)
+
+
+def _lock_admins(session: Session) -> list[User]:
+    """The super admins, locked until the commit, in the order of their ids."""
+    query = select(User).where(User.role == Role.SUPER_ADMIN).order_by(User.id)
+    locked = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return list(session.scalars(locked))
 
 
 def _lock_user_and_admins(session: Session, email: str) -> tuple[User, list[User]]:
@@ -286,12 +293,7 @@ def _lock_user_and_admins(session: Session, email: str) -> tuple[User, list[User
     admins: list[User] = []
     known = find_user(session, email)
     if known is not None and known.role is Role.SUPER_ADMIN:
-        locked = lock_admins_and(session, known.id)
-        admins = [
-            user
-            for user in locked
-            if user.role is Role.SUPER_ADMIN and user.state is UserState.ACTIVE
-        ]
+        admins = [admin for admin in _lock_admins(session) if admin.state is UserState.ACTIVE]
     return lock_by_email(session, email), admins
 
 

@@ -16,7 +16,7 @@ from app.accounts.users import (
     fields_of,
     find_user,
     list_users,
-    lock_admins_and,
+    lock_before_own,
     lock_by_email,
 )
 from app.agents.people import change_user, enable_user, reset_password
@@ -136,8 +136,8 @@ def set_role(email: str, role: str, organisation_id: str | None) -> None:
     """Give a user another role; it holds at once, and ends their sessions on OP Agents."""
     _check_organisation(role, organisation_id)
     with changing() as session:
-        known = find_user(session, email)
-        lock_admins_and(session, known.id if known else None)  # change_user locks admins as well
+        if known := find_user(session, email):
+            lock_before_own(session, known.id)
         fields = fields_of(lock_by_email(session, email))
         fields = replace(fields, role=Role(role), organisation_id=organisation_id)
         user = change_user(

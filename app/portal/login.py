@@ -10,10 +10,9 @@ from flask_login import UserMixin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.accounts.users import lock_admins_and
+from app.accounts.users import lock_before_own
 from app.accounts.web_sessions import (
     EndedSession,
-    SignedInSession,
     WebSessionEnd,
     find_ended_web_session,
     find_web_session,
@@ -75,8 +74,9 @@ def load_user(token: str) -> PortalUser | None:
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
     )
-    if not is_reading() and _changes_users():
-        _lock_admins_first(find())
+    user_id = None if is_reading() else _user_changed()
+    if user_id is not None and (found := find()) and allows(found.role, Permission.MANAGE_USERS):
+        lock_before_own(db.session(), user_id)
     web_session = find(lock=not is_reading())
     if web_session is None:
         return None
@@ -97,15 +97,11 @@ def load_user(token: str) -> PortalUser | None:
     )
 
 
-def _changes_users() -> bool:
+def _user_changed() -> int | None:
+    """Whose account this request is about, if it changes users."""
     view = current_app.view_functions.get(request.endpoint or "")
-    return getattr(view, "permission", None) is Permission.MANAGE_USERS
-
-
-def _lock_admins_first(found: SignedInSession | None) -> None:
-    """Before a super admin's own account is locked by itself: all that may be, in one order."""
-    if found is not None and allows(found.role, Permission.MANAGE_USERS):
-        lock_admins_and(db.session(), (request.view_args or {}).get("user_id"))
+    changes = getattr(view, "permission", None) is Permission.MANAGE_USERS
+    return (request.view_args or {}).get("user_id") if changes else None
 
 
 def _counts(last_active_at: datetime, now: datetime) -> bool:
