@@ -31,6 +31,9 @@ from app.models.engine import writing
 from app.models.rows import read_rows
 from app.models.types import UTCDateTime
 
+OF_THE_DAY = "day of "
+"""How an "address" begins whose attempts are counted over a day, and kept for so long."""
+A_DAY = 86_400
 ADDRESS_FACTOR = 6
 """How many times an account's limit an address may fail over all accounts together."""
 
@@ -43,11 +46,12 @@ def begin_attempt(
     Or (0, how many seconds to wait), and nothing is counted, if this pair of account and address,
     or this address over all accounts, has had its attempts. An attempt with the right password is
     taken back by `take_back_attempt`. What was typed as an account may be a password, so it is kept
-    as a keyed hash.
+    as a keyed hash. For an address that begins with OF_THE_DAY the limit is one for a day.
     """
     account_hash = hmac.digest(secret.encode(), account.encode(), "sha256").hex()
     over_all = replace(limit, count=limit.count * ADDRESS_FACTOR)
-    _forget(session, _OLD_FAILURES, now, limit)
+    old = _OLD_OF_THE_DAY if address.startswith(OF_THE_DAY) else _OLD_FAILURES
+    _forget(session, old, now, limit)
     whose = {"address": counted_as(address), "account_hash": account_hash}
     wait = max(
         _wait(session, _FAILED_BY_PAIR, whose, now, limit),
@@ -64,6 +68,11 @@ def begin_attempt(
 def take_back_attempt(session: Session, attempt_id: int) -> None:
     """An attempt was none: the password was right."""
     session.execute(delete(SignInFailure).where(SignInFailure.id == attempt_id))
+
+
+def forget_attempts(session: Session, *, address: str) -> None:
+    """Those from `address` count no more."""
+    session.execute(delete(SignInFailure).where(SignInFailure.address == counted_as(address)))
 
 
 def count_inspection(session: Session, *, address: str, now: datetime, limit: Rate) -> int:
@@ -95,6 +104,7 @@ def wait_to_inspect(
 def forget_old(session: Session, *, now: datetime, failures: Rate, inspections: Rate) -> None:
     """Delete what no limit counts any more."""
     _forget(session, _OLD_FAILURES, now, failures)
+    _forget(session, _OLD_OF_THE_DAY, now, Rate(failures.count, A_DAY))
     _forget(session, _OLD_INSPECTIONS, now, inspections)
 
 
@@ -123,6 +133,14 @@ def one_at_a_time(session: Session, name: str) -> None:
     session.connection()
     if session.get_bind().dialect.name == "postgresql":
         read_rows(session, _LOCK, {"name": name})
+
+
+def while_nobody(session: Session, name: str) -> None:
+    """Wait until no transaction that called `one_at_a_time` with `name` goes on, and let none begin
+    before the commit; those that call this go on beside each other."""
+    session.connection()
+    if session.get_bind().dialect.name == "postgresql":
+        read_rows(session, _SHARED_LOCK, {"name": name})
 
 
 def counted_as(address: str) -> str:
@@ -185,7 +203,10 @@ _INSPECTED_FROM_ADDRESS = _times(
     KeyInspection.inspected_at, KeyInspection.address == bindparam("address")
 )
 _REGISTERED_BY = _times(Agent.registered_at, Agent.registered_by_id == bindparam("user_id"))
-_OLD_FAILURES = delete(SignInFailure).where(_outside(SignInFailure.failed_at))
+_OF_THE_DAY = SignInFailure.address.startswith(OF_THE_DAY)
+_OLD_FAILURES = delete(SignInFailure).where(_outside(SignInFailure.failed_at), ~_OF_THE_DAY)
+_OLD_OF_THE_DAY = delete(SignInFailure).where(_outside(SignInFailure.failed_at), _OF_THE_DAY)
 _OLD_INSPECTIONS = delete(KeyInspection).where(_outside(KeyInspection.inspected_at))
 _INSPECTED = insert(KeyInspection)
 _LOCK = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("name"))))
+_SHARED_LOCK = select(func.pg_advisory_xact_lock_shared(func.hashtext(bindparam("name"))))

@@ -35,6 +35,8 @@ from app.models import AgentSession, Organisation, Request, TemporaryLicense
 from app.projects.rules import check_identifier
 
 MOST_WAITING = 5
+A_DAY, MOST_A_DAY = timedelta(days=1), 50
+"""Each is told to every super admin and webhook, even if it is withdrawn at once."""
 MOST_LISTED = 20
 
 
@@ -52,7 +54,8 @@ def ask_for_key(
 
     Whether there is such an organisation is not looked at: only who decides learns that, and the
     policy of the installation alone is obeyed here. Raises NotAllowed where partners may not ask,
-    and InvalidInput with "organisation_id" or the name of one of KeyOptions' fields.
+    Conflict if the form is somebody else's, and InvalidInput with "organisation_id" or the name of
+    one of KeyOptions' fields.
     """
     holds = _may_ask(session, actor, config)
     organisation_id = check_identifier(
@@ -80,6 +83,7 @@ def ask_for_key(
         options=asked,
         length=window.ttl,
         now=now,
+        recipient_id=actor.user_id,
         form_token=form_token,
     )
 
@@ -173,4 +177,10 @@ def _check_number(session: Session, actor: Actor, now: datetime) -> None:
         raise InvalidInput(
             "organisation_id",
             f"{MOST_WAITING} requests of yours wait already. Withdraw one, or wait.",
+        )
+    own = select(func.count(Request.id)).where(Request.asked_by_id == actor.user_id)
+    if (session.scalar(own.where(Request.asked_at > now - A_DAY)) or 0) >= MOST_A_DAY:
+        raise InvalidInput(
+            "organisation_id",
+            f"You have sent {MOST_A_DAY} requests within a day, which is the most. Wait.",
         )

@@ -6,16 +6,21 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.access.policies import policy_in_force
+from app.access.policies import hold_policies, policy_in_force
 from app.access.policy_rules import PolicyInForce, apply_policy, check_reason
 from app.access.request_rules import (
     RequestState,
     as_of_now,
     asked_length,
     check_given,
-    read_options,
 )
-from app.access.requests import add_request, decide, lock_waiting, request_of_form
+from app.access.requests import (
+    add_request,
+    asked_options,
+    decide,
+    lock_waiting,
+    request_of_form,
+)
 from app.config import Config
 from app.core.actor import Actor
 from app.core.clock import whole_second
@@ -64,6 +69,7 @@ def issue_under_policy(
     for what the policy asks for and the options have not.
     """
     actor.must(Permission.ISSUE_LICENSES)
+    hold_policies(session)
     terms = _terms(session, config, organisation_id, options, now=now, cut_ttl=cut_ttl)
     made = request_of_form(
         session,
@@ -85,8 +91,8 @@ def issue_under_policy(
             form_token=form_token,
         )
     get_organisation(session, organisation_id)
-    if terms.options.recipient:
-        find_recipient(session, terms.options.recipient)
+    email = terms.options.recipient
+    recipient = find_recipient(session, email) if email else None
     return add_request(
         session,
         actor=actor,
@@ -94,6 +100,7 @@ def issue_under_policy(
         options=terms.options,
         length=terms.window.ttl,
         now=now,
+        recipient_id=recipient.id if recipient else None,
         form_token=form_token,
     )
 
@@ -114,6 +121,7 @@ def extend_under_policy(
     that the policy asks for.
     """
     actor.must(Permission.ISSUE_LICENSES)
+    hold_policies(session)
     license = lock_by_key_id(session, key_id)
     reason, ends_at = checked_reason(reason), whole_second(ends_at)
     holds = policy_in_force(session, config, license.organisation_id)
@@ -165,10 +173,11 @@ def approve_request(
     fields.
     """
     actor.must(Permission.DECIDE_REQUESTS)
+    hold_policies(session)
     request = lock_waiting(session, request_id, clock)
     if request.asked_by_id == actor.user_id:
         raise NotAllowed("You have asked for this yourself: another super admin decides.")
-    now, asked = clock(), read_options(request.options)
+    now, asked = clock(), asked_options(session, request)
     _check_organisation(session, config, request)
     if request.extends is not None:
         if options is not None:
@@ -187,7 +196,7 @@ def approve_request(
             cut_ttl=cut_ttl,
         )
         most = asked_length(asked, request.asked_at)
-        check_given(asked, terms.options, most=most, length=terms.window.ttl)
+        check_given(as_of_now(asked, now), terms.options, most=most, length=terms.window.ttl)
         record, _ = _issue(
             session,
             actor=actor,

@@ -25,6 +25,7 @@ from app.core.permissions import Permission
 from app.licenses.option_rules import USE_WITHIN
 from app.models import Organisation, StoredPolicy
 from app.models.policies import OF_INSTALLATION
+from app.throttle import one_at_a_time, while_nobody
 
 
 def policy_of(session: Session, organisation_id: str | None = None) -> Policy:
@@ -52,6 +53,11 @@ def policy_in_force(
     )
 
 
+def hold_policies(session: Session) -> None:
+    """Let no policy be changed until the commit: what is decided on stays so."""
+    while_nobody(session, POLICIES)
+
+
 def version_of(policy: Policy) -> str:
     """A text that changes when the policy does; forms send it to detect conflicts."""
     return in_words(policy, UNSET)
@@ -75,6 +81,7 @@ def save_policy(
     """
     actor.must(Permission.MANAGE_POLICY)
     check_policy(policy, config.license_ttls, USE_WITHIN)
+    one_at_a_time(session, POLICIES)
     if organisation_id is not None:
         _lock_organisation(session, organisation_id)
     stored = session.scalar(
@@ -112,6 +119,7 @@ SAVED_MEANWHILE = (
     "Somebody else has changed this policy since you opened the form. It shows now what you "
     "entered; look at it again, and save."
 )
+POLICIES = "policies"
 POLICY_OF, POLICY_OF_ALL = "an organisation's policy", "the policy of the installation"
 
 

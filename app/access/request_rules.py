@@ -11,6 +11,7 @@ from app.core.errors import InvalidInput
 from app.licenses.option_rules import KeyOptions
 
 LAPSES_AFTER = timedelta(days=7)
+RECIPIENT_ID = "recipient_id"
 
 
 class RequestState(StrEnum):
@@ -21,16 +22,20 @@ class RequestState(StrEnum):
     LAPSED = "lapsed"
 
 
-def stored_options(options: KeyOptions) -> dict[str, Any]:
-    """Options as JSON has them; `read_options` reads them again."""
-    stored = asdict(options)
+def stored_options(options: KeyOptions, recipient_id: int | None = None) -> dict[str, Any]:
+    """Options as JSON has them; `read_options` reads them again.
+
+    `recipient_id` is the user whose e-mail they have: an e-mail may be somebody else's one day.
+    """
+    stored = {**asdict(options), RECIPIENT_ID: recipient_id}
     for name in ("starts_at", "ends_at"):
         stored[name] = stored[name] and stored[name].isoformat()
     return stored
 
 
 def read_options(stored: dict[str, Any]) -> KeyOptions:
-    """What was asked for."""
+    """What was asked for, as it was said then."""
+    stored = {name: value for name, value in stored.items() if name != RECIPIENT_ID}
     instants = {
         name: stored[name] and datetime.fromisoformat(stored[name])
         for name in ("starts_at", "ends_at")
@@ -57,12 +62,17 @@ def check_given(asked: KeyOptions, given: KeyOptions, *, most: int, length: int)
     """Raise InvalidInput if what is given, of `length` seconds, is more than was asked for.
 
     Else one super admin alone could have any key, under the name of somebody's harmless request.
+    Fields have no seconds, so those of a start do not matter.
     """
     if length > most:
         raise InvalidInput(
             "ends_at" if given.ends_at else "ttl",
             f"No more than was asked for: {format_length(most)}.",
         )
+    if asked.starts_at is not None and (
+        given.starts_at is None or given.starts_at < asked.starts_at.replace(second=0)
+    ):
+        raise InvalidInput("starts_at", "This is sooner than was asked for.")
     if asked.recipient and given.recipient.lower() != asked.recipient.lower():
         raise InvalidInput("recipient", f"It was asked for {asked.recipient}, and nobody else.")
     for name in ("sign_ins", "use_within"):

@@ -1,12 +1,20 @@
 """Requests for a key: made, listed, refused and forgotten. Approving is in `issuing`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.access.request_rules import LAPSES_AFTER, RequestState, stored_options
+from app.access.request_rules import (
+    LAPSES_AFTER,
+    RECIPIENT_ID,
+    RequestState,
+    read_options,
+    stored_options,
+)
+from app.accounts.users import get_user
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import SYSTEM, Actor
@@ -33,15 +41,19 @@ def add_request(
     options: KeyOptions,
     length: int,
     now: datetime,
+    recipient_id: int | None = None,
     extends: TemporaryLicense | None = None,
     form_token: str | None = None,
 ) -> Request:
-    """Ask for a key of `length` seconds, or for a later end of one that there is."""
+    """Ask for a key of `length` seconds, or for a later end of one that there is.
+
+    `recipient_id` is the user who has the recipient's e-mail now.
+    """
     request = Request(
         organisation_id=organisation_id,
         asked_by_id=actor.user_id,
         asked_at=now,
-        options=stored_options(options),
+        options=stored_options(options, recipient_id),
         extends=extends,
         form_token=form_token,
         state=RequestState.WAITING,
@@ -74,15 +86,18 @@ def request_of_form(
 ) -> Request | None:
     """What the same form has asked for before; None if it has not, or is not known.
 
-    Raises InvalidInput (field "ttl") if that was something else.
+    Raises InvalidInput (field "ttl") if that was something else, and Conflict if somebody else has
+    sent a form with this token.
     """
     if form_token is None:
         return None
     one_at_a_time(session, f"form {form_token}")
-    query = select(Request).where(Request.form_token == form_token)
-    request = session.scalar(query.where(Request.asked_by_id == actor.user_id))
-    asked = (organisation_id, stored_options(options))
-    if request is not None and (request.organisation_id, request.options) != asked:
+    request = session.scalar(select(Request).where(Request.form_token == form_token))
+    if request is None:
+        return None
+    if request.asked_by_id != actor.user_id:
+        raise Conflict("This form was sent before, by somebody else. Load the page again.")
+    if (request.organisation_id, read_options(request.options)) != (organisation_id, options):
         raise InvalidInput(
             "ttl",
             f"This form has sent {name_of(request)} already, with other choices. For another one, "
@@ -102,6 +117,14 @@ def get_request(session: Session, request_id: int) -> Request:
     if request is None:
         raise NotFound("There is no such request.")
     return request
+
+
+def asked_options(session: Session, request: Request) -> KeyOptions:
+    """What was asked for; the e-mail is the one that its recipient has now."""
+    asked, recipient_id = read_options(request.options), request.options.get(RECIPIENT_ID)
+    if recipient_id is None:
+        return asked
+    return replace(asked, recipient=get_user(session, recipient_id).email)
 
 
 def state_of(request: Request, now: datetime) -> RequestState:

@@ -5,6 +5,7 @@ signature has been checked before.
 """
 
 import hmac
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -120,9 +121,15 @@ def value_of(claims: Claims, claim: str) -> Any:
 
 
 def verified_email(claims: Claims) -> str:
-    """The e-mail that the provider vouches for; "" if it does not, or it is none."""
-    email = _text(claims, "email").strip().lower()
-    return email if claims.get("email_verified") is True and is_email(email) else ""
+    """The e-mail that the provider vouches for; "" if it does not, or it is none.
+
+    Some signs become other letters when they are made small (the Kelvin sign, a k): an address with
+    these, which is not in Unicode's NFC, is somebody else's than the one that it would become.
+    """
+    said = _text(claims, "email").strip()
+    email = said.lower()
+    its_own = is_email(email) and unicodedata.is_normalized("NFC", said)
+    return email if claims.get("email_verified") is True and its_own else ""
 
 
 def _check_origin(claims: Claims, issuer: str, client_id: str) -> None:

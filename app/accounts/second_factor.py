@@ -7,7 +7,7 @@ from sqlalchemy import delete, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from app import throttle
-from app.accounts.second_factor_rules import RECOVERY_CODES, forgotten_before
+from app.accounts.second_factor_rules import CODES_A_DAY, RECOVERY_CODES, forgotten_before
 from app.accounts.totp import (
     hash_recovery_code,
     matching_step,
@@ -112,10 +112,14 @@ def renew_recovery_codes(
 
 @dataclass(frozen=True)
 class Attempt:
-    """The outcome of entering a code: right, or not, or not even looked at for so many seconds."""
+    """The outcome of entering a code: right, or not, or not even looked at for so many seconds.
+
+    `of_the_day`: the app's codes alone are not, since there were too many wrong ones in a day.
+    """
 
     right: bool
     wait_seconds: int = 0
+    of_the_day: bool = False
 
 
 def check_code(
@@ -133,25 +137,41 @@ def check_code(
     It is one of the user's authenticator app, or with `recovery` a recovery code. `user` must be
     locked, so that of two who enter the same code one is told that it was used. Wrong ones are
     limited as passwords are, but for the user whatever address they come from: whoever enters one
-    knows the password, and may have many addresses. The caller logs the refusal.
+    knows the password, and may have many addresses. Those of the app are limited for a day as well;
+    recovery codes, which nobody guesses, then still let their owner in. The caller logs the
+    refusal.
     """
     address = f"user {user.id}"
     throttle.wait_for_turn(session, address=address)
-    attempt_id, wait = throttle.begin_attempt(
-        session,
-        account="second factor",
-        address=address,
-        secret=secret_key,
-        now=now,
-        limit=limit,
-    )
-    if wait:
-        return Attempt(right=False, wait_seconds=wait)
+    limits = {address: limit} if recovery else {_day_of(user): CODES_A_DAY, address: limit}
+    attempts: list[int] = []
+    for counted, rate in limits.items():
+        attempt_id, wait = throttle.begin_attempt(
+            session,
+            account="second factor",
+            address=counted,
+            secret=secret_key,
+            now=now,
+            limit=rate,
+        )
+        if wait:
+            _take_back(session, attempts)
+            return Attempt(right=False, wait_seconds=wait, of_the_day=counted != address)
+        attempts.append(attempt_id)
     use = _use_recovery_code if recovery else _use_code
     if not use(session, user, code, secret_key, now):
         return Attempt(right=False)
-    throttle.take_back_attempt(session, attempt_id)
+    _take_back(session, attempts)
     return Attempt(right=True)
+
+
+def _day_of(user: User) -> str:
+    return f"{throttle.OF_THE_DAY}user {user.id}"
+
+
+def _take_back(session: Session, attempts: list[int]) -> None:
+    for attempt_id in attempts:
+        throttle.take_back_attempt(session, attempt_id)
 
 
 def _use_code(session: Session, user: User, code: str, secret_key: str, now: datetime) -> bool:
@@ -224,4 +244,5 @@ def reset_second_factor(session: Session, *, user: User, actor: Actor, now: date
     """
     for table in (Authenticator, UsedCode, RecoveryCode, Passkey):
         session.execute(delete(table).where(table.user_id == user.id))
+    throttle.forget_attempts(session, address=_day_of(user))
     log_event(session, AuditTag.SECOND_FACTOR_RESET, actor=actor, now=now, subject=user.email)

@@ -2,12 +2,17 @@
 
 from datetime import datetime, timedelta
 
+from app.core.durations import Rate
+
 STEP_SECONDS = 30
 """RFC 6238: a code is valid for one step of this length."""
 PROOF_LASTS = timedelta(minutes=10)
 HALF_WAY_LASTS = timedelta(minutes=10)
 """How long after the password a sign-in waits for the second factor."""
 RECOVERY_CODES = 10
+CODES_A_DAY = Rate(100, 86_400)
+"""Wrong codes of an app, for one user: three of a million count at a time, so whoever knows the
+password guesses one with a chance of one in 3,000 a day."""
 
 
 def accepted_steps(now: datetime) -> tuple[int, int, int]:

@@ -17,7 +17,13 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
 from app.core.errors import Conflict, InvalidInput, NotFound
-from app.core.permissions import Permission, Role, allows
+from app.core.permissions import (
+    Permission,
+    Role,
+    SecondFactorPolicy,
+    allows,
+    needs_second_factor,
+)
 from app.core.text import PERSON_LENGTH, fold, is_email, printable, shortened, tidied
 from app.models import Organisation, User, UserState
 
@@ -118,14 +124,21 @@ def list_users(session: Session) -> list[User]:
 
 
 def update_user(
-    session: Session, *, email: str, fields: UserFields, actor: Actor, now: datetime
+    session: Session,
+    *,
+    email: str,
+    fields: UserFields,
+    actor: Actor,
+    now: datetime,
+    second_factor: SecondFactorPolicy = SecondFactorPolicy.SUPER_ADMIN,
 ) -> tuple[User, bool]:
     """Change a user: (the user, whether what they may do or where they belong has changed).
 
     With the e-mail, links made for the one before end. With another role that does not see all of
-    the portal, their sessions there end. Raises NotFound, NotAllowed, InvalidInput (also field
-    "role" for one's own), and Conflict for the last super admin's role. Call
-    `agents.people.change_user` instead, which also ends their sessions on OP Agents.
+    the portal, or that by `second_factor` first needs one, their sessions there end. Raises
+    NotFound, NotAllowed, InvalidInput (also field "role" for one's own), and Conflict for the last
+    super admin's role. Call `agents.people.change_user` instead, which also ends their sessions on
+    OP Agents.
     """
     actor.must(Permission.MANAGE_USERS)
     user, admins = _lock_user_and_admins(session, email)
@@ -137,11 +150,20 @@ def update_user(
     _write(user, fields)
     if fields.email != before.email:
         end_links(session, user=user, now=now)
-    if fields.role is not before.role and not allows(fields.role, Permission.VIEW_PORTAL):
+    if fields.role is not before.role and not _may_stay(before.role, fields.role, second_factor):
         end_web_sessions(session, user_id=user.id, now=now)
     _log_changes(session, before, fields, actor=actor, now=now)
     moved = (before.role, before.organisation_id) != (fields.role, fields.organisation_id)
     return user, moved
+
+
+def _may_stay(before: Role, role: Role, second_factor: SecondFactorPolicy) -> bool:
+    """Whether sessions at the portal go on with another role: none was asked for a factor that the
+    role needs and the one before did not."""
+    asked = needs_second_factor(second_factor, before)
+    return allows(role, Permission.VIEW_PORTAL) and (
+        asked or not needs_second_factor(second_factor, role)
+    )
 
 
 def disable_user(session: Session, *, email: str, actor: Actor, now: datetime) -> User:
@@ -245,18 +267,33 @@ def has_one_super_admin(session: Session) -> bool:
     return len(session.scalars(query.limit(2)).all()) == 1
 
 
+def lock_before_own(session: Session, user_id: int) -> None:
+    """Before somebody locks their own account, and then that of `user_id`: if this is a super
+    admin's, lock all of them.
+
+    Of two super admins who act on each other's accounts at once, each of whom holds their own,
+    neither could go on.
+    """
+    if session.scalar(select(User.role).where(User.id == user_id)) is Role.SUPER_ADMIN:
+        _lock_admins(session)
+
+
+def _lock_admins(session: Session) -> list[User]:
+    """The super admins, locked until the commit, in the order of their ids."""
+    query = select(User).where(User.role == Role.SUPER_ADMIN).order_by(User.id)
+    locked = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return list(session.scalars(locked))
+
+
 def _lock_user_and_admins(session: Session, email: str) -> tuple[User, list[User]]:
     """The user, and, if that is one, the super admins who can sign in; all locked.
 
-    Locked in the order of their ids, so that two of them who are disabled at once wait for each
-    other, and the second is seen to be the last.
+    Two of them who are disabled at once wait for each other, and the second is seen to be the last.
     """
     admins: list[User] = []
     known = find_user(session, email)
     if known is not None and known.role is Role.SUPER_ADMIN:
-        query = select(User).where(User.role == Role.SUPER_ADMIN).order_by(User.id)
-        locked = session.scalars(query.with_for_update().execution_options(populate_existing=True))
-        admins = [admin for admin in locked if admin.state is UserState.ACTIVE]
+        admins = [admin for admin in _lock_admins(session) if admin.state is UserState.ACTIVE]
     return lock_by_email(session, email), admins
 
 

@@ -20,19 +20,27 @@ from app.agents.live_sessions import end_sessions_of
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
-from app.core.permissions import Permission
+from app.core.permissions import Permission, SecondFactorPolicy
 from app.licenses.services import revoke_license
 from app.models import TemporaryLicense, User
 
 
 def change_user(
-    session: Session, *, email: str, fields: UserFields, actor: Actor, now: datetime
+    session: Session,
+    *,
+    email: str,
+    fields: UserFields,
+    actor: Actor,
+    now: datetime,
+    second_factor: SecondFactorPolicy = SecondFactorPolicy.SUPER_ADMIN,
 ) -> User:
     """Change a user, as `update_user` does and with its errors.
 
     With another role or organisation, their sessions on OP Agents end.
     """
-    user, moved = update_user(session, email=email, fields=fields, actor=actor, now=now)
+    user, moved = update_user(
+        session, email=email, fields=fields, actor=actor, now=now, second_factor=second_factor
+    )
     if moved:
         end_sessions_of(session, user=user, now=now)
     return user

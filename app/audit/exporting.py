@@ -126,7 +126,7 @@ def csv_lines(events: Iterable[ProvenEvent], proofs: Proofs, log_key: str) -> It
     for event in events:
         line = event.as_json()
         texts = {name: spreadsheet_safe(value) for name, value in event.content.items()}
-        texts["detail"] = json.dumps(event.content["detail"], ensure_ascii=False)
+        texts["detail"] = spreadsheet_safe(json.dumps(event.content["detail"], ensure_ascii=False))
         values = {**texts, **line, **head, "proof": " ".join(line["proof"])}
         yield csv_line(values[column] for column in CSV_COLUMNS)
         head = dict.fromkeys(head, "")

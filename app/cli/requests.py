@@ -6,7 +6,7 @@ import click
 
 from app.access.issuing import approve_request
 from app.access.request_rules import as_of_now, asked_length, read_options
-from app.access.requests import get_request, refuse_request, waiting_requests
+from app.access.requests import asked_options, get_request, refuse_request, waiting_requests
 from app.cli.common import (
     actor_who_may,
     as_option,
@@ -71,7 +71,7 @@ def approve(request_id: int, ttl: int | None, admin_email: str, as_json: bool) -
         actor = actor_who_may(session, admin_email, Permission.DECIDE_REQUESTS)
         options = None
         if ttl is not None:
-            asked = as_of_now(read_options(get_request(session, request_id).options), now)
+            asked = as_of_now(asked_options(session, get_request(session, request_id)), now)
             options = replace(asked, ttl=ttl, ends_at=None)
         request = approve_request(
             session,

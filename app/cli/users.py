@@ -14,7 +14,9 @@ from app.accounts.users import (
     create_user,
     disable_user,
     fields_of,
+    find_user,
     list_users,
+    lock_before_own,
     lock_by_email,
 )
 from app.agents.people import change_user, enable_user, reset_password
@@ -134,9 +136,18 @@ def set_role(email: str, role: str, organisation_id: str | None) -> None:
     """Give a user another role; it holds at once, and ends their sessions on OP Agents."""
     _check_organisation(role, organisation_id)
     with changing() as session:
+        if known := find_user(session, email):
+            lock_before_own(session, known.id)
         fields = fields_of(lock_by_email(session, email))
         fields = replace(fields, role=Role(role), organisation_id=organisation_id)
-        user = change_user(session, email=email, fields=fields, actor=COMMAND_LINE, now=utcnow())
+        user = change_user(
+            session,
+            email=email,
+            fields=fields,
+            actor=COMMAND_LINE,
+            now=utcnow(),
+            second_factor=current_config().second_factor,
+        )
         sentence = f"{user.email} is now {user.role}."
     click.echo(sentence)
 

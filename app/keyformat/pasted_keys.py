@@ -39,6 +39,9 @@ _ESCAPE = re.compile(r"(?<!\\)\\++(?=[_.-])")
 _START = re.compile(r"[Rr]\s*+[Ww]\s*+1\s*+\\*+\s*+\.\s*+e\s*+y\s*+J")
 """Where a key begins: PAYLOAD is base64url of `{"` and more. No part of a key ends in `rw1`."""
 
+_WHOLE_KEY = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]+", re.ASCII | re.IGNORECASE)
+"""Of any version, and with more behind it."""
+
 _ROUNDS = 3
 """How often what programs encode is decoded: one encodes what another has encoded before."""
 
@@ -57,6 +60,11 @@ def clean_key(text: str) -> str:
     text = _without_label(_INVISIBLE.sub("", text))
     text = _without_punctuation(_WHITE_SPACE.sub("", text))
     return _ESCAPE.sub("", text.translate(_DASHES))
+
+
+def holds_key(text: str) -> bool:
+    """Whether somebody can read a whole key out of `text`, wherever in it and however wrapped."""
+    return _WHOLE_KEY.search(_WHITE_SPACE.sub("", clean_key(text))) is not None
 
 
 def count_keys(key: str) -> int:

@@ -16,6 +16,8 @@ from app.models import TemporaryLicense
 from app.throttle import one_at_a_time
 
 JUST_UNDER_A_MINUTE = timedelta(minutes=1, microseconds=-1)
+NOT_YOURS = "There is no such key of yours."
+"""Said of a key that there is not in the same words: nobody learns which there are."""
 
 
 def was_disclosed(
@@ -82,7 +84,7 @@ def log_own_copy(
 def _must_be_for(actor: Actor, license: AnyKey) -> None:
     actor.must(Permission.OWN_ACCESS)
     if license.recipient_id != actor.user_id:
-        raise NotFound(f"There is no key {license.key_id!r}.")
+        raise NotFound(NOT_YOURS)
 
 
 def _log_once_a_minute(

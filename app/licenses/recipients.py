@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import InvalidInput
 from app.core.permissions import TEMPORARY_KEY_ROLES
-from app.core.text import fold, shortened
+from app.core.text import fold, is_email, shortened
 from app.models import User
 
 MOST_OFFERED = 20
@@ -17,7 +17,8 @@ def find_recipient(session: Session, email: str) -> User:
 
     Raises InvalidInput (field "recipient") for anybody else, and for one who is disabled.
     """
-    user = session.scalar(select(User).where(User.email == email.lower()))
+    query = select(User).where(User.email == email.lower())
+    user = session.scalar(query) if is_email(email) else None
     shown = shortened(email, SHOWN_CHARACTERS)
     if user is None:
         raise InvalidInput("recipient", f"There is nobody with the e-mail {shown}.")

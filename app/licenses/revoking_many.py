@@ -92,7 +92,8 @@ def revoke_keys(
     if not 0 < len(key_ids) <= MOST_AT_ONCE:
         raise InvalidInput("previewed", f"Preview the keys first; up to {MOST_AT_ONCE:,} at once.")
     selected = _selected(session, selection)
-    previewed = and_(selected, TemporaryLicense.key_id.in_(key_ids))
+    shown = [key_id for key_id in map(normalise_key_id, key_ids) if key_id]
+    previewed = and_(selected, TemporaryLicense.key_id.in_(shown))
     locked = select(TemporaryLicense.key_id).where(previewed).order_by(TemporaryLicense.id)
     known = session.scalars(locked.with_for_update()).all()
     now = clock()

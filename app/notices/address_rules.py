@@ -1,7 +1,7 @@
 """Where webhooks may be: out in the open, and at no other spelling of this machine or network."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,6 +15,18 @@ _NAME = re.compile(
 )
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """The last part of a name that some programs take for an IPv4 address."""
+_CLOSED = tuple(
+    ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # protocols' own; some clouds answer for themselves here
+        "192.88.99.0/24",  # 6to4 relays, of once
+        "168.63.129.16/32",  # Azure answers its machines here, with their secrets
+        "3fff::/20",  # documentation
+    )
+)
+"""What Python's tables have as open, or have in newer versions alone."""
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""Above the last 32 bits: those are an IPv4 address, to which a tunnel leads."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
 _UNICAST = IPv6Network("2000::/3")
@@ -99,12 +111,16 @@ PRIVATE = (
 def is_open(ip: Ip) -> bool:
     """Whether an IP address is one of the open internet.
 
-    An IPv4 address within an IPv6 one (mapped, compatible, NAT64, 6to4) counts as what it leads to.
+    An IPv4 address within an IPv6 one (mapped, compatible, NAT64, 6to4, ISATAP) counts as what it
+    leads to.
     """
+    if any(ip.version == network.version and ip in network for network in _CLOSED):
+        return False
     if isinstance(ip, IPv4Address):
         return ip.is_global and not ip.is_multicast and not ip.is_reserved
     within = ip.ipv4_mapped or ip.sixtofour
-    if within is None and (ip in _NAT64 or ip in _COMPATIBLE):
+    is_tunnel = int(ip) >> 32 & 0xFFFFFFFF in _ISATAP
+    if within is None and (ip in _NAT64 or ip in _COMPATIBLE or is_tunnel):
         within = IPv4Address(int(ip) & 0xFFFFFFFF)
     if within is not None:
         return is_open(within)

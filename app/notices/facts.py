@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.audit.notice_kinds import KINDS, NoticeKind
 from app.core.clock import rfc3339
-from app.core.permissions import Role
+from app.core.permissions import Permission, Role, allows
+from app.keyformat.pasted_keys import holds_key
 from app.licenses.queries import find_license
 from app.models import (
     AuditEvent,
@@ -21,7 +22,9 @@ from app.models import (
     User,
 )
 
+LEFT_OUT = "(a key, left out)"
 _KEY_TEXT = re.compile(r"rw[0-9]+\.[\w-]{10,}(\.[\w-]+)*")
+_WHOLE_KEY = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]{60,}")
 
 
 class Told(NamedTuple):
@@ -57,9 +60,15 @@ def facts_of(session: Session, notice: Notice) -> Told | None:
 def without_keys(data: Mapping[str, Any]) -> dict[str, Any]:
     """`data` without what looks like a key's text: somebody may have pasted one as a reason."""
     return {
-        name: _KEY_TEXT.sub("(a key, left out)", value) if isinstance(value, str) else value
+        name: _without_keys(value) if isinstance(value, str) else value
         for name, value in data.items()
     }
+
+
+def _without_keys(text: str) -> str:
+    if holds_key(_WHOLE_KEY.sub("", text)):
+        return LEFT_OUT  # a key in parts: nobody can say where it ends
+    return _KEY_TEXT.sub(LEFT_OUT, text)
 
 
 def _of_key(
@@ -106,10 +115,11 @@ def _of_key_event(kind: NoticeKind, event: AuditEvent) -> dict[str, Any]:
 
 
 def _people_of_key(kind: NoticeKind, license: TemporaryLicense) -> list[str]:
+    """Those whose business it still is: by another role they see no more of keys."""
     if license.recipient is not None:
-        return _enabled([license.recipient])
+        return _enabled([license.recipient], Permission.OWN_ACCESS)
     if kind in (NoticeKind.KEY_ENDS_SOON, NoticeKind.KEY_EXPIRED):
-        return _enabled([license.issued_by])
+        return _enabled([license.issued_by], Permission.VIEW_PORTAL)
     return []
 
 
@@ -192,8 +202,13 @@ def _super_admins(session: Session) -> list[str]:
     return _enabled(session.scalars(query))
 
 
-def _enabled(users: Iterable[User]) -> list[str]:
-    return [user.email for user in users if user.disabled_at is None]
+def _enabled(users: Iterable[User], permission: Permission | None = None) -> list[str]:
+    """The e-mails of those who may sign in, and by their role have `permission`."""
+    return [
+        user.email
+        for user in users
+        if user.disabled_at is None and (permission is None or allows(user.role, permission))
+    ]
 
 
 def _text(data: Mapping[str, Any], name: str) -> str | None:

@@ -1,6 +1,5 @@
 """The audit log: its filters, its pages, and its exports."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -24,6 +23,7 @@ from app.keyformat.key_ids import normalise_key_id
 from app.models.engine import reading_only
 from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import shown_again_by
+from app.web.paging import requested_id
 
 blueprint = Blueprint("audit", __name__)
 PAGE_SIZE = 50
@@ -108,9 +108,4 @@ def _search(typed: dict[str, str]) -> AuditSearch:
         start=parse_day("from", typed["from"]),
         end=parse_day("to", typed["to"], end=True),
     )
-    return replace(search, older_than=_id("before"), newer_than=_id("after"))
-
-
-def _id(name: str) -> int | None:
-    text = request.args.get(name, "")
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) else None
+    return replace(search, older_than=requested_id("before"), newer_than=requested_id("after"))

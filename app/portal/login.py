@@ -3,12 +3,14 @@
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
-from flask import Response, g, request, session
+from flask import Response, current_app, g, request, session
 from flask_login import UserMixin
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.accounts.users import lock_before_own
 from app.accounts.web_sessions import (
     EndedSession,
     WebSessionEnd,
@@ -64,14 +66,18 @@ class PortalUser(UserMixin):
 @login_manager.user_loader  # type: ignore[untyped-decorator]
 def load_user(token: str) -> PortalUser | None:
     config, now = current_config(), utcnow()
-    web_session = find_web_session(
+    find = partial(
+        find_web_session,
         db.session(),
         token=token,
         now=now,
         idle_seconds=config.session_idle_seconds,
         max_seconds=config.session_max_seconds,
-        lock=not is_reading(),
     )
+    user_id = None if is_reading() else _user_changed()
+    if user_id is not None and (found := find()) and allows(found.role, Permission.MANAGE_USERS):
+        lock_before_own(db.session(), user_id)
+    web_session = find(lock=not is_reading())
     if web_session is None:
         return None
     active_at = now if _counts(web_session.last_active_at, now) else web_session.last_active_at
@@ -89,6 +95,13 @@ def load_user(token: str) -> PortalUser | None:
         idle_ends_at=active_at + timedelta(seconds=config.session_idle_seconds),
         token=token,
     )
+
+
+def _user_changed() -> int | None:
+    """Whose account this request is about, if it changes users."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    changes = getattr(view, "permission", None) is Permission.MANAGE_USERS
+    return (request.view_args or {}).get("user_id") if changes else None
 
 
 def _counts(last_active_at: datetime, now: datetime) -> bool:

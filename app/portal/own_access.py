@@ -30,7 +30,7 @@ from app.core.permissions import Permission
 from app.core.tokens import new_token
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
-from app.licenses.disclosures import log_own_copy
+from app.licenses.disclosures import NOT_YOURS, log_own_copy
 from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import find_license, licenses_for, state_of
 from app.licenses.rules import LicenseState
@@ -196,7 +196,7 @@ def copied(key_id: str) -> ResponseReturnValue:
     """The page reports that it has put a whole key into the clipboard."""
     license = find_license(db.session(), key_id)
     if license is None:
-        raise NotFound(f"There is no key {key_id[:40]!r}.")
+        raise NotFound(NOT_YOURS)
     log_own_copy(db.session(), actor=current_actor(), license=license, clock=utcnow)
     return "", 204
 

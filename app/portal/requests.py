@@ -13,6 +13,7 @@ from app.access.policies import policy_in_force
 from app.access.policy_rules import Level, PolicyInForce
 from app.access.request_rules import RequestState, as_of_now, asked_length, read_options
 from app.access.requests import (
+    asked_options,
     count_waiting,
     decided_requests,
     get_request,
@@ -148,7 +149,7 @@ def _form_of(request: Request) -> GenerateForm:
     kept = entered()
     if kept and "ttl" in kept:
         return GenerateForm(formdata=kept)
-    return form_for(as_of_now(read_options(request.options), utcnow()))
+    return form_for(as_of_now(asked_options(db.session(), request), utcnow()))
 
 
 def _page(request: Request, form: GenerateForm, refusal: RefuseForm, conflict: str = "") -> str:

@@ -12,6 +12,7 @@ from app.accounts.identities import identity_of
 from app.accounts.passkeys import prove_by_passkey
 from app.accounts.second_factor import (
     WRONG_CODE,
+    Attempt,
     Factors,
     check_code,
     factors_of,
@@ -26,6 +27,7 @@ from app.audit.tags import AuditTag
 from app.config import current_config
 from app.core.actor import Actor
 from app.core.clock import utcnow
+from app.core.durations import time_left
 from app.core.errors import InvalidInput
 from app.core.text import counted
 from app.extensions import db
@@ -261,10 +263,16 @@ def _refusal(purpose: str, user: User) -> ResponseReturnValue | None:
     if attempt.right:
         return None
     if attempt.wait_seconds:
-        seconds = counted(attempt.wait_seconds, "second")
-        sentence = f"Too many wrong codes. Try again in {seconds}."
+        sentence = f"Too many wrong codes. {_what_next(attempt)}"
         return _refused(purpose, user, "throttled", sentence, attempt.wait_seconds)
     return _refused(purpose, user, "wrong", SENTENCES["recovery" if recovery else "code"])
+
+
+def _what_next(attempt: Attempt) -> str:
+    if not attempt.of_the_day:
+        return f"Try again in {counted(attempt.wait_seconds, 'second')}."
+    later = time_left(attempt.wait_seconds)
+    return f"Codes of the app count again in {later}; recovery codes and passkeys do now."
 
 
 def _refused(

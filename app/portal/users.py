@@ -145,6 +145,7 @@ def save(user_id: int) -> ResponseReturnValue:
             fields=form.fields(),
             actor=current_actor(),
             now=utcnow(),
+            second_factor=current_config().second_factor,
         )
     except InvalidInput as error:
         form.refuse(error)

@@ -1,6 +1,5 @@
 """A project's Visits tab: who was there under a temporary key; one visit, and its signed record."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -46,6 +45,7 @@ from app.projects.services import get_project
 from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import shown_again_by
 from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
+from app.web.paging import requested_id
 
 blueprint = Blueprint("visits", __name__, url_prefix="/projects/<id:project_id>/visits")
 
@@ -66,7 +66,7 @@ def visits_tab(project_id: int) -> ResponseReturnValue:
     page, drawn = VisitPage([], None, None), None
     try:
         search = _search(project.organisation_id, typed)
-        place = replace(search, older_than=_id("before"), newer_than=_id("after"))
+        place = replace(search, older_than=requested_id("before"), newer_than=requested_id("after"))
         page = find_visits(session, place, now=now, limits=limits, size=PAGE_SIZE)
         latest = latest_visits(session, search, now=now, limits=limits, limit=MOST_DRAWN)
         drawn = visits_timeline(latest, now, begins_at=search.start, ends_at=search.end)
@@ -96,7 +96,9 @@ def visits_tab(project_id: int) -> ResponseReturnValue:
         fresh=is_partial(),
     )
     if is_partial():
-        keep_address_in_step(response, address(before=_id("before"), after=_id("after")))
+        keep_address_in_step(
+            response, address(before=requested_id("before"), after=requested_id("after"))
+        )
     return response
 
 
@@ -214,8 +216,3 @@ def _search(organisation_id: str, typed: dict[str, str]) -> VisitSearch:
         start=parse_day("from", typed["from"]),
         end=parse_day("to", typed["to"], end=True),
     )
-
-
-def _id(name: str) -> int | None:
-    text = request.args.get(name, "")
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) else None

@@ -1,5 +1,6 @@
 """Whoever is to be shut out cannot hold it off by asking on and on."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.accounts.users import get_user
 from app.accounts.web_sessions import SignedInSession, find_web_session, sign_in_to_portal
 from app.extensions import db
+from app.models import User
 from app.models.engine import writing
-from tests.conftest import NOW, Cast, authenticated
+from tests.conftest import NOW, Cast, Visitor, authenticated
 from tests.security.meanwhile import SHUT_OUT
 
 pytestmark = pytest.mark.databases("postgres")
@@ -67,3 +70,32 @@ def test_requests_that_overlap_do_not_hold_a_disabling_off(
     for thread in (disabling, second):
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def test_two_super_admins_acting_on_each_other_wait_and_do_not_lock_each_other_out(
+    app: Flask, cast: Cast, ada: Visitor, grace: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ada and Grace sign each other out in the same instant. If each held her own account while she
+    waits for the other's, the database would undo one of them, who had done nothing wrong."""
+    both, statuses = threading.Barrier(2), []
+
+    def once_both_are_here(session: Session, user_id: int) -> User:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=0.5)  # in vain if one waits for the other before
+        return get_user(session, user_id)
+
+    monkeypatch.setattr("app.portal.users.get_user", once_both_are_here)
+
+    def sign_out(by: Visitor, email: str) -> None:
+        path = f"/users/{cast.actor(email).user_id}/sign-out"
+        statuses.append(by.post(path).status_code)
+
+    threads = [
+        threading.Thread(target=sign_out, args=pair)
+        for pair in ((ada, cast.grace), (grace, cast.ada))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert sorted(statuses) == [303, 401]  # signed out by the other, who was quicker

@@ -27,6 +27,7 @@ from app.audit.tree import count_pending, newest_checkpoint, note_events, sign_t
 from app.audit.verifying import RecordBroken, Verified, verify_record
 from app.core.actor import SYSTEM, Actor
 from app.core.errors import Conflict, NotFound
+from app.core.spreadsheets import spreadsheet_safe
 from app.models import AuditCheckpoint, AuditEvent, AuditLeaf, AuditTile
 from tests.conftest import NOW
 
@@ -443,6 +444,20 @@ def test_no_spreadsheet_runs_a_name(record: Record, sign: str) -> None:
     text = "".join(csv_lines(proven_events(record.session, proofs), proofs, str(record.key)))
     assert f"'{sign}HYPERLINK" in text
     assert not any(cell.startswith(sign) for cell in text.split(","))
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("＝1+1", "'＝1+1"),
+        ("x;=1+1;y", "x;'=1+1;y"),
+        ('{"a": "x|@SUM(1)"}', '{"a": "x|\'@SUM(1)"}'),
+        ("a=b; c-d, 1+1 @ home", "a=b; c-d, 1+1 @ home"),
+    ],
+)
+def test_no_spreadsheet_runs_what_it_takes_for_a_cell_of_its_own(text: str, safe: str) -> None:
+    """Many programs part a row at semicolons too, or ask the auditor, who presses Enter."""
+    assert spreadsheet_safe(text) == safe
 
 
 def test_the_leaf_is_as_documented(record: Record) -> None:

@@ -29,7 +29,7 @@ from app.licenses.option_rules import KeyOptions
 from app.licenses.queries import find_license
 from app.licenses.rules import MachineIds
 from app.licenses.services import note_sign_in, revoke_license
-from app.models import AuditEvent, Delivery, Notice, Request, TemporaryLicense, Webhook
+from app.models import AuditEvent, Delivery, Notice, Request, TemporaryLicense, User, Webhook
 from app.models.engine import writing
 from app.notices import posting
 from app.notices.courier import AT_ONCE, Courier
@@ -296,6 +296,25 @@ class TestWhoIsTold:
         assert "AAAA" not in sent
         assert PASSWORD not in sent
         assert "instead of (a key, left out)" in mail.get_content()
+
+    @pytest.mark.parametrize(
+        ("for_whom", "who", "new_role"),
+        [("", Cast.ada, Role.PARTNER), (Cast.pat, Cast.pat, Role.CLIENT)],
+    )
+    def test_nobody_is_told_of_keys_that_are_none_of_their_business_any_more(
+        self, post: Post, *, for_whom: str, who: str, new_role: Role
+    ) -> None:
+        """Ada is a super admin no more, Pat works for another client: what ends at Acme, and why,
+        is nothing to mail to them."""
+        key(post, recipient=for_whom, reason="Migration")
+        post.send()
+        post.mail.mails.clear()
+        changed = update(User).where(User.email == who)
+        organisation_id = post.cast.bolt if new_role is Role.CLIENT else None
+        db.session.execute(changed.values(role=new_role, organisation_id=organisation_id))
+        post.send(minutes=48)
+        post.send(hours=1)
+        assert post.subjects() == []
 
 
 class TestTime:

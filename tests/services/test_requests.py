@@ -316,6 +316,29 @@ def test_of_two_admins_at_once_one_decides(app: Flask, cast: Cast, config: Confi
         assert keys(db.session()) == 1
 
 
+def test_no_key_is_generated_under_a_policy_of_before(
+    app: Flask, cast: Cast, config: Config
+) -> None:
+    """Grace wants every key approved, and Ada's is half generated: when Grace is told that it is
+    saved, Ada's is there already, and not a moment later."""
+    order: list[str] = []
+
+    def tighten() -> None:
+        with app.app_context(), writing(), Session(db.engine) as own, own.begin():
+            actor, policy = cast.actor(cast.grace), Policy(approval_above=ALWAYS)
+            save_policy(own, actor=actor, config=config, policy=policy, now=NOW)
+            order.append("saved")
+
+    second = threading.Thread(target=tighten)
+    with app.app_context(), writing(), Session(db.engine) as first, first.begin():
+        ask(first, cast, config, ttl=HOUR)
+        second.start()
+        second.join(timeout=0.3)
+        order.append("generated")
+    second.join()
+    assert order == ["generated", "saved"]
+
+
 # By command
 
 

@@ -21,7 +21,7 @@ from app.accounts.second_factor import (
     reset_second_factor,
     set_up_authenticator,
 )
-from app.accounts.second_factor_rules import accepted_steps, is_fresh, is_half_way
+from app.accounts.second_factor_rules import CODES_A_DAY, accepted_steps, is_fresh, is_half_way
 from app.accounts.totp import (
     hash_recovery_code,
     matching_step,
@@ -34,7 +34,8 @@ from app.accounts.totp import (
 from app.core.durations import Rate
 from app.core.errors import InvalidInput
 from app.core.permissions import Role, SecondFactorPolicy, needs_second_factor
-from app.models import AuditEvent, Authenticator, RecoveryCode, UsedCode, User
+from app.models import AuditEvent, Authenticator, RecoveryCode, SignInFailure, UsedCode, User
+from app.throttle import forget_old
 from tests.conftest import NOW, SECRET, Cast, Clock
 
 pytestmark = pytest.mark.databases("sqlite", "postgres")
@@ -142,6 +143,33 @@ def test_wrong_codes_are_limited_and_right_ones_are_then_not_looked_at(ada: Ada)
     assert ada.enter(code_at(NOW)).right is False
     later = NOW + timedelta(seconds=60)
     assert ada.enter(code_at(later), now=later) == RIGHT
+
+
+def test_over_the_days_too_wrong_codes_are_limited_and_the_owner_is_not_shut_out(
+    ada: Ada, session: Session, cast: Cast
+) -> None:
+    """Mallory knows the password and has patience: as many codes a minute as are let through, day
+    and night, would be right some day."""
+    for number in range(CODES_A_DAY.count):
+        assert ada.enter("000000", now=NOW + timedelta(minutes=number)) == WRONG
+    later = NOW + timedelta(hours=2)
+    forget_old(session, now=later, failures=Rate(3, 60), inspections=Rate(3, 60))
+    over = Attempt(right=False, wait_seconds=22 * 3600, of_the_day=True)
+    assert ada.enter(code_at(later), now=later) == over
+    assert ada.enter(ada.codes[0], now=later, recovery=True) == RIGHT
+    a_day = NOW + timedelta(days=1)
+    assert ada.enter(code_at(a_day), now=a_day) == RIGHT
+
+
+def test_whose_factor_is_reset_begins_the_day_anew(ada: Ada, session: Session, cast: Cast) -> None:
+    for number in range(CODES_A_DAY.count):
+        ada.enter("000000", now=NOW + timedelta(minutes=number))
+    reset_second_factor(session, user=ada.user, actor=cast.actor(cast.grace), now=NOW)
+    later = NOW + timedelta(hours=2)
+    assert ada.enter("000000", now=later) == WRONG
+    tomorrow = later + timedelta(days=1)
+    forget_old(session, now=tomorrow, failures=Rate(3, 60), inspections=Rate(3, 60))
+    assert session.scalars(select(SignInFailure.id)).all() == []
 
 
 def test_a_recovery_code_counts_once_however_it_is_written(ada: Ada, session: Session) -> None:

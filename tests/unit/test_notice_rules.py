@@ -24,6 +24,7 @@ from app.notices.delivery_rules import (
     next_try,
     smtp_outcome,
 )
+from app.notices.facts import LEFT_OUT, without_keys
 from app.notices.mail import compose_mail
 from app.notices.mail_texts import subject_of, text_of
 from app.notices.sealing import LINK, WEBHOOK, seal, unseal
@@ -149,6 +150,13 @@ def test_a_name_is_refused_if_any_of_its_addresses_is_private() -> None:
     check_open("hooks.example", found[:1])
     with pytest.raises(InvalidInput):
         check_open("hooks.example", found)
+
+
+def test_a_key_that_a_mail_has_wrapped_is_left_out() -> None:
+    """Of a reason that was written before such were refused."""
+    wrapped = f"use rw1.eyJ{'x' * 60} {'x' * 60}.awoJVw.{'y' * 40} {'y' * 46} please"
+    said = without_keys({"reason": wrapped, "ticket": "OPS-1", "ttl": 60})
+    assert said == {"reason": LEFT_OUT, "ticket": "OPS-1", "ttl": 60}
 
 
 @given(st.ip_addresses(v=4))

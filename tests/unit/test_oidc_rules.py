@@ -147,6 +147,22 @@ def test_only_a_verified_address_is_one(claims: dict[str, Any]) -> None:
         assert verified_email(claims) == ""
 
 
+@pytest.mark.parametrize(
+    "email",
+    [
+        "\u212aim@b.example",
+        "kim@B\u212a.example",
+        "\u212be@b.example",
+        "kim\u200b@b.example",
+        "kim\u00a0@b.example",
+    ],
+)
+def test_an_address_that_only_looks_like_somebodys_is_not_theirs(email: str) -> None:
+    """Mallory has the provider verify an address with the Kelvin sign for a K, or with a character
+    that nobody sees. Made small, or cleaned, it would be Kim's, who is a super admin."""
+    assert verified_email({"email": email, "email_verified": True}) == ""
+
+
 @pytest.mark.parametrize("name", LOG_OUT)
 @given(value=anything)
 def test_no_value_in_a_log_out_is_an_error(name: str, value: Any) -> None:

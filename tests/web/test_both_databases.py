@@ -141,6 +141,9 @@ def test_no_number_in_an_address_troubles_the_database(
         assert ada.get(path).status_code == 404, path
     for path in ("/projects", "/audit", f"{one}/license/all", f"{one}/agents", f"{one}/feed"):
         assert ada.get(f"{path}?page={number}").status_code == 200, path
+    for path in ("/keys", "/audit", f"{one}/visits"):
+        for name in ("before", "after"):
+            assert ada.get(f"{path}?{name}={number}").status_code == 200, (path, name)
 
 
 @pytest.mark.parametrize("text", [NUL, LONG])
@@ -150,6 +153,10 @@ def test_no_text_in_a_form_troubles_the_database(
     assert ada.post(tab, {"ttl": "3h", "form_token": text}).status_code == 303
     assert ada.post(tab, {"ttl": text}).status_code == 422
     assert ada.post(f"{tab}/{text.strip(chr(0))}/revoke").status_code == 404
+    assert ada.post(tab, {"ttl": "3h", "for": text}).status_code == 422
+    assert ada.post(f"{tab}/preview", {"ttl": "3h", "for": text}).status_code == 200
+    many = {"all": "1", "previewed": text, "reason": "x"}
+    assert ada.post("/revoke", many).status_code in (303, 422)
     new = {"name": text, "organisation_id": text, "organisation_name": text}
     assert ada.post("/projects/new", new).status_code == 422
     content = BytesIO(b"CIK,Name\n7,Seven\n")

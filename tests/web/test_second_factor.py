@@ -11,10 +11,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.accounts.users import find_user
+from app.core.durations import Rate
 from app.core.permissions import Role, SecondFactorPolicy
 from app.extensions import db
 from app.models import AuditEvent, Authenticator, RecoveryCode
 from tests.conftest import PASSWORD, Cast, Clock, Visitor
+from tests.web.pages import words
 
 
 @pytest.fixture
@@ -188,6 +190,16 @@ class TestSigningIn:
             assert wrong.status_code == 401
         answer = visitor.post("/login/second-factor", {"code": phone.code()})
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+
+    def test_too_many_wrong_codes_in_a_day(
+        self, cast: Cast, visitor: Visitor, phone: Phone, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.accounts.second_factor.CODES_A_DAY", Rate(1, 86_400))
+        sign_in(visitor, cast.ada)
+        assert visitor.post("/login/second-factor", {"code": "000000"}).status_code == 401
+        answer = visitor.post("/login/second-factor", {"code": phone.code()})
+        assert answer.status_code == 429
+        assert "Codes of the app count again in 1 day; recovery codes" in words(answer)
 
     def test_with_a_recovery_code_once(
         self, app: Flask, cast: Cast, clock: Clock, required: None, visitor: Visitor

@@ -67,6 +67,7 @@ def test_everything_is_stored_and_shown_with_the_key(app: Flask, ada: Visitor, t
         ("reason", "x" * 501, "This has 501 characters; a reason has at most 500."),
         ("reason", "\u202egnirts", "turns the direction of writing"),
         ("reason", f"instead of rw1.{'x' * 60}.awoJVw.{'y' * 86}", "This holds a license key."),
+        ("reason", f"RW1.eyJ{'x' * 60} {'x' * 60}.awo JVw.{'y' * 86}", "This holds a license key."),
         ("ticket", f"rw1.{'x' * 20}.awoJVw.{'y' * 20}", "This holds a license key."),
         ("ticket", "x" * 65, "a ticket has at most 64"),
         ("for", "nobody@example.com", "There is nobody with the e-mail nobody@example.com."),
