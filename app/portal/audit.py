@@ -1,6 +1,5 @@
 """The audit log: its filters, its pages, and its exports."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -10,8 +9,8 @@ from flask import Blueprint, Response, render_template, request, stream_with_con
 from flask.typing import ResponseReturnValue
 
 from app.audit.exporting import EXPORTS, Proofs, proven_events
-from app.audit.finding import AuditPage, AuditSearch, conditions, find_events, parse_day
-from app.audit.log import log_event
+from app.audit.finding import AuditSearch, conditions, find_events, parse_day
+from app.audit.log import AuditEntry, log_event
 from app.audit.log_key import stored_log_key
 from app.audit.tags import AuditTag
 from app.audit.tree import newest_checkpoint
@@ -22,8 +21,10 @@ from app.core.text import EMAIL_LENGTH, NAME_LENGTH
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.models.engine import reading_only
+from app.models.positions import Stretch
 from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import shown_again_by
+from app.web.ids import requested_id
 
 blueprint = Blueprint("audit", __name__)
 PAGE_SIZE = 50
@@ -38,7 +39,7 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; ch
 def list_events() -> ResponseReturnValue:
     typed = _typed()
     errors: dict[str, str] = {}
-    page = AuditPage([], None, None)
+    page: Stretch[AuditEntry] = Stretch([], goes_back=False, goes_on=False)
     try:
         page = find_events(db.session(), _search(typed), size=PAGE_SIZE)
     except InvalidInput as error:
@@ -108,9 +109,4 @@ def _search(typed: dict[str, str]) -> AuditSearch:
         start=parse_day("from", typed["from"]),
         end=parse_day("to", typed["to"], end=True),
     )
-    return replace(search, older_than=_id("before"), newer_than=_id("after"))
-
-
-def _id(name: str) -> int | None:
-    text = request.args.get(name, "")
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) else None
+    return replace(search, older_than=requested_id("before"), newer_than=requested_id("after"))

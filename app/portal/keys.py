@@ -1,6 +1,5 @@
 """The keys of all organisations: found by filters, and chosen to be revoked together."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +15,9 @@ from app.licenses.finding import WITHIN, KeyGroup, KeySearch, find_keys, read_ke
 from app.licenses.queries import has_ended, sign_ins_left, state_of
 from app.models import TemporaryLicense
 from app.models.positions import Stretch
-from app.models.types import HIGHEST_ID
 from app.projects.services import projects_of
 from app.web.access import requires
+from app.web.ids import requested_id
 
 blueprint = Blueprint("keys", __name__)
 PAGE_SIZE = 50
@@ -30,7 +29,7 @@ WITHIN_LABELS = {short: format_ttl(seconds) for short, seconds in WITHIN.items()
 def list_keys() -> ResponseReturnValue:
     session, now = db.session(), utcnow()
     search = read_key_search(request.args)
-    search = replace(search, after=_id("after"), before=_id("before"))
+    search = replace(search, after=requested_id("after"), before=requested_id("before"))
     found: Stretch[TemporaryLicense] = Stretch([], goes_back=False, goes_on=False)
     errors: dict[str, str] = {}
     try:
@@ -74,8 +73,3 @@ def _in_force(search: KeySearch) -> list[tuple[str, str]]:
 
 def _address(args: dict[str, Any]) -> str:
     return url_for("keys.list_keys", **args)
-
-
-def _id(name: str) -> int | None:
-    text = request.args.get(name, "")
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= HIGHEST_ID else None
