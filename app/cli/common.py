@@ -46,7 +46,8 @@ def ttl_value(_context: click.Context, _parameter: click.Parameter, text: str | 
 def moment_value(
     _context: click.Context, parameter: click.Parameter, text: str | None
 ) -> datetime | None:
-    """The callback of the options `start` and `end`, days or instants: exit status 2 if neither."""
+    """The callback of options that are days, which `end` has to its end, or instants: exit status 2
+    if neither."""
     try:
         return parse_day("", text or "", end=parameter.name == "end")
     except InvalidInput as error:
@@ -60,6 +61,20 @@ as_option = click.option(
     required=True,
     callback=email_value,
     help="The super admin on whose behalf it is done.",
+)
+start_option = click.option(
+    "--from",
+    "start",
+    callback=moment_value,
+    metavar="TIME",
+    help="Only from then on: a day or an instant, in UTC unless it says so.",
+)
+end_option = click.option(
+    "--to",
+    "end",
+    callback=moment_value,
+    metavar="TIME",
+    help="Only before then; of a day, to its end.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 organisation_option = click.option(

@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 
 from app.config import values
 from app.core.durations import KeyLimits, Rate, SessionLimits
+from app.core.mail_server import MailServer, parse_mail_server
 from app.core.permissions import SecondFactorPolicy
 
 T = TypeVar("T")
@@ -136,6 +137,11 @@ class Config:
             return self.hosts
         named = re.sub(r":[0-9]+$", "", urlsplit(self.public_url).netloc.lower())
         return (named, self.bind.host, "localhost", "127.0.0.1", "[::1]")
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """Where mail is handed in; None: no mail is sent."""
+        return parse_mail_server(self.smtp_url) if self.smtp_url else None
 
     @property
     def sender(self) -> str:

@@ -21,7 +21,7 @@ from app.accounts.links import LINK_PATH
 from app.audit.notice_kinds import KINDS
 from app.config import Config
 from app.core.clock import rfc3339
-from app.core.mail_server import MailServer, parse_mail_server
+from app.core.mail_server import MailServer
 from app.models import Delivery, Webhook
 from app.models.engine import reading_only
 from app.notices.address_rules import read_address
@@ -63,7 +63,7 @@ class Courier:
     ) -> None:
         self._config, self._transaction, self._session = config, transaction, session
         self._clock, self._patience = clock, patience
-        self._server = parse_mail_server(config.smtp_url) if config.smtp_url else None
+        self._server = config.mail_server
         self._under_way: dict[int, int | None] = {}
         """The webhook of each delivery that is, None for a mail."""
         self._answers: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()

@@ -145,17 +145,9 @@ def ask() -> ResponseReturnValue:
     return redirect_see_other(url_for("own_access.show"))
 
 
-def _page_of_key(key_id: str) -> ResponseReturnValue:  # noqa: ARG001 (of the address)
-    return show()
-
-
-def _page_of_request(request_id: int) -> ResponseReturnValue:  # noqa: ARG001 (of the address)
-    return show()
-
-
 @blueprint.post("/<key_id>/more")
 @requires(Permission.OWN_ACCESS)
-@shown_again_by(_page_of_key)
+@shown_again_by(lambda **_: show())
 @undone("nothing was sent")
 def ask_for_more(key_id: str) -> ResponseReturnValue:
     form = MoreTimeForm()
@@ -180,7 +172,7 @@ def ask_for_more(key_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/requests/<id:request_id>/withdraw")
 @requires(Permission.OWN_ACCESS)
-@shown_again_by(_page_of_request)
+@shown_again_by(lambda **_: show())
 def withdraw(request_id: int) -> ResponseReturnValue:
     try:
         withdraw_request(db.session(), actor=current_actor(), request_id=request_id, clock=utcnow)
