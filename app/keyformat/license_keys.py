@@ -36,6 +36,9 @@ MAX_KEY_LENGTH = 4096
 """In characters, once cleaned. With a ten-character Organisation ID a key has under 200."""
 
 _KEY = re.compile(r"rw1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{86})")
+KEY_LIKE = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]{20,}")
+"""What a key's text looks like, also cut short or of a later format; not a name like
+rw1.datacenter.example.com."""
 _KID = re.compile(rf"[A-Za-z0-9_-]{{{KID_LENGTH}}}")
 
 FindPublicKey = Callable[[str], Ed25519PublicKey | None]

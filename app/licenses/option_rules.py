@@ -1,6 +1,5 @@
 """What a temporary key may carry, and from when to when it works. Pure functions."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -9,13 +8,13 @@ from app.core.clock import utc_text, whole_second
 from app.core.durations import KeyLimits, format_ttl
 from app.core.errors import InvalidInput
 from app.core.text import REASON_LENGTH, TICKET_LENGTH, one_line, tidied
+from app.keyformat.license_keys import KEY_LIKE
 
 MOST_AHEAD = timedelta(days=30)
 """How far ahead a key may start."""
 AT_ONCE = timedelta(seconds=60)
 """A start so little in the past means at once."""
 MOST_SIGN_INS = 100
-_KEY_TEXT = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]+")
 USE_WITHIN = (900, 3600, 4 * 3600, 86_400)
 """In seconds: within how long of its start a key may have to be used."""
 
@@ -98,7 +97,7 @@ def _checked_text(field: str, text: str, most: int) -> str:
     text = tidied(one_line(text))
     if len(text) > most:
         raise InvalidInput(field, f"This has {len(text)} characters; a {field} has at most {most}.")
-    if _KEY_TEXT.search(text):
+    if KEY_LIKE.search(text):
         raise InvalidInput(
             field, f"This holds a license key. Leave it out: a {field} is read by many people."
         )

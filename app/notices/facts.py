@@ -1,6 +1,5 @@
 """What a notice says, and who is told of it."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.audit.notice_kinds import KINDS, NoticeKind
 from app.core.clock import rfc3339
 from app.core.permissions import Role
+from app.keyformat.license_keys import KEY_LIKE
 from app.licenses.queries import find_license
 from app.models import (
     AuditEvent,
@@ -20,8 +20,6 @@ from app.models import (
     TemporaryLicense,
     User,
 )
-
-_KEY_TEXT = re.compile(r"rw[0-9]+\.[\w-]{10,}(\.[\w-]+)*")
 
 
 class Told(NamedTuple):
@@ -57,7 +55,7 @@ def facts_of(session: Session, notice: Notice) -> Told | None:
 def without_keys(data: Mapping[str, Any]) -> dict[str, Any]:
     """`data` without what looks like a key's text: somebody may have pasted one as a reason."""
     return {
-        name: _KEY_TEXT.sub("(a key, left out)", value) if isinstance(value, str) else value
+        name: KEY_LIKE.sub("(a key, left out)", value) if isinstance(value, str) else value
         for name, value in data.items()
     }
 

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
-from wtforms import SelectField, StringField
 
 from app.access.asking import (
     ask_for_key,
@@ -36,7 +34,7 @@ from app.licenses.queries import find_license, licenses_for, state_of
 from app.licenses.rules import LicenseState
 from app.licenses.services import key_text
 from app.models import Request, TemporaryLicense
-from app.portal.license_form import PLAIN, AskForm
+from app.portal.ask_forms import AskForm, MoreTimeForm
 from app.portal.showings import NOT_LOGGED, log_collection
 from app.portal.start_page import start_endpoint
 from app.portal.ticket_links import ticket_address
@@ -92,13 +90,6 @@ class OwnAccess:
         for license, state, _, problem in self.keys:
             shown += [license.key_id, state, problem, license.expires_at, license.sign_ins_used]
         return fingerprint(shown)
-
-
-class MoreTimeForm(FlaskForm):
-    """How much longer a key is to work, and why."""
-
-    ttl = SelectField("More time", id="more-ttl", validate_choice=False)
-    reason = StringField("Reason", id="more-reason", render_kw=PLAIN | {"dir": "auto"})
 
 
 @blueprint.app_context_processor

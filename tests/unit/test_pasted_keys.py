@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import KeyInvalid, TwoKeys
-from app.keyformat.license_keys import read_temporary_key
+from app.keyformat.license_keys import KEY_LIKE, read_temporary_key
 from app.keyformat.pasted_keys import clean_key
 from app.keyformat.signing_keys import public_key_from_bytes
 from tests.unit.test_key_vectors import decode
@@ -175,3 +175,10 @@ def test_the_work_grows_with_the_length_and_no_faster(part: str) -> None:
     started = time.process_time()
     clean_key("a" + part * (1_000_000 // len(part)) + "a")
     assert time.process_time() - started < 20  # with its square in it, this takes hours
+
+
+def test_a_key_in_a_sentence_is_told_from_a_host_name() -> None:
+    """A reason may not hold a key; "Restart rw1.datacenter.example.com" was taken for one."""
+    for text in (KEY, KEY[:-40], KEY.replace("rw1", "rw2", 1)):
+        assert KEY_LIKE.search(f"Use {text}, please")
+    assert not KEY_LIKE.search("Restart rw1.datacenter.example.com")
