@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.users import find_user
 from app.audit.finding import parse_day
+from app.config import Config
 from app.core.actor import COMMAND_LINE, Actor
 from app.core.durations import parse_ttl
 from app.core.errors import InvalidInput, MalformedTTL, PortalError
@@ -112,6 +113,11 @@ def actor_who_may(session: Session, email: str, permission: Permission) -> Actor
     if user is None or user.disabled_at is not None or not allows(user.role, permission):
         raise PortalError(f"{email} is not a super admin here; name one with --as.")
     return replace(COMMAND_LINE, user_id=user.id, email=user.email, role=user.role)
+
+
+def portal_address(config: Config) -> str:
+    """The portal's address as people reach it, to be printed."""
+    return config.address or f"http{'s' if config.https else ''}://YOUR-NAME"
 
 
 def print_json(records: Any) -> None:

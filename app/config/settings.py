@@ -122,12 +122,12 @@ class Config:
 
     @property
     def address(self) -> str:
-        """The portal's whole address as people reach it, without a slash at its end."""
+        """The portal's whole address as people reach it, without a slash at its end; "" if it has
+        a name that nobody has set."""
         if self.public_url:
             return self.public_url
         if self.https or self.bind.path:
-            name = self.hosts[0] if self.hosts else "YOUR-NAME"
-            return f"http{'s' if self.https else ''}://{name}"
+            return f"http{'s' if self.https else ''}://{self.hosts[0]}" if self.hosts else ""
         return f"http://{self.bind}"
 
     @property
@@ -151,12 +151,9 @@ class Config:
 
     @property
     def known_root(self) -> str:
-        """The portal's whole address as settings say it, for who has no request; "": unknown."""
-        if self.public_url:
-            return self.public_url
-        if self.https:
-            return f"https://{self.hosts[0]}" if self.hosts else ""
-        return f"http://{self.bind}" if self.bind.is_loopback and not self.trusted_proxies else ""
+        """The same for who has no request, and "" also where a proxy may have another one."""
+        direct = self.bind.is_loopback and not self.trusted_proxies
+        return self.address if self.public_url or self.https or direct else ""
 
     @property
     def mails_links(self) -> bool:
