@@ -90,9 +90,7 @@ def sign_record(
     if visit.end is None:
         raise Conflict("The visit has not ended yet; its record can be had once it has.")
     if not issuer:
-        raise Conflict(
-            "A record names the portal: set PORTAL_PUBLIC_URL to its address."
-        )
+        raise Conflict("A record names the portal: set PORTAL_PUBLIC_URL to its address.")
     kid = current_kid(session, lock=True)
     facts = VisitFacts(
         record_id=visit.record_id,
