@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, LargeBinary, String, and_, text
+from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, LargeBinary, String, and_
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.text import ADDRESS_LENGTH
 from app.models.accounts import User
-from app.models.base import Base
+from app.models.base import Base, partial_index
 
 ANSWER_LENGTH = 200
 KIND_LENGTH = 32
@@ -67,12 +67,8 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index(
-            "ix_deliveries_waiting",
-            "webhook_id",
-            "next_try_at",
-            sqlite_where=text("next_try_at IS NOT NULL"),
-            postgresql_where=text("next_try_at IS NOT NULL"),
+        partial_index(
+            "ix_deliveries_waiting", "webhook_id", "next_try_at", where="next_try_at IS NOT NULL"
         ),
         Index("ix_deliveries_last", "webhook_id", "id"),
         Index(None, "delivered_at"),
