@@ -80,15 +80,17 @@ def sign_record(
     now: datetime,
     limits: SessionLimits,
 ) -> tuple[VisitEntry, str]:
-    """A visit of an organisation, and its signed record. `issuer` is this portal's address.
+    """A visit of an organisation, and its signed record. `issuer` is this portal's address, or "".
 
     The key that signs stays in the JWK Set from now on. Raises NotAllowed, NotFound,
-    SigningKeyMissing, and Conflict while the visit lasts.
+    SigningKeyMissing, and Conflict while the visit lasts or the portal has no address.
     """
     actor.must(Permission.EXPORT_AUDIT)
     visit = get_visit(session, visit_id, organisation_id=organisation_id, now=now, limits=limits)
     if visit.end is None:
         raise Conflict("The visit has not ended yet; its record can be had once it has.")
+    if not issuer:
+        raise Conflict("A record names the portal: set PORTAL_PUBLIC_URL to its address.")
     kid = current_kid(session, lock=True)
     facts = VisitFacts(
         record_id=visit.record_id,

@@ -1,11 +1,12 @@
-"""Visits under temporary keys: finding them, one by one and page by page, and who may see them."""
+"""Finding visits under temporary keys, one by one and page by page."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, Select, null, select, tuple_
+from sqlalchemy import Row, Select, null, select
 from sqlalchemy.orm import Session
 
 from app.agents.heartbeats import facts_of_row
@@ -16,14 +17,11 @@ from app.agents.session_rules import (
     logout_status,
     session_end,
 )
-from app.audit.log import log_event
-from app.audit.tags import AuditTag
-from app.core.actor import Actor
 from app.core.durations import SessionLimits
 from app.core.errors import NotFound
-from app.core.permissions import Permission
 from app.core.text import fold
-from app.models import Agent, AgentSession, Organisation, TemporaryLicense, User, Visit
+from app.models import Agent, AgentSession, TemporaryLicense, User, Visit
+from app.models.positions import Stretch, read_stretch
 from app.models.rows import read_rows
 
 AT_ONCE = 500
@@ -93,15 +91,6 @@ class VisitSearch:
     newer_than: int | None = None
 
 
-@dataclass(frozen=True)
-class VisitPage:
-    """Visits, newest first; the ids from which the pages beside this one go on, None if none."""
-
-    visits: list[VisitEntry]
-    older_than: int | None
-    newer_than: int | None
-
-
 _SHOWN = (
     *(AgentSession.id, Visit.record_id, AgentSession.organisation_id),
     *(Visit.email, Visit.name, Visit.role, TemporaryLicense.reason, TemporaryLicense.ticket),
@@ -139,26 +128,20 @@ _NEWEST_FIRST = (AgentSession.started_at.desc(), AgentSession.id.desc())
 
 def find_visits(
     session: Session, search: VisitSearch, *, now: datetime, limits: SessionLimits, size: int
-) -> VisitPage:
-    """A page of the visits that are looked for: found by an index, however many there are."""
-    forward = search.newer_than is not None and search.older_than is None
-    query = _matching(search)
-    anchor = _position(session, search.newer_than if forward else search.older_than)
-    if anchor is not None:
-        place = tuple_(AgentSession.started_at, AgentSession.id)
-        query = query.where(place > anchor if forward else place < anchor)
-    order = (AgentSession.started_at, AgentSession.id) if forward else _NEWEST_FIRST
-    rows = read_rows(session, query.order_by(*order).limit(size + 1)).all()
-    more, shown = len(rows) > size, [_entry(row, now, limits) for row in rows[:size]]
-    if forward:
-        shown.reverse()
-    older = more if not forward else anchor is not None
-    newer = more if forward else anchor is not None
-    return VisitPage(
-        shown,
-        older_than=shown[-1].id if shown and older else None,
-        newer_than=shown[0].id if shown and newer else None,
+) -> Stretch[VisitEntry]:
+    """A page of the visits that are looked for, newest first: found by an index, however many
+    there are."""
+    backwards = search.newer_than is not None and search.older_than is None
+    found = read_stretch(
+        partial(read_rows, session),
+        _matching(search),
+        (AgentSession.started_at, AgentSession.id),
+        anchor=_position(session, search.newer_than if backwards else search.older_than),
+        size=size,
+        backwards=backwards,
+        descending=True,
     )
+    return Stretch([_entry(row, now, limits) for row in found.rows], found.goes_back, found.goes_on)
 
 
 def latest_visits(
@@ -203,34 +186,6 @@ def visits_by_id(
     """The visits with these ids."""
     rows = read_rows(session, _VISITS.where(AgentSession.id.in_(ids))) if ids else ()
     return {row.id: _entry(row, now, limits) for row in rows}
-
-
-def let_clients_see_visits(
-    session: Session, *, actor: Actor, organisation_id: str, seen: bool, now: datetime
-) -> bool:
-    """Whether an organisation's Feed has the visits from now on; False if it was so already.
-
-    Off hides every line; on again shows those of earlier. Raises NotAllowed, NotFound.
-    """
-    actor.must(Permission.MANAGE_PROJECTS)
-    organisation = session.get(
-        Organisation, organisation_id, with_for_update={"key_share": True}, populate_existing=True
-    )
-    if organisation is None:
-        raise NotFound("There is no such organisation.")
-    if organisation.clients_see_visits == seen:
-        return False
-    organisation.clients_see_visits = seen
-    tag = AuditTag.VISITS_SHOWN if seen else AuditTag.VISITS_HIDDEN
-    log_event(
-        session,
-        tag,
-        actor=actor,
-        now=now,
-        organisation_id=organisation_id,
-        subject=organisation.name,
-    )
-    return True
 
 
 def _matching(search: VisitSearch) -> Select[*tuple[Any, ...]]:

@@ -6,19 +6,17 @@ the organisation see them.
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from app.core.labelled import Labelled
 from app.core.text import EMAIL_LENGTH, fold
 from app.models import FeedEvent, Organisation
 
 
-class FeedKind(StrEnum):
-    """What happened. `label` is its text on pages."""
-
-    label: str
+class FeedKind(Labelled):
+    """What happened."""
 
     CLIENT_SIGNED_IN = "agent.signed_in", "Signed in on an OP Agent"
     MACHINE_REGISTERED = "machine.registered", "A machine was registered"
@@ -33,12 +31,6 @@ class FeedKind(StrEnum):
     PROJECT_DELETED = "project.deleted", "A project was deleted"
     PROJECTS_IMPORTED = "project.imported", "Projects were imported"
     VISIT = "visit", "Visit"
-
-    def __new__(cls, value: str, label: str) -> "FeedKind":
-        kind = str.__new__(cls, value)
-        kind._value_ = value
-        kind.label = label
-        return kind
 
 
 @dataclass(frozen=True)

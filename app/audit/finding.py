@@ -1,6 +1,6 @@
 """Finding events of the audit log: filters, and pages by position, whose cost does not grow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, literal_column, not_, or_, select
@@ -10,7 +10,7 @@ from app.audit.log import AuditEntry, entries_of
 from app.core.errors import InvalidInput
 from app.core.text import fold
 from app.models import AuditEvent, ProjectSearch
-from app.models.positions import read_stretch
+from app.models.positions import Stretch, read_stretch
 from app.models.project_search import BEGINNING_LENGTH
 
 SAME_NAME = 20
@@ -37,21 +37,13 @@ class AuditSearch:
     newer_than: int | None = None
 
 
-@dataclass(frozen=True)
-class AuditPage:
-    """Events, newest first; the ids from which the pages beside this one go on, None if none."""
-
-    entries: list[AuditEntry]
-    older_than: int | None
-    newer_than: int | None
-
-
-def find_events(session: Session, search: AuditSearch, *, size: int) -> AuditPage:
-    """A page of the events that are looked for: found by an index, however many there are."""
+def find_events(session: Session, search: AuditSearch, *, size: int) -> Stretch[AuditEntry]:
+    """A page of the events that are looked for, newest first: found by an index, however many
+    there are."""
     backwards = search.newer_than is not None and search.older_than is None
     anchor = _position(session, search.newer_than if backwards else search.older_than)
     found = read_stretch(
-        session,
+        session.scalars,
         select(AuditEvent).where(*conditions(session, search)),
         (AuditEvent.happened_at, AuditEvent.id),
         anchor=anchor,
@@ -59,12 +51,7 @@ def find_events(session: Session, search: AuditSearch, *, size: int) -> AuditPag
         backwards=backwards,
         descending=True,
     )
-    events = found.rows
-    return AuditPage(
-        entries_of(session, events),
-        older_than=events[-1].id if events and found.goes_on else None,
-        newer_than=events[0].id if events and found.goes_back else None,
-    )
+    return replace(found, rows=entries_of(session, found.rows))
 
 
 def conditions(session: Session, search: AuditSearch) -> list[ColumnElement[bool]]:

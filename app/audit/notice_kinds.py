@@ -1,12 +1,10 @@
 """What notices tell of: a closed list, whose values are the types of webhooks."""
 
-from enum import StrEnum
+from app.core.labelled import Labelled
 
 
-class NoticeKind(StrEnum):
-    """What happened, as receivers know it. `label` is its text on pages; names never change."""
-
-    label: str
+class NoticeKind(Labelled):
+    """What happened, as receivers know it."""
 
     REQUEST_MADE = "request.made", "A request is made"
     REQUEST_APPROVED = "request.approved", "A request is approved"
@@ -19,12 +17,6 @@ class NoticeKind(StrEnum):
     USER_INVITED = "user.invited", "A user is invited"
     SIGNING_KEY_ROTATED = "signing_key.rotated", "The signing key is rotated"
     NEW_BROWSER = "portal.new_browser", "Somebody signs in from a new browser"
-
-    def __new__(cls, value: str, label: str) -> "NoticeKind":
-        kind = str.__new__(cls, value)
-        kind._value_ = value
-        kind.label = label
-        return kind
 
 
 KINDS = {kind.value: kind for kind in NoticeKind}

@@ -21,7 +21,7 @@ from app.audit.notes import Head, LogKey, NoteInvalid, read_log_key, verify_note
 from app.audit.tags import AuditTag
 from app.audit.tree import count_pending, newest_checkpoint
 from app.audit.verifying import RecordBroken, verify_record
-from app.cli.common import changing, moment_value, print_json, reading, refuse
+from app.cli.common import changing, end_option, print_json, reading, refuse, start_option
 from app.config import current_config
 from app.core.actor import COMMAND_LINE
 from app.core.clock import utcnow
@@ -121,20 +121,8 @@ def prove_command(index: int, as_json: bool) -> None:
 
 
 @group.command("export")
-@click.option(
-    "--from",
-    "start",
-    callback=moment_value,
-    metavar="TIME",
-    help="Only from then on: a day or an instant, in UTC unless it says so.",
-)
-@click.option(
-    "--to",
-    "end",
-    callback=moment_value,
-    metavar="TIME",
-    help="Only before then; of a day, to its end.",
-)
+@start_option
+@end_option
 @click.option("--format", "form", type=click.Choice([*EXPORTS]), default="jsonl")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: print.")
 def export_command(

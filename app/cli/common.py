@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.users import find_user
 from app.audit.finding import parse_day
+from app.config import Config
 from app.core.actor import COMMAND_LINE, Actor
 from app.core.durations import parse_ttl
 from app.core.errors import InvalidInput, MalformedTTL, PortalError
@@ -46,7 +47,8 @@ def ttl_value(_context: click.Context, _parameter: click.Parameter, text: str | 
 def moment_value(
     _context: click.Context, parameter: click.Parameter, text: str | None
 ) -> datetime | None:
-    """The callback of the options `start` and `end`, days or instants: exit status 2 if neither."""
+    """The callback of options that are days, which `end` has to its end, or instants: exit status 2
+    if neither."""
     try:
         return parse_day("", text or "", end=parameter.name == "end")
     except InvalidInput as error:
@@ -60,6 +62,20 @@ as_option = click.option(
     required=True,
     callback=email_value,
     help="The super admin on whose behalf it is done.",
+)
+start_option = click.option(
+    "--from",
+    "start",
+    callback=moment_value,
+    metavar="TIME",
+    help="Only from then on: a day or an instant, in UTC unless it says so.",
+)
+end_option = click.option(
+    "--to",
+    "end",
+    callback=moment_value,
+    metavar="TIME",
+    help="Only before then; of a day, to its end.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 organisation_option = click.option(
@@ -97,6 +113,11 @@ def actor_who_may(session: Session, email: str, permission: Permission) -> Actor
     if user is None or user.disabled_at is not None or not allows(user.role, permission):
         raise PortalError(f"{email} is not a super admin here; name one with --as.")
     return replace(COMMAND_LINE, user_id=user.id, email=user.email, role=user.role)
+
+
+def portal_address(config: Config) -> str:
+    """The portal's address as people reach it, to be printed."""
+    return config.address or f"http{'s' if config.https else ''}://YOUR-NAME"
 
 
 def print_json(records: Any) -> None:

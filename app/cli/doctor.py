@@ -29,7 +29,6 @@ from app.cli.setup import migration_of, newest_migration
 from app.config import Config, current_config
 from app.core.clock import utcnow
 from app.core.errors import SigningKeyMissing
-from app.core.mail_server import parse_mail_server
 from app.core.permissions import Role, SecondFactorPolicy
 from app.core.text import counted
 from app.extensions import db
@@ -128,9 +127,9 @@ def _https(config: Config, _session: Session) -> str:
 
 
 def _mail(config: Config, session: Session) -> str:
-    if not config.smtp_url:
+    server = config.mail_server
+    if server is None:
         return "No mail is sent (PORTAL_SMTP_URL is not set): one-time links are to be copied."
-    server = parse_mail_server(config.smtp_url)
     if not config.known_root:
         raise Broken("Mails cannot name the portal: set PORTAL_PUBLIC_URL to its address.")
     if answer := last_mail_failure(session):

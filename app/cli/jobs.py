@@ -190,11 +190,13 @@ def command(parent: int | None) -> None:
         _wait(stop, parent)
 
 
-def work(settings: Config, jobs: tuple[Job, ...] = JOBS) -> None:
-    """One round: every job, each by itself."""
+def work(settings: Config, jobs: tuple[Job, ...] = JOBS) -> bool:
+    """One round: every job, each by itself; whether all went well."""
+    done = 0
     for job in jobs:
         try:
             job.run(settings)
+            done += 1
         except PortalError as error:
             _say(job, error.detail)
         except DBAPIError as error:
@@ -203,22 +205,26 @@ def work(settings: Config, jobs: tuple[Job, ...] = JOBS) -> None:
             _say(job, f"{error.filename or 'a file'}: {error.strerror}")
         finally:
             db.session.remove()
+    return done == len(jobs)
 
 
 def _say(job: Job, sentence: str) -> None:
     log.error("%s: %s", job.name, sentence)
 
 
-def _wait(stop: Event, parent: int | None, meanwhile: Callable[[], object] | None = None) -> None:
-    """Until the next round, the end, or the end of the process that started this one."""
+def _wait(stop: Event, parent: int | None, meanwhile: Callable[[], bool] | None = None) -> None:
+    """Until the next round, the end, or the end of the process that started this one.
+
+    What is to be done `meanwhile` waits for the next round once it has failed.
+    """
     until = monotonic() + ROUND_SECONDS
     while monotonic() < until:
         if parent is not None and os.getppid() != parent:
             stop.set()
         if stop.wait(WATCH_SECONDS):
             return
-        if meanwhile is not None:
-            meanwhile()
+        if meanwhile is not None and not meanwhile():
+            meanwhile = None
 
 
 @contextmanager

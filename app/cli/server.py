@@ -17,7 +17,7 @@ from app.accounts.passwords import hash_new_password
 from app.accounts.users import create_user, find_user, has_super_admin, list_users
 from app.agents.registration import ensure_machine_salt
 from app.audit.log_key import ensure_log_key
-from app.cli.common import changing, print_table, reading, refuse
+from app.cli.common import changing, portal_address, print_table, reading, refuse
 from app.cli.restoring import settle_if_put_back
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
 from app.cli.setup import one_at_a_time, say_running, upgrade_database
@@ -91,7 +91,7 @@ def lead_server(settings: Config) -> None:
 
 def _say_address(settings: Config) -> None:
     """Say where the portal is, as people reach it, and what is dangerous about how they do."""
-    address = settings.address
+    address = portal_address(settings)
     click.echo(f"Rolling Window serves on {address}/")
     click.echo(f"The OP Agent in the browser: {address}/agent")
     if settings.https or settings.public_url or settings.bind.path:

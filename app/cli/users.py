@@ -25,6 +25,7 @@ from app.cli.common import (
     changing,
     email_value,
     json_option,
+    portal_address,
     print_json,
     print_table,
     reading,
@@ -215,7 +216,7 @@ def _make_and_print_link(email: str) -> None:
 
 def _print_link(token: str) -> None:
     click.echo("This link sets the password, once, within 72 hours, and is shown only now:")
-    click.echo(f"{current_config().address}{LINK_PATH}/{token}")
+    click.echo(f"{portal_address(current_config())}{LINK_PATH}/{token}")
 
 
 def _check_organisation(role: str, organisation_id: str | None) -> None:

@@ -13,11 +13,12 @@ from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.cli.common import (
     changing,
+    end_option,
     json_option,
-    moment_value,
     print_json,
     print_table,
     reading,
+    start_option,
 )
 from app.config import current_config
 from app.core.actor import COMMAND_LINE
@@ -36,23 +37,8 @@ COLUMNS = {
     "reason": "Reason",
 }
 
-
 organisation_option = click.option(
     "--organisation", "organisation_id", metavar="ID", help="Only of this Organisation ID."
-)
-start_option = click.option(
-    "--from",
-    "start",
-    callback=moment_value,
-    metavar="TIME",
-    help="Only those that began from then on: a day or an instant, in UTC unless it says so.",
-)
-end_option = click.option(
-    "--to",
-    "end",
-    callback=moment_value,
-    metavar="TIME",
-    help="Only before then; of a day, to its end.",
 )
 
 

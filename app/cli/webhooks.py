@@ -1,5 +1,7 @@
 """`flask webhooks ...`: the programs that are told of what happens."""
 
+from typing import Any
+
 import click
 from sqlalchemy.orm import Session
 
@@ -51,7 +53,7 @@ def group() -> None:
 def list_command(as_json: bool) -> None:
     """List the webhooks, each with its last answer."""
     with reading() as session:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for webhook in list_webhooks(session):
             tried = [each for each in last_deliveries(session, webhook.id, limit=10) if each.tries]
             rows.append(
@@ -67,8 +69,7 @@ def list_command(as_json: bool) -> None:
         print_json(rows)
     else:
         shown = [
-            [row["address"], ", ".join(row["events"] or ()), row["last_answer"] or "-"]
-            for row in rows
+            (row["address"], ", ".join(row["events"]), row["last_answer"] or "-") for row in rows
         ]
         print_table(("Address", "Events", "Last answer"), shown)
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 
 from app.config import values
 from app.core.durations import KeyLimits, Rate, SessionLimits
+from app.core.mail_server import MailServer, parse_mail_server
 from app.core.permissions import SecondFactorPolicy
 
 T = TypeVar("T")
@@ -121,12 +122,12 @@ class Config:
 
     @property
     def address(self) -> str:
-        """The portal's whole address as people reach it, without a slash at its end."""
+        """The portal's whole address as people reach it, without a slash at its end; "" if it has
+        a name that nobody has set."""
         if self.public_url:
             return self.public_url
         if self.https or self.bind.path:
-            name = self.hosts[0] if self.hosts else "YOUR-NAME"
-            return f"http{'s' if self.https else ''}://{name}"
+            return f"http{'s' if self.https else ''}://{self.hosts[0]}" if self.hosts else ""
         return f"http://{self.bind}"
 
     @property
@@ -138,6 +139,11 @@ class Config:
         return (named, self.bind.host, "localhost", "127.0.0.1", "[::1]")
 
     @property
+    def mail_server(self) -> MailServer | None:
+        """Where mail is handed in; None: no mail is sent."""
+        return parse_mail_server(self.smtp_url) if self.smtp_url else None
+
+    @property
     def sender(self) -> str:
         """Whom mails come from."""
         name = urlsplit(self.public_url).hostname or "localhost"
@@ -145,12 +151,9 @@ class Config:
 
     @property
     def known_root(self) -> str:
-        """The portal's whole address as settings say it, for who has no request; "": unknown."""
-        if self.public_url:
-            return self.public_url
-        if self.https:
-            return f"https://{self.hosts[0]}" if self.hosts else ""
-        return f"http://{self.bind}" if self.bind.is_loopback and not self.trusted_proxies else ""
+        """The same for who has no request, and "" also where a proxy may have another one."""
+        direct = self.bind.is_loopback and not self.trusted_proxies
+        return self.address if self.public_url or self.https or direct else ""
 
     @property
     def mails_links(self) -> bool:

@@ -39,8 +39,12 @@ _ESCAPE = re.compile(r"(?<!\\)\\++(?=[_.-])")
 _START = re.compile(r"[Rr]\s*+[Ww]\s*+1\s*+\\*+\s*+\.\s*+e\s*+y\s*+J")
 """Where a key begins: PAYLOAD is base64url of `{"` and more. No part of a key ends in `rw1`."""
 
-_WHOLE_KEY = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]+", re.ASCII | re.IGNORECASE)
+_PAYLOAD = r"rw[0-9]+\.eyJ[\w-]{7,}"
+_LIKE_KEY = re.compile(rf"{_PAYLOAD}(\.[\w-]+)*", re.ASCII | re.IGNORECASE)
+"""Of any version, also cut short; not a host such as rw1.datacenter.example.com."""
+_WHOLE_KEY = re.compile(rf"{_PAYLOAD}\.[\w-]+\.[\w-]{{20,}}", re.ASCII | re.IGNORECASE)
 """Of any version, and with more behind it."""
+_UNBROKEN_KEY = re.compile(rf"{_PAYLOAD}\.[\w-]+\.[\w-]{{60,}}", re.ASCII)
 
 _ROUNDS = 3
 """How often what programs encode is decoded: one encodes what another has encoded before."""
@@ -65,6 +69,16 @@ def clean_key(text: str) -> str:
 def holds_key(text: str) -> bool:
     """Whether somebody can read a whole key out of `text`, wherever in it and however wrapped."""
     return _WHOLE_KEY.search(_WHITE_SPACE.sub("", clean_key(text))) is not None
+
+
+def blank_keys(text: str, instead: str) -> str:
+    """`text` with `instead` in the place of what looks like a key.
+
+    In the place of all of it if a key is in parts: nobody can say where it ends.
+    """
+    if holds_key(_UNBROKEN_KEY.sub("", text)):
+        return instead
+    return _LIKE_KEY.sub(instead, text)
 
 
 def count_keys(key: str) -> int:

@@ -103,7 +103,7 @@ def find_keys(
         .options(joinedload(TemporaryLicense.recipient))
     )
     return read_stretch(
-        session,
+        session.scalars,
         query,
         (TemporaryLicense.ends_at, TemporaryLicense.id),
         anchor=_position(session, search.before if backwards else search.after),

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, text
+from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.accounts import User
-from app.models.base import Base
+from app.models.base import Base, partial_index
 from app.models.licenses import PermanentLicense, TemporaryLicense
 from app.models.projects import Organisation
 
@@ -21,13 +21,12 @@ class Agent(Base):
     __tablename__ = "agents"
     __table_args__ = (
         Index(None, "organisation_id", "dissociated_at"),
-        Index(
+        partial_index(
             "uq_agents_live_machine",
             "mac_id",
             "machine_id_hash",
             unique=True,
-            sqlite_where=text("dissociated_at IS NULL"),
-            postgresql_where=text("dissociated_at IS NULL"),
+            where="dissociated_at IS NULL",
         ),
         Index(None, "machine_id_hash"),
         Index(None, "registered_by_id", "registered_at"),
@@ -101,25 +100,20 @@ class AgentSession(Base):
         Index(None, "temporary_license_id", "ended_at"),
         Index(None, "user_id", "ended_at"),
         Index(None, "agent_id", "ended_at"),
-        Index(
-            "ix_agent_sessions_purged",
-            "last_heard_at",
-            sqlite_where=text("temporary_license_id IS NULL"),
-            postgresql_where=text("temporary_license_id IS NULL"),
+        partial_index(
+            "ix_agent_sessions_purged", "last_heard_at", where="temporary_license_id IS NULL"
         ),
-        Index(
+        partial_index(
             "ix_agent_sessions_visits",
             "organisation_id",
             "started_at",
             "id",
-            sqlite_where=text("temporary_license_id IS NOT NULL"),
-            postgresql_where=text("temporary_license_id IS NOT NULL"),
+            where="temporary_license_id IS NOT NULL",
         ),
-        Index(
+        partial_index(
             "ix_agent_sessions_open_visits",
             "id",
-            sqlite_where=text("temporary_license_id IS NOT NULL AND ended_at IS NULL"),
-            postgresql_where=text("temporary_license_id IS NOT NULL AND ended_at IS NULL"),
+            where="temporary_license_id IS NOT NULL AND ended_at IS NULL",
         ),
     )
 

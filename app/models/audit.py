@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.text import EMAIL_LENGTH
-from app.models.base import Base
+from app.models.base import Base, partial_index
 
 
 class AuditEvent(Base):
@@ -19,14 +19,7 @@ class AuditEvent(Base):
         Index(None, "organisation_id", "happened_at", "id"),
         Index(None, "actor", "happened_at", "id"),
         Index(None, "tag", "happened_at", "id"),
-        Index(
-            None,
-            "key_id",
-            "happened_at",
-            "id",
-            sqlite_where=text("key_id <> ''"),
-            postgresql_where=text("key_id <> ''"),
-        ),
+        partial_index(None, "key_id", "happened_at", "id", where="key_id <> ''"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

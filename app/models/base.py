@@ -1,8 +1,9 @@
 """The base class of every table."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import MetaData
+from sqlalchemy import Index, MetaData, text
 from sqlalchemy.orm import DeclarativeBase
 
 from app.models.types import UTCDateTime
@@ -19,3 +20,9 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {datetime: UTCDateTime}  # noqa: RUF012 (SQLAlchemy reads it from the class)
+
+
+def partial_index(name: str | None, *columns: str, where: str, **options: Any) -> Index:
+    """An index that has only the rows of which `where` holds, on both databases."""
+    condition = text(where)
+    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition, **options)

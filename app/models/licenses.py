@@ -11,14 +11,13 @@ from sqlalchemy import (
     and_,
     case,
     false,
-    text,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.text import REASON_LENGTH, TICKET_LENGTH
 from app.models.accounts import User
-from app.models.base import Base
+from app.models.base import Base, partial_index
 from app.models.projects import Organisation
 
 
@@ -44,38 +43,25 @@ class TemporaryLicense(Base):
     __tablename__ = "temporary_licenses"
     __table_args__ = (
         Index(None, "organisation_id", "ends_at"),
-        Index(
-            "ix_temporary_licenses_unused",
-            "ends_at",
-            sqlite_where=text("use_by IS NOT NULL"),
-            postgresql_where=text("use_by IS NOT NULL"),
-        ),
-        Index(
+        partial_index("ix_temporary_licenses_unused", "ends_at", where="use_by IS NOT NULL"),
+        partial_index(
             "ix_temporary_licenses_revoked",
             "organisation_id",
             "revoked_at",
-            sqlite_where=text("revoked_at IS NOT NULL"),
-            postgresql_where=text("revoked_at IS NOT NULL"),
+            where="revoked_at IS NOT NULL",
         ),
         Index(None, "issued_by_id", "ends_at"),
-        Index(
+        partial_index(
             "ix_temporary_licenses_of_recipient",
             "recipient_id",
             "ends_at",
-            sqlite_where=text("recipient_id IS NOT NULL"),
-            postgresql_where=text("recipient_id IS NOT NULL"),
+            where="recipient_id IS NOT NULL",
         ),
-        Index(
-            "ix_temporary_licenses_revoked_by_end",
-            "ends_at",
-            sqlite_where=text("revoked_at IS NOT NULL"),
-            postgresql_where=text("revoked_at IS NOT NULL"),
+        partial_index(
+            "ix_temporary_licenses_revoked_by_end", "ends_at", where="revoked_at IS NOT NULL"
         ),
-        Index(
-            "ix_temporary_licenses_counted",
-            "ends_at",
-            sqlite_where=text("sign_ins_allowed IS NOT NULL"),
-            postgresql_where=text("sign_ins_allowed IS NOT NULL"),
+        partial_index(
+            "ix_temporary_licenses_counted", "ends_at", where="sign_ins_allowed IS NOT NULL"
         ),
         # Has all that decides whether a key is active, and whose it is.
         Index(

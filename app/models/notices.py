@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import JSON, ColumnElement, ForeignKey, Index, LargeBinary, String, and_
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.core.text import ADDRESS_LENGTH
 from app.models.accounts import User
-from app.models.base import Base
+from app.models.base import Base, partial_index
 
-ADDRESS_LENGTH = 2000
 ANSWER_LENGTH = 200
 KIND_LENGTH = 32
 
@@ -67,12 +67,8 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index(
-            "ix_deliveries_waiting",
-            "webhook_id",
-            "next_try_at",
-            sqlite_where=text("next_try_at IS NOT NULL"),
-            postgresql_where=text("next_try_at IS NOT NULL"),
+        partial_index(
+            "ix_deliveries_waiting", "webhook_id", "next_try_at", where="next_try_at IS NOT NULL"
         ),
         Index("ix_deliveries_last", "webhook_id", "id"),
         Index(None, "delivered_at"),
@@ -99,3 +95,13 @@ class Delivery(Base):
     given_up_at: Mapped[datetime | None]
     answer: Mapped[str] = mapped_column(String(ANSWER_LENGTH), default="", server_default="")
     """What the receiver answered last, in our words."""
+
+    @classmethod
+    def is_waiting(cls) -> ColumnElement[bool]:
+        """Whether it is not over, as an SQL condition."""
+        return cls.next_try_at.is_not(None)
+
+    @classmethod
+    def is_due(cls, now: datetime) -> ColumnElement[bool]:
+        """Whether it is to be tried at `now`."""
+        return and_(cls.is_waiting(), cls.next_try_at <= now)

@@ -1,11 +1,11 @@
 """Pages by position: each goes on from a row, so that its cost does not grow with their number."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
 Row = TypeVar("Row")
 
@@ -20,8 +20,8 @@ class Stretch(Generic[Row]):
 
 
 def read_stretch(
-    session: Session,
-    query: Select[Row],
+    read: Callable[[Select[Any]], Iterable[Row]],
+    query: Select[Any],
     place: Sequence[InstrumentedAttribute[Any]],
     *,
     anchor: tuple[Any, ...] | None,
@@ -29,7 +29,7 @@ def read_stretch(
     backwards: bool = False,
     descending: bool = False,
 ) -> Stretch[Row]:
-    """The `size` rows that follow the `anchor` in the order of the columns `place`.
+    """The `size` rows that follow the `anchor` in the order of the columns `place`, by `read`.
 
     With `backwards` those before it; without an anchor the first, or the last. The order is
     ascending, or descending.
@@ -39,7 +39,7 @@ def read_stretch(
         here = tuple_(*place)
         query = query.where(here > anchor if up else here < anchor)
     ordered = query.order_by(*(column if up else column.desc() for column in place))
-    found = list(session.scalars(ordered.limit(size + 1)))
+    found = list(read(ordered.limit(size + 1)))
     more, rows, others = len(found) > size, found[:size], anchor is not None
     if backwards:
         return Stretch(rows[::-1], goes_back=more, goes_on=others)

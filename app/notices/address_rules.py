@@ -6,8 +6,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from app.core.errors import InvalidInput
+from app.core.text import ADDRESS_LENGTH
 
-LONGEST = 2000
 PORTS = {"http": 80, "https": 443}
 _ALLOWED = re.compile(r"[!-~]+")
 _NAME = re.compile(
@@ -63,7 +63,7 @@ def read_address(text: str) -> Receiver:
 
 
 def _split(text: str) -> tuple[str, str, int, str, bool] | None:
-    if len(text) > LONGEST or not _ALLOWED.fullmatch(text) or set(text) & set('\\"<>^`{|}'):
+    if len(text) > ADDRESS_LENGTH or not _ALLOWED.fullmatch(text) or set(text) & set('\\"<>^`{|}'):
         return None
     try:
         parts = urlsplit(text)

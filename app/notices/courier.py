@@ -6,8 +6,8 @@ are under way at a time, so that one who hangs holds up nobody else.
 
 import json
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -21,7 +21,7 @@ from app.accounts.links import LINK_PATH
 from app.audit.notice_kinds import KINDS
 from app.config import Config
 from app.core.clock import rfc3339
-from app.core.mail_server import MailServer, parse_mail_server
+from app.core.mail_server import MailServer
 from app.models import Delivery, Webhook
 from app.models.engine import reading_only
 from app.notices.address_rules import read_address
@@ -63,7 +63,7 @@ class Courier:
     ) -> None:
         self._config, self._transaction, self._session = config, transaction, session
         self._clock, self._patience = clock, patience
-        self._server = parse_mail_server(config.smtp_url) if config.smtp_url else None
+        self._server = config.mail_server
         self._under_way: dict[int, int | None] = {}
         """The webhook of each delivery that is, None for a mail."""
         self._answers: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
@@ -76,7 +76,9 @@ class Courier:
         while True:
             self._collect(wait=0)
             self._note()
-            if self._is_anything_due():
+            with self._reading() as session:
+                is_due = is_anything_due(session, now=self._clock())
+            if is_due:
                 self._spread()
                 self._start_due()
             left = until - monotonic()
@@ -84,11 +86,12 @@ class Courier:
                 return
             self._collect(wait=left)
 
-    def _is_anything_due(self) -> bool:
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
         with reading_only():
             session = self._session()
             try:
-                return is_anything_due(session, now=self._clock())
+                yield session
             finally:
                 session.rollback()
 
@@ -102,17 +105,13 @@ class Courier:
                         break
 
     def _start_due(self) -> None:
-        with reading_only():
-            session = self._session()
-            try:
-                now = self._clock()
-                errands = [
-                    (delivery.id, webhook_id, self._errand(session, delivery, now))
-                    for webhook_id in due_receivers(session, now=now)
-                    for delivery in self._next_of(session, webhook_id, now)
-                ]
-            finally:
-                session.rollback()
+        with self._reading() as session:
+            now = self._clock()
+            errands = [
+                (delivery.id, webhook_id, self._errand(session, delivery, now))
+                for webhook_id in due_receivers(session, now=now)
+                for delivery in self._next_of(session, webhook_id, now)
+            ]
         for delivery_id, webhook_id, errand in errands:
             self._under_way[delivery_id] = webhook_id
             Thread(target=self._run, args=(delivery_id, errand), daemon=True).start()
@@ -150,15 +149,10 @@ class Courier:
 
     def _collect(self, *, wait: float) -> None:
         """Take the answers that are there; if there is none, wait for one."""
-        while True:
-            try:
-                self._outcomes.append(self._answers.get(timeout=wait) if wait else self._next())
-            except Empty:
-                return
-            wait = 0
-
-    def _next(self) -> tuple[int, Outcome]:
-        return self._answers.get_nowait()
+        with suppress(Empty):
+            while True:
+                self._outcomes.append(self._answers.get(block=wait > 0, timeout=wait))
+                wait = 0
 
     def _note(self) -> None:
         if not self._outcomes:

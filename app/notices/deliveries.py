@@ -20,11 +20,10 @@ GIVEN_UP_KEPT = timedelta(days=30)
 
 def is_anything_due(session: Session, *, now: datetime) -> bool:
     """Whether there is anything to do at `now`: three looks at indexes."""
-    waiting = Delivery.next_try_at.is_not(None) & (Delivery.next_try_at <= now)
     looks = (
         select(Notice.id).limit(1),
         select(KeyWatch.key_id).where(KeyWatch.look_at <= now).limit(1),
-        select(Delivery.id).where(waiting).limit(1),
+        select(Delivery.id).where(Delivery.is_due(now)).limit(1),
     )
     return any(session.scalar(look) is not None for look in looks)
 
@@ -42,7 +41,7 @@ def due_receivers(session: Session, *, now: datetime) -> list[int | None]:
     """The webhooks for which something is due, None for mail; the longest waiting first."""
     query = (
         select(Delivery.webhook_id)
-        .where(Delivery.next_try_at.is_not(None), Delivery.next_try_at <= now)
+        .where(Delivery.is_due(now))
         .group_by(Delivery.webhook_id)
         .order_by(func.min(Delivery.next_try_at))
     )
@@ -61,8 +60,7 @@ def due_deliveries(
     own = Delivery.webhook_id.is_(None) if webhook_id is None else Delivery.webhook_id == webhook_id
     query = (
         select(Delivery)
-        .where(own, Delivery.next_try_at.is_not(None), Delivery.next_try_at <= now)
-        .where(Delivery.id.not_in(but))
+        .where(own, Delivery.is_due(now), Delivery.id.not_in(but))
         .order_by(Delivery.next_try_at, Delivery.id)
     )
     return list(session.scalars(query.limit(limit)))
@@ -85,12 +83,12 @@ def note_outcome(
     if outcome.delivered:
         delivery.delivered_at, delivery.given_up_at = now, None
     elif delivery.next_try_at is None:
-        give_up(session, delivery, now=now)
+        _give_up(session, delivery, now=now)
     if delivery.next_try_at is None:
         delivery.sealed = None
 
 
-def give_up(session: Session, delivery: Delivery, *, now: datetime) -> None:
+def _give_up(session: Session, delivery: Delivery, *, now: datetime) -> None:
     """List a delivery under "Not delivered", and log it."""
     delivery.given_up_at, delivery.next_try_at, delivery.sealed = now, None, None
     log_event(
@@ -131,9 +129,7 @@ def last_mail_failure(session: Session) -> str:
 
 def give_up_waiting(session: Session, webhook_id: int, *, answer: str, now: datetime) -> int:
     """Give up what waits for a webhook; returns how many there were."""
-    waiting = update(Delivery).where(
-        Delivery.webhook_id == webhook_id, Delivery.next_try_at.is_not(None)
-    )
+    waiting = update(Delivery).where(Delivery.webhook_id == webhook_id, Delivery.is_waiting())
     over = waiting.values(next_try_at=None, given_up_at=now, answer=answer)
     return len(session.scalars(over.returning(Delivery.id)).all())
 

@@ -1,6 +1,5 @@
 """What a notice says, and who is told of it."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.audit.notice_kinds import KINDS, NoticeKind
 from app.core.clock import rfc3339
 from app.core.permissions import Permission, Role, allows
-from app.keyformat.pasted_keys import holds_key
+from app.keyformat.pasted_keys import blank_keys
 from app.licenses.queries import find_license
 from app.models import (
     AuditEvent,
@@ -23,8 +22,6 @@ from app.models import (
 )
 
 LEFT_OUT = "(a key, left out)"
-_KEY_TEXT = re.compile(r"rw[0-9]+\.[\w-]{10,}(\.[\w-]+)*")
-_WHOLE_KEY = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]{60,}")
 
 
 class Told(NamedTuple):
@@ -60,15 +57,9 @@ def facts_of(session: Session, notice: Notice) -> Told | None:
 def without_keys(data: Mapping[str, Any]) -> dict[str, Any]:
     """`data` without what looks like a key's text: somebody may have pasted one as a reason."""
     return {
-        name: _without_keys(value) if isinstance(value, str) else value
+        name: blank_keys(value, LEFT_OUT) if isinstance(value, str) else value
         for name, value in data.items()
     }
-
-
-def _without_keys(text: str) -> str:
-    if holds_key(_WHOLE_KEY.sub("", text)):
-        return LEFT_OUT  # a key in parts: nobody can say where it ends
-    return _KEY_TEXT.sub(LEFT_OUT, text)
 
 
 def _of_key(

@@ -18,18 +18,16 @@ _REORDERING = str.maketrans("", "", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 
 class Wording(NamedTuple):
-    """How mails of one kind read; in braces stand the facts. `path` is the page that they name."""
+    """How mails of one kind read; in braces stand the facts."""
 
     subject: str
     sentence: str
-    path: str = ""
 
 
 _WORDINGS = {
     NoticeKind.REQUEST_MADE: Wording(
         "Request {request_id}: {asked_by} asks for a key",
         "{asked_by} asks for a temporary key. It waits for a super admin to decide.",
-        "/requests/{request_id}",
     ),
     NoticeKind.REQUEST_APPROVED: Wording(
         "Request {request_id} was approved",
@@ -69,7 +67,6 @@ _WORDINGS = {
         "Sign-in from a new browser",
         "Somebody has signed in to the portal as {email} with a browser that was not used for "
         "that before. If it was not you, tell a super admin now, and change your password.",
-        "/account",
     ),
 }
 _LABELS = {
@@ -133,11 +130,12 @@ def _path(kind: NoticeKind, data: Mapping[str, Any]) -> str:
     """The page that has more, of those that its reader may open; "" if there is none."""
     if kind.startswith("key."):
         return "/access" if data.get("for") else f"/projects?q={data.get('key_id')}"
-    if kind in (NoticeKind.REQUEST_APPROVED, NoticeKind.REQUEST_REFUSED):
-        if data.get("asked_by_role") in TEMPORARY_KEY_ROLES:
+    if kind.startswith("request."):
+        is_decided = kind is not NoticeKind.REQUEST_MADE
+        if is_decided and data.get("asked_by_role") in TEMPORARY_KEY_ROLES:
             return "/access"
         return f"/requests/{data.get('request_id')}"
-    return _WORDINGS[kind].path.format_map(data)
+    return "/account" if kind is NoticeKind.NEW_BROWSER else ""
 
 
 def _fact(name: str, data: Mapping[str, Any]) -> str:

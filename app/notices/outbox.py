@@ -91,7 +91,7 @@ def forget_undelivered(session: Session, *, now: datetime) -> None:
     session.execute(delete(Notice))
     session.execute(
         update(Delivery)
-        .where(Delivery.next_try_at.is_not(None))
+        .where(Delivery.is_waiting())
         .values(next_try_at=None, given_up_at=now, answer=RESTORED, sealed=None)
     )
     skip_past(session, now=now)

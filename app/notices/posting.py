@@ -28,12 +28,12 @@ MOST_READ = 64 * 1024
 """Of an answer: its status is all that counts, but who is cut short may think that it failed."""
 
 
-class NotFound(OSError):
+class NameNotFound(OSError):
     """The DNS knows no address for a name, or not in time."""
 
 
 def resolve(host: str, port: int, seconds: float = ALL_SECONDS) -> list[Ip]:
-    """The addresses of `host`. Raises NotFound, also if the DNS takes longer than `seconds`."""
+    """The addresses of `host`. Raises NameNotFound, also if the DNS takes longer than `seconds`."""
     if ip := literal_ip(host):
         return [ip]
     answers: SimpleQueue[list[Any]] = SimpleQueue()
@@ -50,7 +50,7 @@ def resolve(host: str, port: int, seconds: float = ALL_SECONDS) -> list[Ip]:
     except Empty:
         found = []
     if not found:
-        raise NotFound(host)
+        raise NameNotFound(host)
     return [ip_address(each[4][0].partition("%")[0]) for each in found]
 
 
@@ -70,7 +70,7 @@ def post(receiver: Receiver, *, body: bytes, headers: dict[str, str], private: b
 
 def _reason(error: Exception) -> str:
     """Why there is no answer, in our words: what receivers say goes into no page and no log."""
-    if isinstance(error, NotFound):
+    if isinstance(error, NameNotFound):
         return "Its name was not found"
     if isinstance(error, httpcore.TimeoutException | TimeoutError):
         return f"No answer within {ALL_SECONDS} seconds"

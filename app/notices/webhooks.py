@@ -17,8 +17,7 @@ from app.models import Delivery, Webhook
 from app.notices.address_rules import Ip, check_host, check_open, read_address
 from app.notices.deliveries import give_up_waiting
 from app.notices.outbox import new_message_id
-from app.notices.posting import NotFound as NameNotFound
-from app.notices.posting import resolve
+from app.notices.posting import NameNotFound, resolve
 from app.notices.sealing import WEBHOOK, seal
 from app.notices.signing import new_secret
 from app.throttle import one_at_a_time

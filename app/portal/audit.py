@@ -9,8 +9,8 @@ from flask import Blueprint, Response, render_template, request, stream_with_con
 from flask.typing import ResponseReturnValue
 
 from app.audit.exporting import EXPORTS, Proofs, proven_events
-from app.audit.finding import AuditPage, AuditSearch, conditions, find_events, parse_day
-from app.audit.log import log_event
+from app.audit.finding import AuditSearch, conditions, find_events, parse_day
+from app.audit.log import AuditEntry, log_event
 from app.audit.log_key import stored_log_key
 from app.audit.tags import AuditTag
 from app.audit.tree import newest_checkpoint
@@ -21,9 +21,10 @@ from app.core.text import EMAIL_LENGTH, NAME_LENGTH
 from app.extensions import db
 from app.keyformat.key_ids import normalise_key_id
 from app.models.engine import reading_only
+from app.models.positions import Stretch
 from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import shown_again_by
-from app.web.paging import requested_id
+from app.web.ids import requested_id
 
 blueprint = Blueprint("audit", __name__)
 PAGE_SIZE = 50
@@ -38,7 +39,7 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; ch
 def list_events() -> ResponseReturnValue:
     typed = _typed()
     errors: dict[str, str] = {}
-    page = AuditPage([], None, None)
+    page: Stretch[AuditEntry] = Stretch([], goes_back=False, goes_on=False)
     try:
         page = find_events(db.session(), _search(typed), size=PAGE_SIZE)
     except InvalidInput as error:

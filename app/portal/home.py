@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -83,20 +83,13 @@ HITS = "div#hits"
 """The element into which htmx puts the projects that are found."""
 
 
-@blueprint.after_request
-def tell_apart(response: Response) -> Response:
-    """The same address has several answers."""
-    response.vary.add("HX-Target")
-    return response
-
-
 @blueprint.get("/")
 @requires(Permission.VIEW_PORTAL)
 def index() -> ResponseReturnValue:
     """Home; for htmx what has changed of it, or the projects that its search finds."""
     now, text = utcnow(), one_line(request.args.get("q", ""))
     hits = _hits(text, now)
-    if is_partial() and request.headers.get("HX-Target") == HITS:
+    if is_partial(HITS):
         return render_template("home/_hits.html", **hits)
     if hits["total"] and hits["total"].number == 1 and not is_partial():
         return redirect_see_other(_to_generate(hits["projects"][0].id))

@@ -16,7 +16,7 @@ from app.core.permissions import ROLE_LABELS, Permission
 from app.core.text import fold, one_line
 from app.extensions import db
 from app.licenses.queries import find_license, state_of
-from app.portal.tabs import address_of_tab
+from app.portal.tabs import ENDPOINTS, address_of_tab
 from app.projects.finding import Found, find_page
 from app.projects.search import LONGEST_SEARCH, Search
 from app.projects.services import projects_of
@@ -81,10 +81,9 @@ def search() -> ResponseReturnValue:
         "found": sum(len(targets) for _, targets in groups),
         "longest_search": LONGEST_SEARCH,
     }
-    if is_partial() and request.headers.get("HX-Target") == PALETTE:
+    if is_partial(PALETTE):
         return render_template("jumping/_options.html", **context)
     response = render("jumping/page.html", "jumping/_results.html", fresh=is_partial(), **context)
-    response.vary.add("HX-Target")
     if is_partial():
         keep_address_in_step(response, url_for("jumping.search", q=text or None))
     return response
@@ -129,8 +128,11 @@ def _projects(found: Found) -> list[Target]:
         targets.append(Target(project.name, detail, address_of_tab("License", project.id)))
     if len(targets) == 1:
         project = found.projects[0]
-        for tab in ("Overview", "Agents", "Visits", "Feed"):
-            targets.append(Target(project.name, tab, address_of_tab(tab, project.id)))
+        targets += [
+            Target(project.name, tab, address_of_tab(tab, project.id))
+            for tab in ENDPOINTS
+            if tab != "License"
+        ]
     return targets
 
 

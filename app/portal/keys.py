@@ -17,7 +17,7 @@ from app.models import TemporaryLicense
 from app.models.positions import Stretch
 from app.projects.services import projects_of
 from app.web.access import requires
-from app.web.paging import requested_id
+from app.web.ids import requested_id
 
 blueprint = Blueprint("keys", __name__)
 PAGE_SIZE = 50

@@ -1,4 +1,4 @@
-"""The form on the License tab that generates a key."""
+"""The form on the License tab that generates a key, and what every form of a key has."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -60,7 +60,7 @@ class KeyForm(FlaskForm):
         self.ttl.data = short_ttl(ttl)
         return ttl
 
-    def _require(self, holds: PolicyInForce) -> None:
+    def obey(self, holds: PolicyInForce) -> None:
         """Say what the policy in force asks for, as far as the form has it."""
         for name in ("reason", "ticket", "recipient"):
             if getattr(holds, f"{name}_required").value and name in self:
@@ -140,7 +140,7 @@ class GenerateForm(KeyForm):
             lengths = [length for length in USE_WITHIN if length <= within]
             self.use_within.choices = [(short_ttl(one), format_ttl(one)) for one in lengths]
             self.use_within.data = self.use_within.data or short_ttl(within)
-        self._require(holds)
+        super().obey(holds)
 
     def _number_of_sign_ins(self) -> int | None:
         text = (self.sign_ins.data or "").strip()
@@ -169,28 +169,6 @@ class GenerateForm(KeyForm):
         except InvalidInput:
             return ""
         return f"Until {utc_text(ends_at.astimezone(self.shown_in))}" if ends_at else ""
-
-
-class AskForm(KeyForm):
-    """What partners and developers ask for."""
-
-    organisation_id = StringField(
-        "Organisation ID",
-        render_kw=PLAIN | {"dir": "auto", "aria-required": "true"},
-    )
-
-    def options(self) -> KeyOptions:
-        """What the form asks for. Raises InvalidInput with the name of a field of the form."""
-        return KeyOptions(
-            ttl=parse_ttl(self.ttl.data or ""),
-            reason=self.reason.data or "",
-            ticket=self.ticket.data or "",
-            starts_at=self._instant("starts_at"),
-        )
-
-    def obey(self, holds: PolicyInForce) -> None:
-        """Say what the policy in force asks for."""
-        self._require(holds)
 
 
 def form_like(license: KeyRecord, choices: tuple[int, ...], now: datetime) -> GenerateForm:

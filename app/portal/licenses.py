@@ -69,7 +69,6 @@ PARTIALS = {"keys": "licenses/_keys.html"}
 def never_store(response: Response) -> Response:
     """Responses that may contain a key must not be cached anywhere."""
     response.headers["Cache-Control"] = "no-store"
-    response.vary.add("HX-Target")
     return response
 
 

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
-from wtforms import SelectField, StringField
 
 from app.access.asking import (
     ask_for_key,
@@ -36,7 +34,7 @@ from app.licenses.queries import find_license, licenses_for, state_of
 from app.licenses.rules import LicenseState
 from app.licenses.services import key_text
 from app.models import Request, TemporaryLicense
-from app.portal.license_form import PLAIN, AskForm
+from app.portal.ask_forms import AskForm, MoreTimeForm
 from app.portal.showings import NOT_LOGGED, log_collection
 from app.portal.start_page import start_endpoint
 from app.portal.ticket_links import ticket_address
@@ -94,13 +92,6 @@ class OwnAccess:
         return fingerprint(shown)
 
 
-class MoreTimeForm(FlaskForm):
-    """How much longer a key is to work, and why."""
-
-    ttl = SelectField("More time", id="more-ttl", validate_choice=False)
-    reason = StringField("Reason", id="more-reason", render_kw=PLAIN | {"dir": "auto"})
-
-
 @blueprint.app_context_processor
 def add_start_endpoint() -> dict[str, Any]:
     """Every page links to the one on which its reader begins."""
@@ -145,17 +136,9 @@ def ask() -> ResponseReturnValue:
     return redirect_see_other(url_for("own_access.show"))
 
 
-def _page_of_key(key_id: str) -> ResponseReturnValue:  # noqa: ARG001 (of the address)
-    return show()
-
-
-def _page_of_request(request_id: int) -> ResponseReturnValue:  # noqa: ARG001 (of the address)
-    return show()
-
-
 @blueprint.post("/<key_id>/more")
 @requires(Permission.OWN_ACCESS)
-@shown_again_by(_page_of_key)
+@shown_again_by(lambda **_: show())
 @undone("nothing was sent")
 def ask_for_more(key_id: str) -> ResponseReturnValue:
     form = MoreTimeForm()
@@ -180,7 +163,7 @@ def ask_for_more(key_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/requests/<id:request_id>/withdraw")
 @requires(Permission.OWN_ACCESS)
-@shown_again_by(_page_of_request)
+@shown_again_by(lambda **_: show())
 def withdraw(request_id: int) -> ResponseReturnValue:
     try:
         withdraw_request(db.session(), actor=current_actor(), request_id=request_id, clock=utcnow)

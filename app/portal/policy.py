@@ -115,4 +115,4 @@ def _try(form: PolicyForm) -> str:
 
 
 def _page(form: InstallationForm, tried: str = "") -> str:
-    return render_template("policy/page.html", **card(form, tried=tried))
+    return render_template("policy/page.html", policy=card(form, tried=tried))

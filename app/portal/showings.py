@@ -44,18 +44,14 @@ def log_showing(license: AnyKey, *, generated: bool = False) -> bool:
     timer refreshes as shown, unless it was not. A request that only reads is given a short
     transaction of its own for this; a key whose showing cannot be logged must not be shown.
     """
-    timer = "X-Timer" in request.headers
     generated = generated or session.pop(JUST_GENERATED, None) == license.key_id
-    if (generated or timer) and _is_known(license, utcnow(), timer=timer):
+    tags = (AuditTag.LICENSE_ISSUED, AuditTag.LICENSE_VIEWED)
+    if (generated or _by_timer()) and _was_shown(license, *tags, since=_since()):
         return True
     tag, actor = AuditTag.LICENSE_VIEWED, current_actor()
-    if not is_reading():
-        log_disclosure(db.session(), tag, actor=actor, license=license, clock=utcnow)
+    if is_reading() and _was_shown(license, tag, since=utcnow() - JUST_UNDER_A_MINUTE):
         return True
-    since = utcnow() - JUST_UNDER_A_MINUTE
-    if was_disclosed(db.session(), tag, actor=actor, license=license, since=since):
-        return True
-    return _log_apart(partial(log_disclosure, tag=tag, actor=actor, license=license, clock=utcnow))
+    return _log(partial(log_disclosure, tag=tag, actor=actor, license=license, clock=utcnow))
 
 
 def log_collection(licenses: Sequence[TemporaryLicense]) -> bool:
@@ -63,42 +59,44 @@ def log_collection(licenses: Sequence[TemporaryLicense]) -> bool:
 
     What a timer refreshes is logged only if it was not shown in this sign-in.
     """
-    actor, session = current_actor(), db.session()
-    timer = "X-Timer" in request.headers
-    since = current_user.signed_in_at if timer else utcnow() - JUST_UNDER_A_MINUTE
+    since, actor = _since(), current_actor()
     tags = (AuditTag.LICENSE_COLLECTED, AuditTag.LICENSE_VIEWED)
-    known = disclosed(session, *tags, actor=actor, licenses=licenses, since=since)
+    known = disclosed(db.session(), *tags, actor=actor, licenses=licenses, since=since)
     new = [license for license in licenses if license.key_id not in known]
 
     def log_all(session: Session) -> None:
         for license in new:
             log_collecting(session, actor=actor, license=license, clock=utcnow)
 
-    if is_reading():
-        return not new or _log_apart(log_all)
-    log_all(session)
-    return True
+    return not new or _log(log_all)
 
 
-def _log_apart(write: Callable[[Session], None]) -> bool:
-    """Log in a short transaction beside the request, which only reads; whether it could be done."""
+def _by_timer() -> bool:
+    """Whether nobody asks, but a page that refreshes itself."""
+    return "X-Timer" in request.headers
+
+
+def _since() -> datetime:
+    """Since when a key that was shown counts as shown: for a timer in all of this sign-in."""
+    return current_user.signed_in_at if _by_timer() else utcnow() - JUST_UNDER_A_MINUTE
+
+
+def _was_shown(license: AnyKey, *tags: AuditTag, since: datetime) -> bool:
+    actor = current_actor()
+    return was_disclosed(db.session(), *tags, actor=actor, license=license, since=since)
+
+
+def _log(write: Callable[[Session], None]) -> bool:
+    """Log with the request, or, if that only reads, in a short transaction beside it; whether it
+    could be done."""
+    if not is_reading():
+        write(db.session())
+        return True
     try:
-        wait_ms = TIMER_WAIT_MS if "X-Timer" in request.headers else WAIT_MS
+        wait_ms = TIMER_WAIT_MS if _by_timer() else WAIT_MS
         with writing(wait_ms=wait_ms), Session(db.engine) as own, own.begin():
             write(own)
     except (DBAPIError, PoolTimeoutError) as error:
         log.warning("a key was not shown, because that could not be logged: %s", error)
         return False
     return True
-
-
-def _is_known(license: AnyKey, now: datetime, *, timer: bool) -> bool:
-    """Whether this person has generated the key a moment ago, or seen it in this sign-in."""
-    return was_disclosed(
-        db.session(),
-        AuditTag.LICENSE_ISSUED,
-        AuditTag.LICENSE_VIEWED,
-        actor=current_actor(),
-        license=license,
-        since=current_user.signed_in_at if timer else now - JUST_UNDER_A_MINUTE,
-    )

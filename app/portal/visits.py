@@ -17,15 +17,15 @@ from flask import (
 from flask.typing import ResponseReturnValue
 
 from app.access.visit_exports import EXPORTS, sign_record
+from app.access.visit_sharing import let_clients_see_visits
 from app.access.visit_timeline import visits_timeline
 from app.access.visits import (
-    VisitPage,
+    VisitEntry,
     VisitSearch,
     every_visit,
     find_visits,
     get_visit,
     latest_visits,
-    let_clients_see_visits,
 )
 from app.audit.finding import parse_day
 from app.audit.log import log_event
@@ -37,6 +37,7 @@ from app.core.permissions import ROLE_LABELS, Permission
 from app.core.text import one_line
 from app.extensions import db
 from app.models.engine import reading_only
+from app.models.positions import Stretch
 from app.portal.projects import overview
 from app.portal.seen_form import SeenForm
 from app.portal.ticket_links import ticket_address
@@ -45,7 +46,7 @@ from app.projects.services import get_project
 from app.web.access import current_actor, needs_proof, requires
 from app.web.forms_again import shown_again_by
 from app.web.htmx import is_partial, keep_address_in_step, redirect_see_other, render
-from app.web.paging import requested_id
+from app.web.ids import requested_id
 
 blueprint = Blueprint("visits", __name__, url_prefix="/projects/<id:project_id>/visits")
 
@@ -62,11 +63,13 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 def visits_tab(project_id: int) -> ResponseReturnValue:
     session, now, limits = db.session(), utcnow(), current_config().agent_limits
     project, typed = get_project(session, project_id), _typed()
+    before, after = requested_id("before"), requested_id("after")
     errors: dict[str, str] = {}
-    page, drawn = VisitPage([], None, None), None
+    page: Stretch[VisitEntry] = Stretch([], goes_back=False, goes_on=False)
+    drawn = None
     try:
         search = _search(project.organisation_id, typed)
-        place = replace(search, older_than=requested_id("before"), newer_than=requested_id("after"))
+        place = replace(search, older_than=before, newer_than=after)
         page = find_visits(session, place, now=now, limits=limits, size=PAGE_SIZE)
         latest = latest_visits(session, search, now=now, limits=limits, limit=MOST_DRAWN)
         drawn = visits_timeline(latest, now, begins_at=search.start, ends_at=search.end)
@@ -96,9 +99,7 @@ def visits_tab(project_id: int) -> ResponseReturnValue:
         fresh=is_partial(),
     )
     if is_partial():
-        keep_address_in_step(
-            response, address(before=requested_id("before"), after=requested_id("after"))
-        )
+        keep_address_in_step(response, address(before=before, after=after))
     return response
 
 

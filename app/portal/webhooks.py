@@ -11,7 +11,6 @@ from app.audit.notice_kinds import KINDS, NoticeKind
 from app.config import current_config
 from app.core.clock import utcnow
 from app.core.errors import Conflict, InvalidInput
-from app.core.mail_server import parse_mail_server
 from app.core.paging import Page
 from app.core.permissions import Permission
 from app.extensions import db
@@ -148,7 +147,6 @@ def _told() -> Told:
 
 
 def _page(form: WebhookForm, told: Told, status: int = 200) -> Response:
-    config = current_config()
     return render(
         "webhooks/page.html",
         "webhooks/_told.html",
@@ -158,7 +156,7 @@ def _page(form: WebhookForm, told: Told, status: int = 200) -> Response:
         kinds=list(NoticeKind),
         labels={TEST: "A test", **{kind.value: kind.label for kind in NoticeKind}},
         days_kept=(DELIVERED_KEPT.days, GIVEN_UP_KEPT.days),
-        mail_server=str(parse_mail_server(config.smtp_url)) if config.smtp_url else "",
+        mail_server=current_config().mail_server,
     )
 
 

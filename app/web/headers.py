@@ -30,7 +30,7 @@ THIS_MACHINE = ("127.", "localhost", "[::1]")
 
 
 _LOWER = {name.lower(): (name, value) for name, value in HEADERS.items()}
-VARY = ("Cookie", "HX-Request", "HX-Request-Type")
+VARY = ("Cookie", "HX-Request", "HX-Request-Type", "HX-Target")
 
 
 def add_headers(response: Response) -> Response:

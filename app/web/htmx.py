@@ -7,9 +7,13 @@ from htmx_flask import request
 from werkzeug.urls import iri_to_uri
 
 
-def is_partial() -> bool:
-    """Whether htmx asks for a fragment, not for a whole page as when it restores history."""
-    return bool(request.htmx) and request.headers.get("HX-Request-Type", "partial") == "partial"
+def is_partial(target: str = "") -> bool:
+    """Whether htmx asks for a fragment, not for a whole page as when it restores history.
+
+    With a `target`, such as "div#hits": whether it is for this element.
+    """
+    asked = bool(request.htmx) and request.headers.get("HX-Request-Type", "partial") == "partial"
+    return asked and (not target or request.headers.get("HX-Target") == target)
 
 
 def render(page: str, partial: str, /, status: int = 200, **context: object) -> Response:

@@ -1,11 +1,10 @@
-"""The page, or the position, that an address asks for (templates/macros/paging.html)."""
+"""The page that an address asks for (templates/macros/paging.html)."""
 
 import re
 
 from flask import request
 
 from app.core.paging import MAX_PAGE, Page, page_of
-from app.models.types import HIGHEST_ID
 
 
 def requested_number() -> int:
@@ -13,12 +12,6 @@ def requested_number() -> int:
     text = request.args.get("page", "")
     number = int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else 1
     return max(-MAX_PAGE, min(number, MAX_PAGE)) or 1
-
-
-def requested_id(name: str) -> int | None:
-    """The id that an argument of the address names; None if it names none that there could be."""
-    text = request.args.get(name, "")
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= HIGHEST_ID else None
 
 
 def requested_page(*, size: int, total: int) -> Page:

@@ -1,7 +1,5 @@
 """What partners ask for: withdrawn while it is approved, and for what is there no longer."""
 
-import threading
-
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
@@ -16,9 +14,9 @@ from app.extensions import db
 from app.licenses.option_rules import KeyOptions
 from app.licenses.services import revoke_license
 from app.models import Project, Request, TemporaryLicense
-from app.models.engine import writing
 from tests.agents.stage import issue
 from tests.conftest import NOW, Cast, Clock
+from tests.services.two_at_once import refusal_of_second
 
 HOUR = 3600
 pytestmark = [
@@ -63,25 +61,15 @@ def test_one_key_or_none_if_it_is_withdrawn_while_it_is_approved(
     """Pat withdraws while Ada's approval is under way: Pat waits for it, and is told."""
     with app.app_context():
         request_id = ask(db.session(), cast, config).id
-    outcomes: list[str] = []
 
-    def withdraw() -> None:
-        with app.app_context(), writing(), Session(db.engine) as own, own.begin():
-            try:
-                actor = cast.actor(cast.pat)
-                withdraw_request(own, actor=actor, request_id=request_id, clock=lambda: NOW)
-                outcomes.append("withdrawn")
-            except Conflict as told:
-                outcomes.append(told.detail)
+    def decide(session: Session) -> None:
+        approve(session, cast, config, request_id)
 
-    second = threading.Thread(target=withdraw)
-    with app.app_context(), writing(), Session(db.engine) as first, first.begin():
-        approve(first, cast, config, request_id)
-        second.start()
-        second.join(timeout=0.3)
-        assert outcomes == []
-    second.join()
-    [told] = outcomes
+    def withdraw(session: Session) -> None:
+        actor = cast.actor(cast.pat)
+        withdraw_request(session, actor=actor, request_id=request_id, clock=lambda: NOW)
+
+    told = refusal_of_second(app, decide, withdraw)
     assert told.startswith("This request was approved by ada@example.com already.")
     with app.app_context():
         assert db.session.scalar(select(func.count(TemporaryLicense.id))) == 1

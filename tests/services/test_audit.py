@@ -7,13 +7,14 @@ import pytest
 from sqlalchemy import delete, event, select
 from sqlalchemy.orm import Session
 
-from app.audit.finding import AuditPage, AuditSearch, find_events, organisations_named, parse_day
+from app.audit.finding import AuditSearch, find_events, organisations_named, parse_day
 from app.audit.log import AuditEntry, latest_entries, log_event
 from app.audit.tags import AuditTag
 from app.core.actor import SYSTEM, Actor
 from app.core.errors import InvalidInput
 from app.core.permissions import Role
 from app.models import AuditEvent
+from app.models.positions import Stretch
 from app.projects.fields import ProjectFields
 from app.projects.services import archive_project, create_project
 from tests.conftest import NOW, Cast
@@ -57,8 +58,8 @@ def test_the_newest_stands_first_and_within_an_instant_the_later_one(session: Se
     assert listed == ["the third", "the second", "the first", "long ago"]
 
 
-def subjects(page: AuditPage) -> list[str]:
-    return [entry.subject for entry in page.entries]
+def subjects(page: Stretch[AuditEntry]) -> list[str]:
+    return [entry.subject for entry in page.rows]
 
 
 def test_pages_follow_each_other_in_both_directions(session: Session) -> None:
@@ -67,17 +68,15 @@ def test_pages_follow_each_other_in_both_directions(session: Session) -> None:
     for number in range(7):
         note(session, NOW + timedelta(seconds=number // 3), subject=str(number))
     first = find_events(session, AuditSearch(), size=3)
-    assert (subjects(first), first.newer_than) == (["6", "5", "4"], None)
-    second = find_events(session, AuditSearch(older_than=first.older_than), size=3)
+    assert (subjects(first), first.goes_back) == (["6", "5", "4"], False)
+    second = find_events(session, AuditSearch(older_than=first.rows[-1].id), size=3)
     assert subjects(second) == ["3", "2", "1"]
-    last = find_events(session, AuditSearch(older_than=second.older_than), size=3)
-    assert (subjects(last), last.older_than) == (["0"], None)
-    back = find_events(session, AuditSearch(newer_than=last.newer_than), size=3)
+    last = find_events(session, AuditSearch(older_than=second.rows[-1].id), size=3)
+    assert (subjects(last), last.goes_on) == (["0"], False)
+    back = find_events(session, AuditSearch(newer_than=last.rows[0].id), size=3)
     assert subjects(back) == ["3", "2", "1"]
-    assert find_events(session, AuditSearch(newer_than=back.newer_than), size=3) == AuditPage(
-        first.entries, first.older_than, None
-    )
-    assert find_events(session, AuditSearch(newer_than=first.entries[0].id), size=3).entries == []
+    assert find_events(session, AuditSearch(newer_than=back.rows[0].id), size=3) == first
+    assert find_events(session, AuditSearch(newer_than=first.rows[0].id), size=3).rows == []
 
 
 def test_what_is_not_there_leads_to_the_first_page(session: Session) -> None:

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
 
+from app.cli import jobs
 from app.config import ROOT
 from tests.portal_process import FLASK, PATIENCE, Server, served_portal
 from tests.receivers import webhook_receiver
@@ -82,6 +84,20 @@ def test_it_tells_of_what_happens(tmp_path: Path) -> None:
         assert command(server, "keys", "rotate").returncode == 0
         wait_until(lambda: len(hook.posted) == 1, server.log)
         assert hook.posted[0].said["type"] == "signing_key.rotated"
+
+
+def test_what_fails_between_rounds_waits_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full is said once a round and job, and not each second."""
+    monkeypatch.setattr(jobs, "ROUND_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "WATCH_SECONDS", 0.001)
+    asked: list[bool] = []
+
+    def fail() -> bool:
+        asked.append(True)
+        return False
+
+    jobs._wait(Event(), None, fail)
+    assert asked == [True]
 
 
 def test_it_ends_when_the_server_was_killed(tmp_path: Path) -> None:

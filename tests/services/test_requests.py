@@ -1,7 +1,6 @@
 """Keys that need a second super admin: asked for, approved, refused, lapsed."""
 
 import json
-import threading
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,9 +28,9 @@ from app.extensions import db
 from app.licenses.key_records import KeyRecord
 from app.licenses.option_rules import KeyOptions
 from app.models import AuditEvent, Request, TemporaryLicense
-from app.models.engine import writing
 from tests.agents.stage import issue
 from tests.conftest import NOW, Cast, Clock
+from tests.services.two_at_once import refusal_of_second
 
 HOUR, DAY = 3600, 86_400
 pytestmark = pytest.mark.databases("sqlite", "postgres")
@@ -293,24 +292,11 @@ def test_of_two_admins_at_once_one_decides(app: Flask, cast: Cast, config: Confi
     with app.app_context():
         set_policy(db.session(), cast, config, Policy(approval_above=ALWAYS))
         request_id = asked(db.session(), cast, config).id
-    outcomes: list[str] = []
 
-    def approve_too() -> None:
-        with app.app_context(), writing(), Session(db.engine) as own, own.begin():
-            try:
-                approve(own, cast, config, request_id)
-                outcomes.append("approved")
-            except Conflict as told:
-                outcomes.append(told.detail)
+    def decide(session: Session) -> None:
+        approve(session, cast, config, request_id)
 
-    second = threading.Thread(target=approve_too)
-    with app.app_context(), writing(), Session(db.engine) as first, first.begin():
-        approve(first, cast, config, request_id)
-        second.start()
-        second.join(timeout=0.3)
-        assert outcomes == []
-    second.join()
-    [told] = outcomes
+    told = refusal_of_second(app, decide, decide)
     assert told.startswith("This request was approved by grace@example.com already.")
     with app.app_context():
         assert keys(db.session()) == 1
@@ -321,22 +307,15 @@ def test_no_key_is_generated_under_a_policy_of_before(
 ) -> None:
     """Grace wants every key approved, and Ada's is half generated: when Grace is told that it is
     saved, Ada's is there already, and not a moment later."""
-    order: list[str] = []
+    policy = Policy(approval_above=ALWAYS)
 
-    def tighten() -> None:
-        with app.app_context(), writing(), Session(db.engine) as own, own.begin():
-            actor, policy = cast.actor(cast.grace), Policy(approval_above=ALWAYS)
-            save_policy(own, actor=actor, config=config, policy=policy, now=NOW)
-            order.append("saved")
+    def generate(session: Session) -> None:
+        ask(session, cast, config, ttl=HOUR)
 
-    second = threading.Thread(target=tighten)
-    with app.app_context(), writing(), Session(db.engine) as first, first.begin():
-        ask(first, cast, config, ttl=HOUR)
-        second.start()
-        second.join(timeout=0.3)
-        order.append("generated")
-    second.join()
-    assert order == ["generated", "saved"]
+    def tighten(session: Session) -> None:
+        save_policy(session, actor=cast.actor(cast.grace), config=config, policy=policy, now=NOW)
+
+    assert refusal_of_second(app, generate, tighten) == ""
 
 
 # By command

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import KeyInvalid, TwoKeys
 from app.keyformat.license_keys import read_temporary_key
-from app.keyformat.pasted_keys import clean_key
+from app.keyformat.pasted_keys import clean_key, holds_key
 from app.keyformat.signing_keys import public_key_from_bytes
 from tests.unit.test_key_vectors import decode
 
@@ -175,3 +175,10 @@ def test_the_work_grows_with_the_length_and_no_faster(part: str) -> None:
     started = time.process_time()
     clean_key("a" + part * (1_000_000 // len(part)) + "a")
     assert time.process_time() - started < 20  # with its square in it, this takes hours
+
+
+def test_a_key_in_a_sentence_is_told_from_a_host_name() -> None:
+    """A reason may not hold a key; "Restart rw1.datacenter.example.com" was taken for one."""
+    for text in (KEY, KEY[:-40], KEY.replace("rw1", "rw2", 1)):
+        assert holds_key(f"Use {text}, please")
+    assert not holds_key("Restart rw1.datacenter.example.com, which has stood still since noon")

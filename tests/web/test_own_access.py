@@ -120,7 +120,7 @@ def test_a_key_whose_collecting_cannot_be_logged_is_not_shown(
     app: Flask, cast: Cast, *, ada: Visitor, pat: Visitor, tab: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_for(app, ada, tab, cast.pat)
-    monkeypatch.setattr("app.portal.showings._log_apart", lambda _: False)
+    monkeypatch.setattr("app.portal.showings._log", lambda _: False)
     page = pat.get("/access")
     assert not KEY_TEXT.search(page.text)
     assert "the record cannot be written just now" in words(page)

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -14,6 +15,7 @@ from werkzeug.test import TestResponse
 from app.agents.live_sessions import end_session
 from app.agents.sessions import sign_out
 from app.audit.tags import AuditTag
+from app.config.values import Bind
 from app.extensions import db
 from app.keyformat.signing_keys import kid_of
 from app.licenses.keyring import current_kid, make_signing_key
@@ -239,6 +241,16 @@ def test_whoever_is_there_has_no_record_yet(ada: Visitor, tab: str, visits: list
     answer = ada.post(f"{tab}/{visits[2]}/record")
     assert answer.status_code == 409
     assert "has not ended yet" in answer.text
+
+
+def test_a_portal_that_nobody_has_named_signs_no_record(
+    app: Flask, ada: Visitor, tab: str, visits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would say "https://YOUR-NAME" in the portal's name, and prove nothing of whose it is."""
+    unnamed = replace(app.extensions["config"], bind=Bind("unix:/run/portal.sock", 0))
+    monkeypatch.setitem(app.extensions, "config", unnamed)
+    answer = ada.post(f"{tab}/{visits[0]}/record")
+    assert (answer.status_code, "PORTAL_PUBLIC_URL" in answer.text) == (409, True)
 
 
 def test_a_key_that_signed_a_record_stays_in_the_set_until_it_is_retired(

@@ -26,7 +26,7 @@ def _still(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock stands at NOW, and the DNS knows no name."""
 
     def unknown(host: str, *_more: object) -> list[posting.Ip]:
-        raise posting.NotFound(host)
+        raise posting.NameNotFound(host)
 
     monkeypatch.setattr(webhooks, "resolve", unknown)
 

@@ -24,12 +24,10 @@ NOT_GOOD = 1
 MAX_LINE = 1024 * 1024
 """Bytes. A line has one event, which is far smaller."""
 
-_STATUSES = (
-    (0, "good: every event is in the tree that the checkpoint signs"),
-    (1, "not good, or failed: something unexpected"),
-    (2, "used wrongly"),
-    (130, "interrupted"),
-)
+_STATUSES = {
+    0: "good: every event is in the tree that the checkpoint signs",
+    1: "not good, or failed: something unexpected",
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,8 +14,7 @@ from .machine import parse_mac_id
 from .public_keys import read_jwk_set
 from .revocations import RevocationList, read_revocation_list
 from .terminal import MAX_INPUT, ask_hidden, forgiving_output, printable
-from .transport import Transport
-from .usage import Parser, add_network, add_version, guarded, proxy_of, table
+from .usage import Parser, add_keys, add_network, add_version, guarded, table, transport_of
 from .visit_check import main as check_visit
 from .words import instant, length, rfc3339
 
@@ -30,19 +29,16 @@ STATUS_OF_STATE = {
 UNREADABLE = 7
 ANOTHER = 8
 
-_STATUSES = (
-    (0, "active"),
-    (1, "failed: something unexpected"),
-    (2, "used wrongly"),
-    (3, "expired"),
-    (4, "revoked"),
-    (5, "invalid: no license key, wrongly signed, not issued yet, or valid for over 30 days"),
-    (6, "unknown whether revoked: the list of revoked licenses is out of date"),
-    (7, "the public keys, or the list, could not be read or are not good"),
-    (8, "active, but of another organisation or machine than asked for"),
-    (9, "scheduled: good, but it has not started yet"),
-    (130, "interrupted"),
-)
+_STATUSES = {
+    0: "active",
+    3: "expired",
+    4: "revoked",
+    5: "invalid: no license key, wrongly signed, not issued yet, or valid for over 30 days",
+    6: "unknown whether revoked: the list of revoked licenses is out of date",
+    7: "the public keys, or the list, could not be read or are not good",
+    8: "active, but of another organisation or machine than asked for",
+    9: "scheduled: good, but it has not started yet",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,12 +58,7 @@ def _parser() -> Parser:
         "`license-check visit` reads the signed record of a visit instead.",
         epilog=table(_STATUSES),
     )
-    parser.add_argument(
-        "--keys",
-        required=True,
-        metavar="FILE_OR_URL",
-        help="the public keys: the portal's /.well-known/license-keys.json",
-    )
+    add_keys(parser)
     parser.add_argument(
         "--revoked",
         metavar="FILE_OR_URL",
@@ -86,9 +77,7 @@ def _parser() -> Parser:
 
 def _check(arguments: argparse.Namespace) -> int:
     mac_id = None if arguments.mac_id is None else parse_mac_id(arguments.mac_id)
-    transport = Transport(
-        ca_file=arguments.ca_file, proxy=proxy_of(arguments), plain_http=arguments.plain_http
-    )
+    transport = transport_of(arguments)
     try:
         public_keys = read_jwk_set(read_document(arguments.keys, transport))
         revoked = None

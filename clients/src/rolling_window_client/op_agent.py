@@ -44,19 +44,18 @@ STATUS_OF_END = {
     "subscription_expired": 9,
 }
 
-_STATUSES = (
-    (0, "signed out by the user (Ctrl+C, SIGTERM or SIGHUP)"),
-    (1, "failed: the output cannot be written any more, or something unexpected"),
-    (2, "used wrongly"),
-    (3, "the license key expired"),
-    (4, "the license key, or the machine's license, was revoked"),
-    (5, "the session was ended in the portal"),
-    (6, "the portal refused the sign-in"),
-    (7, "the portal could not be reached to sign in"),
-    (8, "the agent was blocked (detached in the portal)"),
-    (9, "the organisation's subscription ended"),
-    (130, "interrupted before it was signed in"),
-)
+_STATUSES = {
+    0: "signed out by the user (Ctrl+C, SIGTERM or SIGHUP)",
+    1: "failed: the output cannot be written any more, or something unexpected",
+    3: "the license key expired",
+    4: "the license key, or the machine's license, was revoked",
+    5: "the session was ended in the portal",
+    6: "the portal refused the sign-in",
+    7: "the portal could not be reached to sign in",
+    8: "the agent was blocked (detached in the portal)",
+    9: "the organisation's subscription ended",
+    130: "interrupted before it was signed in",
+}
 
 _WARN_AT = (300, 60)
 """Seconds before the end at which a line is printed where no live line shows the time left."""

@@ -1,21 +1,26 @@
-"""What both commands share of their command lines."""
+"""What the commands share of their command lines."""
 
 import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import WrongUse
 from .terminal import printable
+from .transport import Transport
 from .version import __version__
 
 FAILED = 1
 WRONG_USE = 2
 INTERRUPTED = 130
-
+_STATUSES = {
+    FAILED: "failed: something unexpected",
+    WRONG_USE: "used wrongly",
+    INTERRUPTED: "interrupted",
+}
 
 _REPEATED = re.compile(
     r"(unrecognized arguments|invalid choice|invalid \w+ value|ignored explicit argument).*", re.S
@@ -43,6 +48,16 @@ class Parser(argparse.ArgumentParser):
 def add_version(parser: argparse.ArgumentParser) -> None:
     """--version."""
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+
+def add_keys(parser: argparse.ArgumentParser) -> None:
+    """--keys, for a check without the portal."""
+    parser.add_argument(
+        "--keys",
+        required=True,
+        metavar="FILE_OR_URL",
+        help="the public keys: the portal's /.well-known/license-keys.json",
+    )
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +89,13 @@ def proxy_of(arguments: argparse.Namespace) -> str | None:
     return proxy
 
 
+def transport_of(arguments: argparse.Namespace) -> Transport:
+    """What asks the network as the options say. Raises WrongUse."""
+    return Transport(
+        ca_file=arguments.ca_file, proxy=proxy_of(arguments), plain_http=arguments.plain_http
+    )
+
+
 def guarded(program: str, work: Callable[[], int]) -> int:
     """The exit status of `work`, its errors told in a sentence on standard error.
 
@@ -99,6 +121,7 @@ def _told(program: str, sentence: str, status: int) -> int:
     return status
 
 
-def table(statuses: Sequence[tuple[int, str]]) -> str:
-    """Exit statuses, for the end of --help."""
-    return "exit status:\n" + "\n".join(f"  {status:>3}  {words}" for status, words in statuses)
+def table(statuses: Mapping[int, str]) -> str:
+    """Exit statuses, with those that every command has, for the end of --help."""
+    rows = sorted((_STATUSES | dict(statuses)).items())
+    return "exit status:\n" + "\n".join(f"  {status:>3}  {words}" for status, words in rows)

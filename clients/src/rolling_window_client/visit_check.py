@@ -9,8 +9,7 @@ from .documents import read_document
 from .errors import KeySetInvalid, PortalUnreachable, VisitRecordInvalid
 from .public_keys import read_jwk_set
 from .terminal import MAX_INPUT, forgiving_output, printable
-from .transport import Transport
-from .usage import Parser, add_network, add_version, guarded, proxy_of, table
+from .usage import Parser, add_keys, add_network, add_version, guarded, table, transport_of
 from .visits import VisitRecord, read_visit_record
 from .words import instant, rfc3339
 
@@ -18,14 +17,11 @@ GOOD = 0
 NOT_GOOD = 5
 UNREADABLE = 7
 
-_STATUSES = (
-    (0, "good"),
-    (1, "failed: something unexpected"),
-    (2, "used wrongly"),
-    (5, "not good: no record, changed, of another portal, or under a key that was retired"),
-    (7, "the public keys could not be read or are not good"),
-    (130, "interrupted"),
-)
+_STATUSES = {
+    GOOD: "good",
+    NOT_GOOD: "not good: no record, changed, of another portal, or under a key that was retired",
+    UNREADABLE: "the public keys could not be read or are not good",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,12 +37,7 @@ def _parser() -> Parser:
         description="Reads the signed record of a visit from standard input.",
         epilog=table(_STATUSES),
     )
-    parser.add_argument(
-        "--keys",
-        required=True,
-        metavar="FILE_OR_URL",
-        help="the public keys: the portal's /.well-known/license-keys.json",
-    )
+    add_keys(parser)
     parser.add_argument("--issuer", metavar="ADDRESS", help="whose the record must be")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_network(parser)
@@ -55,9 +46,7 @@ def _parser() -> Parser:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    transport = Transport(
-        ca_file=arguments.ca_file, proxy=proxy_of(arguments), plain_http=arguments.plain_http
-    )
+    transport = transport_of(arguments)
     try:
         public_keys = read_jwk_set(read_document(arguments.keys, transport))
     except (KeySetInvalid, PortalUnreachable) as error:
