@@ -8,12 +8,13 @@ from app import api, browser_agent, cli, portal
 from app.accounts.oidc_provider import Provider
 from app.accounts.passwords import hashing_places
 from app.audit.journal import journal_beside, keep_journal
-from app.config import ROOT, Config, environment, load_config
+from app.config import ROOT, Config, load_config
 from app.core.private_files import secret_key
 from app.extensions import csrf, db, htmx, login_manager
 from app.models.engine import engine_options, set_up_engine
 from app.portal import login
 from app.portal.gate import check_access
+from app.settings.sources import environment
 from app.web import context, errors, health, macros, request_log
 from app.web.application import Portal
 from app.web.assets import blueprint as assets

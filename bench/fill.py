@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from app import create_app
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
-from app.config import Config, current_config, load_config, real_environment
+from app.config import Config, current_config, load_config
 from app.core.actor import SYSTEM
 from app.core.permissions import Role
 from app.core.tokens import hash_token
@@ -47,6 +47,7 @@ from app.models import (
 )
 from app.models.engine import writing
 from app.projects.rules import organisation_search_text, project_search_text
+from app.settings.sources import real_environment
 from bench.operations import PARTNER, PASSWORD
 
 AT_ONCE = 20_000

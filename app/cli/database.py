@@ -20,7 +20,7 @@ from app.cli.setup import (
     reason_of,
     upgrade_to_newest,
 )
-from app.config import Config, current_config, database_address
+from app.config import Config, current_config
 from app.core.clock import utcnow
 from app.core.errors import ConfigError, PortalError
 from app.extensions import db
@@ -39,6 +39,7 @@ from app.models.copying import (
 from app.models.database_errors import explain_database_error
 from app.models.engine import engine_options, reading_only, set_up_engine
 from app.models.usage import table_usage
+from app.settings.values import database_address
 
 DIFFERENCES_TOLD = 20
 AGAIN = "run the same command again: it goes on where it stopped."

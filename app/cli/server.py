@@ -21,13 +21,7 @@ from app.cli.common import changing, portal_address, print_table, reading, refus
 from app.cli.restoring import settle_if_put_back
 from app.cli.sample import has_organisations, load_sample_data, new_sample_users
 from app.cli.setup import one_at_a_time, say_running, upgrade_database
-from app.config import (
-    Config,
-    current_config,
-    environment,
-    load_config,
-    real_environment,
-)
+from app.config import Config, current_config, load_config
 from app.core.actor import SYSTEM
 from app.core.clock import utcnow
 from app.core.errors import ConfigError, InvalidInput, SigningKeyMissing
@@ -35,6 +29,7 @@ from app.core.permissions import Role
 from app.extensions import db
 from app.licenses.keyring import ensure_signing_key, private_key
 from app.models.copying import is_unfinished
+from app.settings.sources import environment, real_environment
 
 FIXED = ("bind", "metrics_bind", "instance", "database_url")
 """The settings that cannot change while the server runs."""

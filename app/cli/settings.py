@@ -3,9 +3,9 @@
 import click
 
 from app.cli.common import json_option, print_json, print_table
-from app.config import environment, load_config
-from app.config.listing import list_settings
-from app.config.sources import env_file
+from app.cli.settings_listing import list_settings
+from app.config import load_config
+from app.settings.sources import env_file, environment
 
 
 @click.command("config")

@@ -65,6 +65,8 @@ def while_stopped(config: Config) -> Iterator[None]:
 
 def _running_file(config: Config) -> int:
     config.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if {file.name for file in config.instance.iterdir()} <= {".gitkeep"}:
+        config.instance.chmod(0o700)  # git has made it, for everybody to read
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     return os.open(config.instance / ".running", flags, 0o600)
 

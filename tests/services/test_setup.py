@@ -319,6 +319,19 @@ def test_serve_sets_everything_up_and_hands_over(serve: object, tmp_path: Path) 
     assert (str(settings.bind), settings.workers) == (f"127.0.0.1:{port}", 3)
 
 
+def test_the_folder_that_git_makes_is_for_the_portals_user_only(
+    serve: object, tmp_path: Path
+) -> None:
+    """A clone has `instance/` with modes of everybody's; one that is in use keeps its own."""
+    tmp_path.chmod(0o755)
+    (tmp_path / ".gitkeep").touch()
+    serve(BIND=f"127.0.0.1:{free_port()}")
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+    tmp_path.chmod(0o750)
+    serve(BIND=f"127.0.0.1:{free_port()}")
+    assert tmp_path.stat().st_mode & 0o777 == 0o750
+
+
 def test_the_first_super_admin_is_made_once(serve: object) -> None:
     admin = {"ADMIN_EMAIL": "Boss@Example.com", "ADMIN_PASSWORD": "correct-horse"}
     assert "Made the first super admin: Boss@Example.com\n" in serve(**admin)[1]

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.config import ROOT, Config, environment, load_config
+from app.config import ROOT, Config, load_config
 from app.core.durations import Rate
 from app.core.errors import ConfigError
 from app.keyformat.signing_keys import new_private_key, private_key_to_pem
+from app.settings.sources import environment
 
 SETTINGS = {
     "BIND": ("0.0.0.0:80", {"bind": ("0.0.0.0", 80)}),

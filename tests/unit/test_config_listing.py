@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from app.cli.settings_listing import HIDDEN, list_settings, written
 from app.config import Config, load_config
-from app.config.listing import HIDDEN, list_settings, written
 
 
 @pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)

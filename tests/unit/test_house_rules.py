@@ -21,6 +21,7 @@ LAYERS = [
     {"audit", "throttle"},
     {"web"},
     {"config", "extensions"},
+    {"settings"},
     {"models", "keyformat"},
     {"core"},
 ]

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from app.config.values import Bind
 from app.extensions import db
+from app.settings.values import Bind
 from tests.agents.stage import issue
 from tests.conftest import PASSWORD, Cast, Clock, Visitor
 

@@ -15,13 +15,13 @@ from werkzeug.test import TestResponse
 from app.agents.live_sessions import end_session
 from app.agents.sessions import sign_out
 from app.audit.tags import AuditTag
-from app.config.values import Bind
 from app.extensions import db
 from app.keyformat.signing_keys import kid_of
 from app.licenses.keyring import current_kid, make_signing_key
 from app.licenses.offline import published_keys
 from app.licenses.option_rules import KeyOptions
 from app.models import AgentSession, SigningKey
+from app.settings.values import Bind
 from tests.agents.stage import HOUR, LIMITS, MAC, events, issue, signed_in
 from tests.conftest import NOW, Cast, Clock, Visitor, signing_keys
 from tests.web.pages import words

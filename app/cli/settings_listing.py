@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import Field, fields
 from typing import Any, NamedTuple
 
-from app.config import values
-from app.config.settings import Config
-from app.config.sources import ENVIRONMENT_PREFIX
+from app.config import Config
 from app.core.durations import Rate
+from app.settings import values
+from app.settings.sources import ENVIRONMENT_PREFIX
 
 HIDDEN = "(hidden)"
 _UNITS = {86400: "d", 3600: "h", 60: "m", 1: "s"}

@@ -1,22 +1,29 @@
-"""Every setting, once; what the text of one means is in `values.py`."""
+"""Every setting, once: read from the environment, checked at the start, frozen afterwards.
+
+What the text of one means is in `settings/values.py`.
+"""
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from flask import current_app
 from sqlalchemy.engine import make_url
 
-from app.config import values
-from app.core.durations import KeyLimits, Rate, SessionLimits
+from app.core.durations import KeyLimits, Rate, SessionLimits, format_ttl
+from app.core.errors import ConfigError
 from app.core.mail_server import MailServer, parse_mail_server
 from app.core.permissions import SecondFactorPolicy
+from app.settings import values
+from app.settings.sources import ENVIRONMENT_PREFIX, text_of
 
 T = TypeVar("T")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def _setting(read: Callable[[str], T], default: T, *, secret: bool = False) -> T:
@@ -33,7 +40,7 @@ class Config:
     """Every setting with its default; `docs/operators-guide.md` describes each.
 
     The field `instance` is the setting `PORTAL_INSTANCE`, and so on. Defaults that depend on
-    another setting are worked out in `loading.py`.
+    another setting are worked out in `load_config`.
     """
 
     bind: values.Bind = _setting(values.bind, values.Bind("127.0.0.1", 8000))
@@ -64,7 +71,7 @@ class Config:
     second_factor: SecondFactorPolicy = _setting(
         values.second_factor, SecondFactorPolicy.SUPER_ADMIN
     )
-    """Who must have one on the portal; off by default where sample data is on."""
+    """Who must have one on the portal; `PORTAL_SECOND_FACTOR` is off where sample data is on."""
     oidc_issuer: str = _setting(values.issuer, "")
     oidc_client_id: str = _setting(str, "")
     oidc_client_secret: str = _setting(str, "", secret=True)
@@ -164,3 +171,110 @@ class Config:
     def agent_limits(self) -> SessionLimits:
         """The limits of sessions on OP Agents."""
         return SessionLimits(self.heartbeat_seconds, self.agent_idle_seconds)
+
+
+def current_config() -> Config:
+    """The configuration of the running app."""
+    config: Config = current_app.extensions["config"]
+    return config
+
+
+def load_config(environ: Mapping[str, str]) -> Config:
+    """The configuration that `environ` describes.
+
+    Raises ConfigError with one line that names the setting, what is wrong and what is allowed.
+    """
+    for sentence in unknown_names(environ):
+        raise ConfigError(sentence)
+    given: dict[str, Any] = {
+        setting.name: _read(setting, text)
+        for setting in fields(Config)
+        if (text := text_of(setting, environ)) is not None
+    }
+    instance = given.get("instance", Config.instance)
+    idle_seconds = given.get("agent_idle_seconds", Config.agent_idle_seconds)
+    dependent: dict[str, Any] = {
+        "database_url": values.sqlite_address(instance / "portal.db"),
+        "signing_keys": str(instance / "signing-keys"),
+        "checkpoints": instance / "checkpoints",
+        "heartbeat_seconds": min(Config.heartbeat_seconds, idle_seconds // 2),
+    }
+    if issuer := given.get("oidc_issuer"):
+        dependent["oidc_name"] = urlsplit(issuer).hostname
+    if given.get("sample_data"):
+        dependent["second_factor"] = SecondFactorPolicy.OFF
+    config = Config(**(dependent | given))
+    _check_together(config)
+    return config
+
+
+def unknown_names(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each misspelt setting: ignored in silence, its default would decide."""
+    known = [ENVIRONMENT_PREFIX + setting.name.upper() for setting in fields(Config)]
+    known += [
+        f"{ENVIRONMENT_PREFIX}{setting.name.upper()}_FILE"
+        for setting in fields(Config)
+        if setting.metadata["secret"]
+    ]
+    unknown = [
+        name
+        for name in environ
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name not in known
+    ]
+    return [
+        f"{name}: there is no such setting; did you mean {_nearest(name, known)}? "
+        "The operator's guide has the table of all."
+        for name in unknown
+    ]
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    return get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+
+
+def _read(setting: Field[Any], text: str) -> Any:
+    try:
+        return setting.metadata["read"](text)
+    except ConfigError as error:
+        raise ConfigError(f"{ENVIRONMENT_PREFIX}{setting.name.upper()}: {error.detail}") from None
+
+
+def _check_together(config: Config) -> None:
+    for ttl in config.license_ttls:
+        if ttl > config.license_ttl_max:
+            raise ConfigError(
+                f"PORTAL_LICENSE_TTLS: {format_ttl(ttl)} is above the ceiling of "
+                f"{format_ttl(config.license_ttl_max)}; take it out or raise "
+                "PORTAL_LICENSE_TTL_MAX."
+            )
+    if config.license_ttl_default not in config.license_ttls:
+        choices = ", ".join(format_ttl(ttl) for ttl in config.license_ttls)
+        raise ConfigError(
+            f"PORTAL_LICENSE_TTL_DEFAULT: {format_ttl(config.license_ttl_default)} is not one "
+            f"of the choices; allowed: {choices}."
+        )
+    if config.heartbeat_seconds >= config.agent_idle_seconds:
+        raise ConfigError(
+            f"PORTAL_HEARTBEAT_SECONDS: {config.heartbeat_seconds} is not less than "
+            f"PORTAL_AGENT_IDLE_SECONDS ({config.agent_idle_seconds}); an agent that asks so "
+            "seldom would always count as gone."
+        )
+    if bool(config.admin_email) != bool(config.admin_password):
+        raise ConfigError(
+            "PORTAL_ADMIN_EMAIL: it and PORTAL_ADMIN_PASSWORD go together; set both or neither."
+        )
+    _check_provider(config)
+
+
+def _check_provider(config: Config) -> None:
+    together = ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_role_map")
+    lacking = [name for name in together if not getattr(config, name)]
+    if lacking and len(lacking) < len(together):
+        raise ConfigError(
+            f"{ENVIRONMENT_PREFIX}{lacking[0].upper()}: it is missing; to sign in by an OpenID "
+            "provider takes PORTAL_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET and _ROLE_MAP."
+        )
+    if not config.local_sign_in and not config.oidc_issuer:
+        raise ConfigError(
+            "PORTAL_LOCAL_SIGN_IN: off leaves no way to sign in; set PORTAL_OIDC_ISSUER first."
+        )

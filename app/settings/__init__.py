@@ -1,0 +1,1 @@
+"""What the settings of `config.py` are read from, and what their texts mean."""
