@@ -12,9 +12,9 @@ PERSON_LENGTH = 100
 """The greatest length of a person's name."""
 REASON_LENGTH = 500
 TICKET_LENGTH = 64
-ADDRESS_LENGTH = 2000
-"""Of a webhook."""
 """The greatest lengths of why a key was generated, and of a ticket's reference."""
+ADDRESS_LENGTH = 2000
+"""The greatest length of a webhook's address."""
 PASSWORD_LENGTHS = (10, 1000)
 """The least and the greatest length of a new password."""
 
