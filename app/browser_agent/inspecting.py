@@ -12,7 +12,7 @@ from app.extensions import db
 from app.licenses.rules import Inspection, LicenseState
 from app.licenses.services import inspect_key
 from app.models import Organisation
-from app.throttle import wait_to_inspect
+from app.throttle import counted_as, wait_to_inspect
 from app.web.access import client_address, public
 from app.web.transaction import defer_write
 
@@ -38,7 +38,10 @@ def pasted_key() -> ResponseReturnValue:
     if not text.strip():
         return ""
     wait_seconds = wait_to_inspect(
-        db.engine, address=client_address(), limit=current_config().inspect_limit, clock=utcnow
+        db.engine,
+        address=f"page {counted_as(client_address())}",
+        limit=current_config().inspect_limit,
+        clock=utcnow,
     )
     if wait_seconds:
         problem = (

@@ -39,12 +39,14 @@ _ESCAPE = re.compile(r"(?<!\\)\\++(?=[_.-])")
 _START = re.compile(r"[Rr]\s*+[Ww]\s*+1\s*+\\*+\s*+\.\s*+e\s*+y\s*+J")
 """Where a key begins: PAYLOAD is base64url of `{"` and more. No part of a key ends in `rw1`."""
 
-_PAYLOAD = r"rw[0-9]+\.eyJ[\w-]{7,}"
-_LIKE_KEY = re.compile(rf"{_PAYLOAD}(\.[\w-]+)*", re.ASCII | re.IGNORECASE)
-"""Of any version, also cut short; not a host such as rw1.datacenter.example.com."""
-_WHOLE_KEY = re.compile(rf"{_PAYLOAD}\.[\w-]+\.[\w-]{{20,}}", re.ASCII | re.IGNORECASE)
-"""Of any version, and with more behind it."""
-_UNBROKEN_KEY = re.compile(rf"{_PAYLOAD}\.[\w-]+\.[\w-]{{60,}}", re.ASCII)
+_FLAGS = re.ASCII | re.IGNORECASE
+_WHOLE_KEY = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]{20,}", _FLAGS)
+"""Of any version, and with more behind it; not a host such as rw1.datacenter.example.com."""
+_SQUEEZED_KEY = re.compile(r"rw[0-9]+\.eyJ[\w-]{7,}\.[\w-]+\.[\w-]{20,}", _FLAGS)
+"""One in a text without its white space, in which any words could be the end of a key."""
+_LIKE_KEY = re.compile(rf"{_WHOLE_KEY.pattern}|rw[0-9]+\.eyJ[\w-]{{7,}}(\.[\w-]+)*", _FLAGS)
+"""Also one that is cut short."""
+_UNBROKEN_KEY = re.compile(r"rw[0-9]+\.[\w-]{10,}\.[\w-]+\.[\w-]{60,}", re.ASCII)
 
 _ROUNDS = 3
 """How often what programs encode is decoded: one encodes what another has encoded before."""
@@ -68,7 +70,8 @@ def clean_key(text: str) -> str:
 
 def holds_key(text: str) -> bool:
     """Whether somebody can read a whole key out of `text`, wherever in it and however wrapped."""
-    return _WHOLE_KEY.search(_WHITE_SPACE.sub("", clean_key(text))) is not None
+    squeezed = _WHITE_SPACE.sub("", clean_key(text))
+    return bool(_WHOLE_KEY.search(text) or _SQUEEZED_KEY.search(squeezed))
 
 
 def blank_keys(text: str, instead: str) -> str:

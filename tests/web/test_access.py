@@ -37,6 +37,7 @@ PUBLIC = {
     "new_password.set_chosen",
     "assets.asset",
     "health.healthz",
+    "inspecting.pasted_key",
     "ready.readyz",
 }
 """Open to everybody, besides the OP Agent's window, which asks for its own session, as the JSON

@@ -201,6 +201,7 @@ def test_every_form_has_a_page_to_come_back_on(app: Flask) -> None:
     # What a script or the identity provider sends has no page: nobody fills it in.
     assert sorted(lost) == [
         "/access/<key_id>/copied",
+        "/agent/inspect",
         "/login/oidc/back-channel-logout",
         "/passkeys/options/<purpose>",
         "/projects/<id:project_id>/license/<key_id>/copied",
