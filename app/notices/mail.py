@@ -89,7 +89,8 @@ class _Connection(smtplib.SMTP):
 
 @contextmanager
 def _time_limit() -> Iterator[Watch]:
-    """Raises TimeoutError after `ALL_SECONDS`, whatever is waited for on what it watches.
+    """Raises TimeoutError after `ALL_SECONDS`, whatever is waited for on what it watches, and where
+    smtplib calls a silence of `STEP_SECONDS` a hanging up.
 
     To close a connection would not wake who waits on it, and an encrypted one is another object:
     so it is cut by a handle that stays.
@@ -114,7 +115,7 @@ def _time_limit() -> Iterator[Watch]:
     try:
         yield watch
     except OSError as error:
-        if over.is_set():
+        if over.is_set() or isinstance(error.__context__, TimeoutError):
             raise TimeoutError from error
         raise
     finally:
