@@ -11,7 +11,7 @@ from app.access.visits import VisitEntry, get_visit
 from app.audit.log import log_event
 from app.audit.tags import AuditTag
 from app.core.actor import Actor
-from app.core.clock import rfc3339
+from app.core.clock import rfc3339, whole_second
 from app.core.durations import SessionLimits
 from app.core.errors import Conflict
 from app.core.permissions import Permission
@@ -31,11 +31,11 @@ def as_row(visit: VisitEntry) -> dict[str, Any]:
         "id": visit.id,
         "organisation_id": visit.organisation_id,
         **{name: getattr(visit, name) or None for name in TEXTS + WHERE},
-        "started_at": rfc3339(visit.started_at),
+        "started_at": rfc3339(whole_second(visit.started_at)),
         "ended_at": rfc3339(visit.end.at) if visit.end else None,
         "ended_by": visit.end.cause.value if visit.end else None,
         "logout": status.state.value if status else None,
-        "logout_confirmed_at": rfc3339(confirmed_at) if confirmed_at else None,
+        "logout_confirmed_at": rfc3339(whole_second(confirmed_at)) if confirmed_at else None,
     }
 
 

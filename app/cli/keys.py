@@ -6,7 +6,7 @@ from app.agents.retiring import retire_signing_key
 from app.cli.common import changing, json_option, print_json, print_table, reading
 from app.config import current_config
 from app.core.actor import COMMAND_LINE
-from app.core.clock import rfc3339, utcnow
+from app.core.clock import rfc3339, utcnow, whole_second
 from app.core.errors import SigningKeyMissing
 from app.keyformat.signing_keys import jwk_set
 from app.licenses.keyring import list_signing_keys, private_key, rotate_signing_key
@@ -28,10 +28,10 @@ def list_command(as_json: bool) -> None:
         rows = [
             {
                 "kid": key.kid,
-                "created_at": rfc3339(key.created_at),
+                "created_at": rfc3339(whole_second(key.created_at)),
                 "signs": key.kid == signing,
                 "private_key_found": _has_private_key(key.kid),
-                "retired_at": rfc3339(key.retired_at) if key.retired_at else None,
+                "retired_at": rfc3339(whole_second(key.retired_at)) if key.retired_at else None,
             }
             for key in keys
         ]
