@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.config import ROOT, Config
 from app.core.errors import ConfigError
+from app.core.private_files import make_private_folder
 from app.extensions import db
 
 MIGRATIONS = ROOT / "migrations"
@@ -64,9 +65,7 @@ def while_stopped(config: Config) -> Iterator[None]:
 
 
 def _running_file(config: Config) -> int:
-    config.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if {file.name for file in config.instance.iterdir()} <= {".gitkeep"}:
-        config.instance.chmod(0o700)  # git has made it, for everybody to read
+    make_private_folder(config.instance)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     return os.open(config.instance / ".running", flags, 0o600)
 

@@ -1,4 +1,4 @@
-"""Files that only their owner may read, made once: the secret key and the signing keys."""
+"""Files and folders that only their owner may read, made once: the secret key, the signing keys."""
 
 import os
 import secrets
@@ -20,7 +20,7 @@ def private_file(path: Path, content: str, setting: str = "PORTAL_INSTANCE") -> 
     ConfigError, in one line that names the `setting`, if the file cannot be read or created.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(path.parent)
         if not path.exists():
             _write_once(path, content)
         return path.read_text(encoding="utf-8").strip()
@@ -29,6 +29,15 @@ def private_file(path: Path, content: str, setting: str = "PORTAL_INSTANCE") -> 
             f"{setting}: {path} cannot be read or made ({error.strerror}); "
             "name a folder that the portal may write."
         ) from None
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder for its owner alone. One that is there keeps its mode, unless it is as git has
+    made it, for everybody to read. Raises OSError if it cannot be made."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if [file.name for file in path.iterdir()] == [".gitkeep"]:
+        with suppress(PermissionError):
+            path.chmod(0o700)
 
 
 def _write_once(path: Path, content: str) -> None:

@@ -32,7 +32,7 @@ from app.cli.setup import bind_migrate, upgrade_database
 from app.config import ROOT, Config, load_config
 from app.core.errors import ConfigError
 from app.core.permissions import Role
-from app.core.private_files import private_file
+from app.core.private_files import private_file, secret_key
 from app.extensions import db
 from app.licenses.keyring import ensure_signing_key
 from app.licenses.option_rules import KeyOptions
@@ -247,6 +247,17 @@ def make_in_a_process(file: Path, number: int) -> None:
     assert private_file(file, f"secret {number}") == private_file(file, "later")
 
 
+def test_the_folder_that_git_makes_is_for_the_portals_user_only(tmp_path: Path) -> None:
+    """A clone has `instance/` for everybody to read; one that is in use keeps its mode."""
+    tmp_path.chmod(0o755)
+    (tmp_path / ".gitkeep").touch()
+    secret_key(tmp_path)
+    assert mode(tmp_path) == 0o700
+    tmp_path.chmod(0o750)
+    secret_key(tmp_path)
+    assert mode(tmp_path) == 0o750
+
+
 def test_processes_that_make_a_secret_at_once_agree_on_one(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     file = tmp_path / "secret-key"
@@ -317,19 +328,6 @@ def test_serve_sets_everything_up_and_hands_over(serve: object, tmp_path: Path) 
     assert len(list((tmp_path / "signing-keys").iterdir())) == 1
     (settings,) = serve.started
     assert (str(settings.bind), settings.workers) == (f"127.0.0.1:{port}", 3)
-
-
-def test_the_folder_that_git_makes_is_for_the_portals_user_only(
-    serve: object, tmp_path: Path
-) -> None:
-    """A clone has `instance/` with modes of everybody's; one that is in use keeps its own."""
-    tmp_path.chmod(0o755)
-    (tmp_path / ".gitkeep").touch()
-    serve(BIND=f"127.0.0.1:{free_port()}")
-    assert tmp_path.stat().st_mode & 0o777 == 0o700
-    tmp_path.chmod(0o750)
-    serve(BIND=f"127.0.0.1:{free_port()}")
-    assert tmp_path.stat().st_mode & 0o777 == 0o750
 
 
 def test_the_first_super_admin_is_made_once(serve: object) -> None:
