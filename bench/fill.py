@@ -15,7 +15,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from app import create_app
 from app.accounts.passwords import hash_password
 from app.accounts.users import create_user
+from app.audit.tree import note_events
 from app.config import Config, current_config, load_config
 from app.core.actor import SYSTEM
 from app.core.permissions import Role
@@ -188,7 +189,8 @@ def _sessions(active: list[Any], admin: int, now: datetime) -> Iterator[Row]:
 
 
 def _finish(config: Config) -> None:
-    """Let the database know what it holds."""
+    """Let the database know what it holds, and the audit log prove it, as where a portal runs."""
+    note_events(db.session(), writing=_transaction, now=datetime.now(UTC))
     db.session.remove()
     if config.database_file:
         with closing(sqlite3.connect(config.database_file)) as connection:
@@ -200,6 +202,12 @@ def _finish(config: Config) -> None:
             sequence = func.pg_get_serial_sequence(model.__tablename__, "id")
             connection.execute(select(func.setval(sequence, highest)))
         connection.execute(text("VACUUM ANALYZE"))
+
+
+@contextmanager
+def _transaction() -> Iterator[Session]:
+    with writing(), Session(db.engine) as session, session.begin():
+        yield session
 
 
 def _with_keys(params: dict[str, Any], active: list[Any], config: Config) -> dict[str, Any]:

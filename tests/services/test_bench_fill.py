@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from app.audit.tree import count_pending
 from app.extensions import db
 from app.models import AgentSession, AuditEvent, Project, ProjectSearch, TemporaryLicense
 from bench.fill import fill, session_token
@@ -30,6 +31,7 @@ def test_rows_of_a_benchmark_can_be_used_like_any_others(
         for model in (TemporaryLicense, AuditEvent):
             assert session.scalar(select(func.count()).select_from(model)) >= 600
         assert session.scalar(select(func.count()).select_from(AgentSession)) == 7
+        assert count_pending(session, NOW) == 0
         db.session.remove()
     lists = params["lists"]
     assert lists["token"][6] == session_token(6) == "bench-token-000006-" + "x" * 24
